@@ -1,0 +1,1 @@
+//! Fixed-seed inputs for the benchmarks.

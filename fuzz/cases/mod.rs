@@ -1,0 +1,41 @@
+//! One file per fuzzed kernel: it decodes bytes into a valid case and compares the kernel with its oracle.
+//!
+//! The same functions serve the fuzz targets (`fuzz/targets`) and the stable test that replays the corpora
+//! (`kernels/tests/replay.rs`), so they use nothing but the kernel crate and std.
+
+/// Reads a case from fuzz input; runs on zeros once the bytes are used up.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+#[allow(dead_code)] // each user of this module needs only some of these
+impl Bytes<'_> {
+    pub fn u8(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        first
+    }
+
+    pub fn u16(&mut self) -> u16 {
+        u16::from_le_bytes([self.u8(), self.u8()])
+    }
+
+    pub fn u64(&mut self) -> u64 {
+        u64::from_le_bytes([(); 8].map(|()| self.u8()))
+    }
+
+    /// A number in `0..limit`; `limit` is at least 1 and at most 65,536.
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::from(self.u16()) % limit
+    }
+
+    /// A finite coordinate: mostly small and often tied, sometimes any finite bit pattern.
+    pub fn coordinate(&mut self) -> f64 {
+        match self.u8() {
+            byte @ 0..=199 => f64::from(byte % 16) - 8.0,
+            200..=229 => f64::from(self.u16()) / 257.0 - 100.0,
+            _ => {
+                let any = f32::from_bits(u32::from_le_bytes([(); 4].map(|()| self.u8())));
+                if any.is_finite() { f64::from(any) } else { 0.5 }
+            }
+        }
+    }
+}

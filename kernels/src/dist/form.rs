@@ -1,0 +1,125 @@
+//! The sums that the distance kernels accumulate, one dimension at a time.
+
+use crate::simd::{Real, Vector};
+
+/// One kind of sum over dimensions.
+///
+/// Every form is a fold over dimensions in their order. `EXACT` chooses between the published formula (each operation
+/// rounded by itself: the same bits on every tier) and the filter (multiplication and addition fused where the tier
+/// fuses: faster, and the same error bound).
+pub trait Form: Copy + Default + Send + Sync + 'static {
+    /// Whether partial sums never fall, so that a partial sum is a lower bound of the whole.
+    const GROWS: bool;
+
+    /// Adds one dimension to the sum.
+    fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
+
+    /// The same for one pair in `f64`, unfused: the published formula.
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64;
+
+    /// Bound on the relative error of a sum over `dim` dimensions in `T` arithmetic, fused or not, barring underflow.
+    /// For [`Dot`] the error is relative to the sum of the magnitudes of the products.
+    fn relative_error<T: Real>(dim: usize) -> f64;
+
+    /// Bound on the absolute error that underflow adds over `dim` dimensions.
+    fn absolute_error<T: Real>(dim: usize) -> f64;
+}
+
+/// `n u / (1 - n u)`: the usual bound for `n` roundings of unit roundoff `u` (Higham, *Accuracy and Stability of
+/// Numerical Algorithms*, lemma 3.1). Infinite where it says nothing.
+pub(crate) fn gamma(n: usize, roundoff: f64) -> f64 {
+    let nu = n as f64 * roundoff;
+    if nu < 0.5 { nu / (1.0 - nu) } else { f64::INFINITY }
+}
+
+/// `sum of (query - point)^2`. Each term carries one rounding of the difference (twice, for it is squared), one of the
+/// square and at most `dim` of the sum: `dim + 2` to first order, `dim + 3` counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SquaredEuclidean;
+
+/// `sum of |query - point|`: one rounding of the difference and at most `dim` of the sum.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manhattan;
+
+/// `max of |query - point|`: one rounding of the difference.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chebyshev;
+
+/// `sum of query * point`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dot;
+
+impl Form for SquaredEuclidean {
+    const GROWS: bool = true;
+    #[inline(always)]
+    fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
+        let diff = query.sub(point);
+        if EXACT { sum.add(diff.mul(diff)) } else { diff.mul_add(diff, sum) }
+    }
+    #[inline(always)]
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+        let diff = query - point;
+        sum + diff * diff
+    }
+    fn relative_error<T: Real>(dim: usize) -> f64 {
+        gamma(dim + 3, T::ROUNDOFF)
+    }
+    fn absolute_error<T: Real>(dim: usize) -> f64 {
+        dim as f64 * T::TINY
+    }
+}
+
+impl Form for Manhattan {
+    const GROWS: bool = true;
+    #[inline(always)]
+    fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
+        sum.add(query.sub(point).abs())
+    }
+    #[inline(always)]
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+        sum + (query - point).abs()
+    }
+    fn relative_error<T: Real>(dim: usize) -> f64 {
+        gamma(dim + 1, T::ROUNDOFF)
+    }
+    fn absolute_error<T: Real>(_dim: usize) -> f64 {
+        0.0 // sums and differences are exact where they underflow
+    }
+}
+
+impl Form for Chebyshev {
+    const GROWS: bool = true;
+    #[inline(always)]
+    fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
+        sum.max(query.sub(point).abs())
+    }
+    #[inline(always)]
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+        let diff = (query - point).abs();
+        if diff > sum { diff } else { sum }
+    }
+    fn relative_error<T: Real>(_dim: usize) -> f64 {
+        gamma(1, T::ROUNDOFF)
+    }
+    fn absolute_error<T: Real>(_dim: usize) -> f64 {
+        0.0
+    }
+}
+
+impl Form for Dot {
+    const GROWS: bool = false;
+    #[inline(always)]
+    fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
+        if EXACT { sum.add(query.mul(point)) } else { query.mul_add(point, sum) }
+    }
+    #[inline(always)]
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+        sum + query * point
+    }
+    fn relative_error<T: Real>(dim: usize) -> f64 {
+        gamma(dim + 1, T::ROUNDOFF)
+    }
+    fn absolute_error<T: Real>(dim: usize) -> f64 {
+        dim as f64 * T::TINY
+    }
+}

@@ -1,0 +1,12 @@
+//! Kernels of an exact nearest-neighbour engine.
+#![no_std]
+
+#[cfg(any(test, feature = "oracle"))]
+extern crate std;
+
+pub mod arena;
+pub mod dist;
+pub mod error;
+pub mod index;
+pub mod simd;
+pub mod view;

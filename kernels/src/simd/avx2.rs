@@ -1,0 +1,224 @@
+//! AVX2 with FMA: a panel-wide vector is two 256-bit registers.
+
+use core::arch::x86_64::*;
+
+use super::vector::Sealed;
+use super::{LANES_F32, LANES_F64, Lanes, OnLanes, Vector};
+
+/// Runs a body compiled for AVX2 and FMA.
+///
+/// # Safety
+/// The processor and the operating system must support both.
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn enter<K: OnLanes>(kernel: K) -> K::Out {
+    kernel.run::<Avx2>()
+}
+
+#[derive(Clone, Copy)]
+pub struct Avx2;
+
+#[derive(Clone, Copy)]
+pub struct F32x16(__m256, __m256);
+
+#[derive(Clone, Copy)]
+pub struct F64x8(__m256d, __m256d);
+
+impl Sealed for Avx2 {}
+impl Sealed for F32x16 {}
+impl Sealed for F64x8 {}
+
+// SAFETY (every block below): these types are private to `simd`, and a value of them is only made by code that is
+// generic over `Lanes` and runs inside `enter`, whose caller has proved AVX2 and FMA.
+
+impl Lanes for Avx2 {
+    type F32 = F32x16;
+    type F64 = F64x8;
+    const TILE_ROWS: usize = 6;
+
+    #[inline(always)]
+    fn widen(from: F32x16) -> (F64x8, F64x8) {
+        // SAFETY: AVX is there, see above.
+        unsafe {
+            let widen = |half: __m256| {
+                F64x8(_mm256_cvtps_pd(_mm256_castps256_ps128(half)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(half)))
+            };
+            (widen(from.0), widen(from.1))
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(data: &[T], at: usize) {
+        if let Some(item) = data.get(at) {
+            // SAFETY: SSE is part of every x86-64 with SSE2, and a prefetch of a valid reference reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(item).cast()) }
+        }
+    }
+}
+
+macro_rules! avx2_vector {
+    ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
+     $div:ident, $min:ident, $max:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
+     $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $magic:expr, $mantissa:expr) => {
+        impl Vector for $vector {
+            type Elem = $elem;
+            #[inline(always)]
+            fn splat(value: $elem) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($set1(value), $set1(value)) }
+            }
+            #[inline(always)]
+            fn load(from: &[$elem]) -> Self {
+                let from = from[..$lanes].as_ptr();
+                // SAFETY: `from` points at `$lanes` elements, checked by the slice; loads are unaligned.
+                unsafe { Self($loadu(from), $loadu(from.add($lanes / 2))) }
+            }
+            #[inline(always)]
+            fn store(self, to: &mut [$elem]) {
+                let to = to[..$lanes].as_mut_ptr();
+                // SAFETY: `to` points at `$lanes` elements, checked by the slice; stores are unaligned.
+                unsafe {
+                    $storeu(to, self.0);
+                    $storeu(to.add($lanes / 2), self.1);
+                }
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($add(self.0, other.0), $add(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($sub(self.0, other.0), $sub(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($mul(self.0, other.0), $mul(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($div(self.0, other.0), $div(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($min(self.0, other.0), $min(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($max(self.0, other.0), $max(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($andnot($set1(-0.0), self.0), $andnot($set1(-0.0), self.1)) }
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($sqrt(self.0), $sqrt(self.1)) }
+            }
+            #[inline(always)]
+            fn mul_add(self, factor: Self, term: Self) -> Self {
+                // SAFETY: FMA is there, see above.
+                unsafe { Self($fmadd(self.0, factor.0, term.0), $fmadd(self.1, factor.1, term.1)) }
+            }
+            #[inline(always)]
+            fn round(self) -> Self {
+                const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+                // SAFETY: AVX is there, see above.
+                unsafe { Self($round::<NEAREST>(self.0), $round::<NEAREST>(self.1)) }
+            }
+            #[inline(always)]
+            fn exp2_integer(self) -> Self {
+                // SAFETY: AVX2 is there, see above. The low bits of `integer + magic` hold the biased integer.
+                unsafe {
+                    let power = |half| $from_bits($shift::<$mantissa>($to_bits($add(half, $set1($magic)))));
+                    Self(power(self.0), power(self.1))
+                }
+            }
+            #[inline(always)]
+            fn le(self, other: Self) -> u32 {
+                // SAFETY: AVX is there, see above.
+                let (low, high) = unsafe {
+                    ($movemask($cmp::<_CMP_LE_OQ>(self.0, other.0)), $movemask($cmp::<_CMP_LE_OQ>(self.1, other.1)))
+                };
+                low as u32 | (high as u32) << ($lanes / 2) // a mask has at most eight bits
+            }
+            #[inline(always)]
+            fn lt(self, other: Self) -> u32 {
+                // SAFETY: AVX is there, see above.
+                let (low, high) = unsafe {
+                    ($movemask($cmp::<_CMP_LT_OQ>(self.0, other.0)), $movemask($cmp::<_CMP_LT_OQ>(self.1, other.1)))
+                };
+                low as u32 | (high as u32) << ($lanes / 2) // a mask has at most eight bits
+            }
+            #[inline(always)]
+            fn pick_le(self, bound: Self, yes: Self, no: Self) -> Self {
+                // SAFETY: AVX is there, see above.
+                unsafe {
+                    Self(
+                        $blendv(no.0, yes.0, $cmp::<_CMP_LE_OQ>(self.0, bound.0)),
+                        $blendv(no.1, yes.1, $cmp::<_CMP_LE_OQ>(self.1, bound.1)),
+                    )
+                }
+            }
+        }
+    };
+}
+
+avx2_vector!(
+    F32x16,
+    f32,
+    LANES_F32,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps,
+    _mm256_div_ps,
+    _mm256_min_ps,
+    _mm256_max_ps,
+    _mm256_andnot_ps,
+    _mm256_sqrt_ps,
+    _mm256_fmadd_ps,
+    _mm256_round_ps,
+    _mm256_cmp_ps,
+    _mm256_movemask_ps,
+    _mm256_blendv_ps,
+    _mm256_castps_si256,
+    _mm256_castsi256_ps,
+    _mm256_slli_epi32,
+    12_583_039.0,
+    23
+);
+avx2_vector!(
+    F64x8,
+    f64,
+    LANES_F64,
+    _mm256_set1_pd,
+    _mm256_loadu_pd,
+    _mm256_storeu_pd,
+    _mm256_add_pd,
+    _mm256_sub_pd,
+    _mm256_mul_pd,
+    _mm256_div_pd,
+    _mm256_min_pd,
+    _mm256_max_pd,
+    _mm256_andnot_pd,
+    _mm256_sqrt_pd,
+    _mm256_fmadd_pd,
+    _mm256_round_pd,
+    _mm256_cmp_pd,
+    _mm256_movemask_pd,
+    _mm256_blendv_pd,
+    _mm256_castpd_si256,
+    _mm256_castsi256_pd,
+    _mm256_slli_epi64,
+    6_755_399_441_056_767.0,
+    52
+);

@@ -1,0 +1,120 @@
+//! The tier that runs everywhere: `wide`, which compiles to SSE2, NEON, wasm `simd128` or scalar code.
+
+use wide::{f32x16, f64x8};
+
+use super::vector::Sealed;
+use super::{LANES_F32, LANES_F64, Lanes, Vector};
+
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+impl Sealed for Portable {}
+impl Sealed for f32x16 {}
+impl Sealed for f64x8 {}
+
+impl Lanes for Portable {
+    type F32 = f32x16;
+    type F64 = f64x8;
+    const TILE_ROWS: usize = 2;
+
+    #[inline(always)]
+    fn widen(from: f32x16) -> (f64x8, f64x8) {
+        let lanes = from.to_array();
+        let (mut low, mut high) = ([0.0; LANES_F64], [0.0; LANES_F64]);
+        for lane in 0..LANES_F64 {
+            low[lane] = f64::from(lanes[lane]);
+            high[lane] = f64::from(lanes[LANES_F64 + lane]);
+        }
+        (f64x8::new(low), f64x8::new(high))
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(_data: &[T], _at: usize) {}
+}
+
+macro_rules! portable_vector {
+    ($vector:ty, $elem:ty, $lanes:expr, $bits:ty, $magic:expr, $bias:expr, $mantissa:expr) => {
+        impl Vector for $vector {
+            type Elem = $elem;
+            #[inline(always)]
+            fn splat(value: $elem) -> Self {
+                <$vector>::splat(value)
+            }
+            #[inline(always)]
+            fn load(from: &[$elem]) -> Self {
+                let mut lanes = [0.0; $lanes];
+                lanes.copy_from_slice(&from[..$lanes]);
+                <$vector>::new(lanes)
+            }
+            #[inline(always)]
+            fn store(self, to: &mut [$elem]) {
+                to[..$lanes].copy_from_slice(self.as_array());
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self + other
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                self - other
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                self * other
+            }
+            #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                self / other
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                self.fast_min(other)
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.fast_max(other)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                <$vector>::abs(self)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                <$vector>::sqrt(self)
+            }
+            #[inline(always)]
+            fn mul_add(self, factor: Self, term: Self) -> Self {
+                <$vector>::mul_add(self, factor, term)
+            }
+            #[inline(always)]
+            fn round(self) -> Self {
+                let magic = <$vector>::splat($magic);
+                (self + magic) - magic
+            }
+            #[inline(always)]
+            fn exp2_integer(self) -> Self {
+                let mut lanes = self.to_array();
+                for lane in &mut lanes {
+                    // The low bits of `integer + magic` hold the integer; shifted, they are the exponent.
+                    *lane = <$elem>::from_bits((*lane + ($magic + $bias)).to_bits() << $mantissa);
+                }
+                <$vector>::new(lanes)
+            }
+            #[inline(always)]
+            fn le(self, other: Self) -> u32 {
+                self.simd_le(other).to_bitmask()
+            }
+            #[inline(always)]
+            fn lt(self, other: Self) -> u32 {
+                self.simd_lt(other).to_bitmask()
+            }
+            #[inline(always)]
+            fn pick_le(self, bound: Self, yes: Self, no: Self) -> Self {
+                self.simd_le(bound).bitselect(yes, no)
+            }
+        }
+    };
+}
+
+portable_vector!(f32x16, f32, LANES_F32, u32, 12_582_912.0, 127.0, 23);
+portable_vector!(f64x8, f64, LANES_F64, u64, 6_755_399_441_055_744.0, 1023.0, 52);

@@ -1,0 +1,135 @@
+//! The run-time choice of a tier.
+
+use core::fmt;
+use core::str::FromStr;
+
+use super::portable::Portable;
+use super::{Lanes, OnLanes};
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use super::{avx2, avx512};
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+cpufeatures::new!(has_avx2, "avx2", "fma");
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+cpufeatures::new!(has_avx512, "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl");
+
+/// Proof that the machine runs a set of vector instructions.
+///
+/// Only detection makes one of a tier above `portable`, so *having* the token is the proof.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tier(Kind);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Portable,
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Avx2,
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Avx512,
+}
+
+/// This machine cannot run the tier that was asked for, or there is no tier of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierUnavailable;
+
+impl fmt::Display for TierUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this machine offers ")?;
+        for (at, tier) in Tier::all().enumerate() {
+            write!(f, "{}{tier}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for TierUnavailable {}
+
+impl Tier {
+    /// The tier that runs everywhere.
+    pub const PORTABLE: Self = Self(Kind::Portable);
+
+    /// The best tier of this machine. Reads the processor's flags once and remembers them; needs no std.
+    pub fn detect() -> Self {
+        #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+        {
+            if has_avx512::get() {
+                return Self(Kind::Avx512);
+            }
+            if has_avx2::get() {
+                return Self(Kind::Avx2);
+            }
+        }
+        Self::PORTABLE
+    }
+
+    /// Every tier that this machine can run, plainest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let (mut tiers, mut len) = ([Self::PORTABLE; 3], 1);
+        #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+        for (has, kind) in [(has_avx2::get(), Kind::Avx2), (has_avx512::get(), Kind::Avx512)] {
+            if has {
+                tiers[len] = Self(kind);
+                len += 1;
+            }
+        }
+        tiers.into_iter().take(core::mem::take(&mut len))
+    }
+
+    /// `portable`, `avx2` or `avx512`.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx2 => "avx2",
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512 => "avx512",
+        }
+    }
+
+    /// Runs a kernel body with this tier's vectors, inside one function compiled for them.
+    #[inline]
+    pub fn run<K: OnLanes>(self, kernel: K) -> K::Out {
+        match self.0 {
+            Kind::Portable => kernel.run::<Portable>(),
+            // SAFETY: a token of this kind exists only after `has_avx2` said that the processor and the operating
+            // system support the features that `enter` enables.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx2 => unsafe { avx2::enter(kernel) },
+            // SAFETY: as above, with `has_avx512`.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512 => unsafe { avx512::enter(kernel) },
+        }
+    }
+
+    /// Rows of the register tile that suits this tier.
+    pub fn tile_rows(self) -> usize {
+        struct Rows;
+        impl OnLanes for Rows {
+            type Out = usize;
+            #[inline(always)]
+            fn run<L: Lanes>(self) -> usize {
+                L::TILE_ROWS
+            }
+        }
+        self.run(Rows)
+    }
+}
+
+impl FromStr for Tier {
+    type Err = TierUnavailable;
+    fn from_str(name: &str) -> Result<Self, TierUnavailable> {
+        Self::all().find(|tier| tier.name() == name).ok_or(TierUnavailable)
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tier({})", self.name())
+    }
+}

@@ -1,0 +1,23 @@
+//! Replays the named fuzz corpora on stable Rust: each file must still agree with the oracle.
+
+#[path = "../../fuzz/cases/mod.rs"]
+mod cases;
+
+use std::fs;
+use std::path::Path;
+
+/// Runs `check` on every file of `fuzz/corpus/<kernel>`, and on a few plain inputs that need no file.
+#[allow(dead_code)] // the first family brings the first caller
+fn replay(kernel: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(kernel);
+    let mut files = 0;
+    for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("the corpus can be listed").path();
+        check(&fs::read(&path).expect("the corpus can be read"));
+        files += 1;
+    }
+    assert!(files > 0, "{kernel} has no corpus");
+    check(&[]);
+    check(&[0xff; 64]);
+    check(&std::array::from_fn::<u8, 251, _>(|i| (i * 37 % 256) as u8));
+}
