@@ -13,4 +13,5 @@ pub mod index;
 pub mod oracle;
 pub mod simd;
 pub mod topk;
+pub mod tree;
 pub mod view;
