@@ -1,0 +1,3 @@
+//! Slow, obvious answers that the tests, benchmarks and fuzz targets compare with.
+
+pub mod mis;
