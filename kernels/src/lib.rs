@@ -13,4 +13,5 @@ pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod simd;
+pub mod topk;
 pub mod view;
