@@ -9,6 +9,7 @@ pub mod dist;
 pub mod error;
 pub mod hash;
 pub mod index;
+pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod simd;
