@@ -136,7 +136,7 @@ pub enum Error {
     },
     /// A row of a text table has more or fewer cells than the first.
     #[error(
-        "{file}: row {row} (counted from 0; line {line}) has {got} cells where the first line has {want}; \
+        "{file}: row {row} (counted from 0; line {line}) has a cell count of {got} where the first line has {want}; \
          make all rows equally long"
     )]
     Ragged {
