@@ -1,6 +1,12 @@
-//! Exact nearest neighbours.
+//! Exact nearest neighbours in any metric space: a parallel compressed cover tree.
 pub mod build;
+pub mod error;
+pub mod formats;
+pub mod generate;
+pub mod points;
+mod random;
 pub mod space;
+pub mod summary;
 pub mod tree;
 mod workers;
 
