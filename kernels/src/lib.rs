@@ -7,6 +7,7 @@ extern crate std;
 pub mod arena;
 pub mod dist;
 pub mod error;
+pub mod hash;
 pub mod index;
 pub mod simd;
 pub mod view;
