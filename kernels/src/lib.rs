@@ -9,5 +9,8 @@ pub mod dist;
 pub mod error;
 pub mod hash;
 pub mod index;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
+pub mod order;
 pub mod simd;
 pub mod view;
