@@ -13,4 +13,6 @@ pub mod index;
 pub mod oracle;
 pub mod order;
 pub mod simd;
+pub mod topk;
+pub mod tree;
 pub mod view;

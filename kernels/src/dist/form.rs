@@ -23,6 +23,18 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
 
     /// Bound on the absolute error that underflow adds over `dim` dimensions.
     fn absolute_error<T: Real>(dim: usize) -> f64;
+
+    /// The distance that belongs to a sum, rounded correctly.
+    #[inline(always)]
+    fn finish(sum: f64) -> f64 {
+        sum
+    }
+
+    /// The sum that belongs to a distance, within half a unit in the last place barring underflow.
+    #[inline(always)]
+    fn unfinish(distance: f64) -> f64 {
+        distance
+    }
 }
 
 /// `n u / (1 - n u)`: the usual bound for `n` roundings of unit roundoff `u` (Higham, *Accuracy and Stability of
@@ -66,6 +78,14 @@ impl Form for SquaredEuclidean {
     }
     fn absolute_error<T: Real>(dim: usize) -> f64 {
         dim as f64 * T::TINY
+    }
+    #[inline(always)]
+    fn finish(sum: f64) -> f64 {
+        libm::sqrt(sum)
+    }
+    #[inline(always)]
+    fn unfinish(distance: f64) -> f64 {
+        distance * distance
     }
 }
 

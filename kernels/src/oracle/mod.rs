@@ -1,3 +1,5 @@
-//! Slow, obvious answers for tests, benchmarks and fuzz targets. They use `std` and favour plainness over speed.
+//! Slow, obvious answers that the kernels are compared with, one file per family. Feature `oracle`: for tests,
+//! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod order;
+pub mod topk;

@@ -15,6 +15,8 @@ pub trait Real: Sealed + Pod + PartialOrd + Default + Send + Sync + core::fmt::D
     type On<L: Lanes>: Vector<Elem = Self>;
     /// Elements of a panel row: 64 bytes on every tier.
     const LANES: usize;
+    /// Whether this is `f64`, in which the published formulas are computed.
+    const IS_F64: bool;
     /// Unit roundoff: half of the distance from 1 to the next number.
     const ROUNDOFF: f64;
     /// Smallest positive normal number.
@@ -34,6 +36,7 @@ pub trait Real: Sealed + Pod + PartialOrd + Default + Send + Sync + core::fmt::D
 impl Real for f32 {
     type On<L: Lanes> = L::F32;
     const LANES: usize = super::LANES_F32;
+    const IS_F64: bool = false;
     const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
     const TINY: f64 = f32::MIN_POSITIVE as f64;
     const HUGE: f64 = f32::MAX as f64;
@@ -55,6 +58,7 @@ impl Real for f32 {
 impl Real for f64 {
     type On<L: Lanes> = L::F64;
     const LANES: usize = super::LANES_F64;
+    const IS_F64: bool = true;
     const ROUNDOFF: f64 = 1.0 / (1u64 << 53) as f64;
     const TINY: f64 = f64::MIN_POSITIVE;
     const HUGE: f64 = f64::MAX;
