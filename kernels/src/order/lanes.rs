@@ -130,9 +130,9 @@ fn hilbert(x: &mut [Words], bits: u32) {
         for x in &mut x[1..] {
             for lane in 0..BLOCK {
                 let set = set(x[lane], b);
-                let exchanged = (head[lane] ^ x[lane]) & low & !set;
-                head[lane] ^= exchanged | (low & set);
-                x[lane] ^= exchanged;
+                let change = ((head[lane] ^ x[lane]) | set) & low;
+                head[lane] ^= change;
+                x[lane] ^= change & !set;
             }
         }
     }
@@ -228,7 +228,7 @@ impl<T: Real> OnLanes for Bounds<'_, T> {
             _ => data,
         };
         for row in rest.chunks_exact(dim) {
-            fold(row, row, self.low, self.high);
+            fold::<T, L>(row, row, self.low, self.high);
         }
         for value in self.low.iter_mut().chain(self.high) {
             // Adding zero takes -0.0 to +0.0 and changes nothing else.
@@ -258,15 +258,21 @@ fn flat<'a, T: Real, L: Lanes, const D: usize>(data: &'a [T], low: &mut [T], hig
         most[v].store(&mut b[v * T::LANES..]);
     }
     for (a, b) in a[..D * T::LANES].chunks_exact(D).zip(b.chunks_exact(D)) {
-        fold(a, b, low, high);
+        fold::<T, L>(a, b, low, high);
     }
     rest
 }
 
 /// One row of lower and one of upper candidates.
 #[inline(always)]
-fn fold<T: Real>(least: &[T], most: &[T], low: &mut [T], high: &mut [T]) {
-    for d in 0..low.len() {
+fn fold<T: Real, L: Lanes>(least: &[T], most: &[T], low: &mut [T], high: &mut [T]) {
+    let whole = low.len() / T::LANES * T::LANES;
+    for d in (0..whole).step_by(T::LANES) {
+        let (below, above) = (T::On::<L>::load(&low[d..]), T::On::<L>::load(&high[d..]));
+        below.min(T::On::<L>::load(&least[d..])).store(&mut low[d..]);
+        above.max(T::On::<L>::load(&most[d..])).store(&mut high[d..]);
+    }
+    for d in whole..low.len() {
         low[d] = if least[d] < low[d] { least[d] } else { low[d] };
         high[d] = if most[d] > high[d] { most[d] } else { high[d] };
     }
