@@ -3,15 +3,15 @@
 //! Most significant digit first. Each pass looks only at bits that vary within its range, from the highest one down,
 //! so shared prefixes (a cluster on a space-filling curve, constant bytes) cost nothing. The width of a digit follows
 //! the length of the range: two passes bring a million evenly spread keys to about one per bucket, the second of them
-//! inside the first-level cache, and one insertion sweep over the whole range finishes them. Buckets that stay large
+//! inside the second-level cache, and one insertion sweep over the whole range finishes them. Buckets that stay large
 //! are sorted by themselves. Nothing but one table of counts is kept: the borders of buckets are read off the keys.
 
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 
-/// Widest digit, in bits: its table of counts fills a quarter of a usual first-level cache.
-const DIGIT_MAX: u32 = 11;
+/// Widest digit, in bits: its table of counts fills half of a usual first-level cache.
+const DIGIT_MAX: u32 = 12;
 /// Entries of the table of counts.
 const COUNTS: usize = 1 << DIGIT_MAX;
 /// Up to so many keys, insertion is faster than a pass.
@@ -35,7 +35,7 @@ pub const fn radix_sort_keys_blocks(len: usize) -> usize {
 /// written then.
 ///
 /// # Cost
-/// For keys that differ early, `log2(len) / 10` passes; at worst, every bit of the keys decides once. Stack: depth
+/// For keys that differ early, `log2(len) / 12` passes, rounded up; at worst, every bit of the keys decides once. Stack: depth
 /// at most 13 calls, for a digit of more than 24 keys has at least five bits, no buffers.
 pub fn radix_sort_keys(keys: &mut [u64], rows: &mut [Idx], arena: &mut Arena<'_>) -> Result<(), KernelError> {
     let len = keys.len();
