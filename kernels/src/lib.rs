@@ -10,6 +10,7 @@ pub mod error;
 pub mod group;
 pub mod hash;
 pub mod index;
+pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod order;

@@ -3,4 +3,5 @@
 
 pub mod group;
 pub mod order;
+pub mod mis;
 pub mod topk;
