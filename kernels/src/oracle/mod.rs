@@ -2,6 +2,6 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod group;
-pub mod order;
 pub mod mis;
+pub mod order;
 pub mod topk;
