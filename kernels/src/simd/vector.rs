@@ -29,8 +29,9 @@ pub trait Real: Sealed + Pod + PartialOrd + Default + Send + Sync + core::fmt::D
     fn from_f64(value: f64) -> Self;
     /// Exact.
     fn to_f64(self) -> f64;
-    /// The next number towards plus infinity; finite input.
-    fn next_up(self) -> Self;
+    /// Widens the first `LANES` elements of a panel row to `f64`: the lower eight and the upper eight, where there are
+    /// sixteen.
+    fn widen<L: Lanes>(row: &[Self]) -> (L::F64, L::F64);
 }
 
 impl Real for f32 {
@@ -50,8 +51,8 @@ impl Real for f32 {
         f64::from(self)
     }
     #[inline(always)]
-    fn next_up(self) -> Self {
-        f32::next_up(self)
+    fn widen<L: Lanes>(row: &[Self]) -> (L::F64, L::F64) {
+        L::widen(<L::F32 as Vector>::load(row))
     }
 }
 
@@ -72,8 +73,9 @@ impl Real for f64 {
         self
     }
     #[inline(always)]
-    fn next_up(self) -> Self {
-        f64::next_up(self)
+    fn widen<L: Lanes>(row: &[Self]) -> (L::F64, L::F64) {
+        let row = <L::F64 as Vector>::load(row);
+        (row, row)
     }
 }
 
@@ -133,6 +135,8 @@ pub trait Lanes: Sealed + Copy + 'static {
     /// The square root, correctly rounded, by the tier's own instruction: `libm` would mix encodings of two tiers, which
     /// costs more than a hundred cycles each time on some machines.
     fn sqrt(value: f64) -> f64;
+    /// [`sqrt`](Self::sqrt) in every lane: correctly rounded.
+    fn sqrt_lanes(value: Self::F64) -> Self::F64;
     /// Asks the cache for the line that holds `data[at]`; does nothing out of range.
     fn prefetch<T>(data: &[T], at: usize);
 }
