@@ -78,6 +78,15 @@ pub trait Space: Sync {
     fn reorder(&mut self, order: &[Idx]);
     /// The order of storage that suits the metric.
     fn order(&self) -> Order;
+    /// Number of axes along which siblings are arranged; none where there are no coordinates.
+    fn axes(&self) -> usize {
+        0
+    }
+    /// Coordinate of the point of a slot on one of the [axes](Self::axes).
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        let _ = (slot, axis);
+        0.0
+    }
     /// Packs the points of a tree whose ids are slots.
     fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
     /// The kernel metric over packed points.
@@ -157,6 +166,8 @@ impl<T: Real> PackedPoints<T> {
                 if group.first < group.end {
                     box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
                         .expect("groups are runs of positions");
+                } else {
+                    corner.fill(T::INFINITY); // infinitely far from everything
                 }
                 for (row, &value) in panel.chunks_exact_mut(lanes).zip(&corner) {
                     row[lane] = value;
@@ -198,6 +209,14 @@ impl<M: PanelMetric> Space for RowSpace<M> {
 
     fn order(&self) -> Order {
         if self.dim <= BOXED_DIM_MAX { Order::Subtrees } else { Order::Blocks }
+    }
+
+    fn axes(&self) -> usize {
+        self.dim
+    }
+
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        self.data[slot * self.dim + axis].to_f64()
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {

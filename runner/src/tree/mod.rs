@@ -2,6 +2,7 @@
 
 mod ladder;
 mod layout;
+mod pyramid;
 
 pub use ladder::Ladder;
 pub use layout::Order;
