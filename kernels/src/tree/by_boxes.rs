@@ -91,6 +91,10 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
                 let (need, have) = (Frames::<M::Real>::blocks(room + 1), Frames::<M::Real>::blocks(room));
                 return Err(KernelError::Scratch { need, have });
             };
+            // What the nearest of these groups is will be known soon: have them all near by then.
+            for pair in 0..FRAME / 2 {
+                L::prefetch(self.search.view.parts().groups, base + 2 * pair);
+            }
             let mut mask = 0;
             for (half, bounds) in frame.chunks_exact_mut(lanes).enumerate() {
                 let start = base + half * lanes;
@@ -171,6 +175,10 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
         let mut start = from / lanes * lanes;
+        let ids = search.view.parts().ids;
+        for line in 0..4 {
+            L::prefetch(ids, from + 16 * line);
+        }
         while start < to {
             let (first, end) = (from.max(start), to.min(start + lanes));
             let values = search.metric.surrogate_panel::<L>(query, first, end, top);
