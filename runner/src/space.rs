@@ -221,7 +221,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
         let mut packed = self.pack_panels(tree.ids());
-        if tree.order() == Order::Subtrees {
+        if tree.order() != Order::Blocks {
             packed.enclose(&tree.groups, tier);
         }
         packed

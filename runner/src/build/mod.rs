@@ -14,7 +14,7 @@ use covertree_kernels::tree::{TWIN, farthest};
 use rayon::prelude::*;
 
 use crate::space::Space;
-use crate::tree::{Ladder, Order, Runs, Shape, Tree, lay_out};
+use crate::tree::{Ladder, Order, Runs, Shape, Tree, lay_out, preorder};
 use crate::workers::Workers;
 
 /// What the builder knows of each slot.
@@ -64,7 +64,7 @@ fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildCo
     let len = idx_len(space.len()).expect("counted by the caller");
     let Some(&root) = batches.members.first() else {
         let nothing = Shape { slots: &[], parents: &[], levels: &[] };
-        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space);
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space, space.order(), true);
         let packed = space.pack(&tree, tier);
         return Grown { tree, runs, packed };
     };
@@ -81,12 +81,22 @@ fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildCo
         Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
     placement.levels[at(root)] = 0;
     let mut slots = vec![root];
-    let mut grown = builder.grow(&slots, &placement);
+    let mut draft = builder.draft(&slots, &placement);
     for batch in batches.rest() {
         slots = merge(&slots, batch);
-        grown = builder.insert(grown, &slots, batch, &mut placement);
+        draft = builder.insert(draft, &slots, batch, &mut placement);
     }
-    builder.measure(&mut grown);
+    if draft.tree.order == Order::Blocks {
+        return draft;
+    }
+    drop(draft);
+    let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
+    let mut grown = builder.grow(&shape, space.order(), true);
+    if grown.tree.order == Order::Cells {
+        builder.measure_apart(&mut grown.tree, &shape);
+    } else {
+        builder.measure(&mut grown);
+    }
     grown
 }
 
@@ -116,26 +126,46 @@ impl<S: Space> Builder<'_, S> {
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
         self.traverse(&grown, batch, placement);
         drop(grown);
-        let crowded = self.grow(slots, placement);
+        let crowded = self.draft(slots, placement);
         let conflicts = self.conflicts(&crowded, batch, placement);
         if conflicts.is_empty() {
             return crowded;
         }
         drop(crowded);
         self.settle(batch, conflicts, placement);
-        self.grow(slots, placement)
+        self.draft(slots, placement)
     }
 
-    /// Lays the tree of these slots out, packs its points and bounds its groups.
-    fn grow(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
+    /// Lays out the tree of a batch, which only the builder searches: by cells in the order of the slots, which costs the
+    /// least, where there are axes.
+    fn draft(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
         let shape = Shape { slots, parents: &placement.parents, levels: &placement.levels };
-        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space);
-        let packed = self.space.pack(&tree, self.tier);
-        let mut grown = Grown { tree, runs, packed };
-        if grown.tree.order == Order::Blocks {
+        let order = if self.space.order() == Order::Blocks { Order::Blocks } else { Order::Cells };
+        let mut grown = self.grow(&shape, order, false);
+        if order == Order::Blocks {
             self.measure(&mut grown);
         }
         grown
+    }
+
+    /// Lays a tree out, packs its points and bounds its groups by boxes.
+    fn grow(&self, shape: &Shape<'_>, order: Order, arranged: bool) -> Grown<S> {
+        let (tree, runs) = lay_out(shape, self.ladder.clone(), self.space, order, arranged);
+        let packed = self.space.pack(&tree, self.tier);
+        Grown { tree, runs, packed }
+    }
+
+    /// Measures the reach of each node of a tree in whose order descendants do not lie together.
+    fn measure_apart(&self, tree: &mut Tree, shape: &Shape<'_>) {
+        let (preorder, runs) = preorder(shape, self.ladder.clone());
+        let packed = self.space.pack(&preorder, self.tier);
+        let mut grown = Grown { tree: preorder, runs, packed };
+        self.measure(&mut grown);
+        let mut reaches = vec![0.0; shape.parents.len()];
+        for (&slot, &reach) in grown.tree.ids.iter().zip(&grown.tree.reaches) {
+            reaches[at(slot)] = reach;
+        }
+        tree.reaches.par_iter_mut().zip(&tree.ids).for_each(|(reach, &slot)| *reach = reaches[at(slot)]);
     }
 
     /// Measures the reach of each node, and of each group from its center.
@@ -148,7 +178,9 @@ impl<S: Space> Builder<'_, S> {
         });
         groups.par_iter_mut().with_min_len(256).for_each(|group| {
             let center = at(group.center);
-            group.reach = if group.end == ends[center] {
+            group.reach = if group.first == group.end {
+                0.0
+            } else if group.end == ends[center] {
                 reaches[center]
             } else {
                 round_up(self.reach(self.space, &kernel, at(ids[center]), at(group.first), at(group.end)))

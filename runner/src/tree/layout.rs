@@ -4,7 +4,7 @@ use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Group;
 
 use super::pyramid::Pyramid;
-use super::{Ladder, Tree};
+use super::{Ladder, Tree, cells};
 use crate::space::Space;
 
 /// A tree as the builder keeps it: by slot.
@@ -24,6 +24,8 @@ pub enum Order {
     Blocks,
     /// Each node before its descendants; groups are bounded by boxes.
     Subtrees,
+    /// Along cells of space, whatever the parents; groups are bounded by boxes, the tightest there are.
+    Cells,
 }
 
 /// Groups of at most this many points are scanned from end to end.
@@ -83,11 +85,16 @@ impl Children {
     }
 }
 
-/// Lays a tree out, in the order of storage that suits the space. By blocks, siblings keep the order of their slots. The ids
-/// of the tree are slots, and all reaches are still 0.
-pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) -> (Tree, Runs) {
+/// Lays a tree out, by cells with the runs left empty. By blocks, siblings keep the order of their slots; so do all points
+/// by cells, unless they are to be `arranged`. The ids of the tree are slots, and all reaches are still 0.
+pub(crate) fn lay_out<S: Space>(
+    shape: &Shape<'_>,
+    ladder: Ladder,
+    space: &S,
+    order: Order,
+    arranged: bool,
+) -> (Tree, Runs) {
     let len = shape.slots.len();
-    let order = space.order();
     let mut tree = Tree {
         ids: vec![NONE; len],
         levels: vec![0; len],
@@ -100,6 +107,13 @@ pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) ->
     };
     if len == 0 {
         tree.waiting = 1;
+        return (tree, Runs::default());
+    }
+    if order == Order::Cells {
+        let root = shape.slots.iter().find(|&&slot| shape.parents[at(slot)] == NONE);
+        tree.ids[0] = *root.expect("a tree has a root");
+        tree.levels[0] = shape.levels[at(tree.ids[0])];
+        cells::form(space, shape, arranged, &mut tree);
         return (tree, Runs::default());
     }
     let children = Children::new(shape, order);
@@ -123,7 +137,7 @@ pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) ->
             let runs = by_blocks(shape, &children, &inner, &sizes, positions, &mut tree);
             (tree, runs)
         }
-        Order::Subtrees => {
+        Order::Subtrees | Order::Cells => {
             let ends = vec![len as Idx; len];
             let mut pyramid = Pyramid { space, shape, children, sizes: &sizes, positions, tree: &mut tree, ends };
             pyramid.form();
@@ -221,4 +235,32 @@ fn split(tree: &mut Tree, places: &Places, group: &Group) {
 fn block_end(places: &Places, node: usize) -> Idx {
     let first = at(places.firsts[node]);
     if places.firsts[first] < places.ends[first] { places.firsts[first] } else { places.ends[node] }
+}
+
+/// The tree in preorder, without groups: each node right before its descendants.
+pub(crate) fn preorder(shape: &Shape<'_>, ladder: Ladder) -> (Tree, Runs) {
+    let len = shape.slots.len();
+    let children = Children::new(shape, Order::Subtrees);
+    let mut ids = Vec::with_capacity(len);
+    let mut open = vec![children.root];
+    while let Some(slot) = open.pop() {
+        ids.push(slot);
+        open.extend(children.of(slot).iter().rev());
+    }
+    let mut sizes = vec![1 as Idx; shape.parents.len()];
+    for &slot in ids[1..].iter().rev() {
+        sizes[at(shape.parents[at(slot)])] += sizes[at(slot)];
+    }
+    let ends = ids.iter().zip(0..).map(|(&slot, position): (_, Idx)| position + sizes[at(slot)]).collect();
+    let tree = Tree {
+        ids,
+        levels: Vec::new(),
+        parents: Vec::new(),
+        reaches: vec![0.0; len],
+        groups: Vec::new(),
+        waiting: 0,
+        order: Order::Cells,
+        ladder,
+    };
+    (tree, Runs { firsts: (1..=len as Idx).collect(), ends })
 }

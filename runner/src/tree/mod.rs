@@ -1,12 +1,13 @@
 //! The tree as the runner owns it.
 
+mod cells;
 mod ladder;
 mod layout;
 mod pyramid;
 
 pub use ladder::Ladder;
 pub use layout::Order;
-pub(crate) use layout::{Runs, Shape, lay_out};
+pub(crate) use layout::{Runs, Shape, lay_out, preorder};
 
 use covertree_kernels::index::Idx;
 use covertree_kernels::tree::{Group, TreeParts, TreeView};

@@ -15,15 +15,8 @@ use crate::space::Space;
 /// Groups that are joined to one in the layer above: as many as the search tests in one go.
 const FAN: usize = 16;
 
-/// Groups of at most this many points are scanned from end to end. The more axes, the more of the neighbouring boxes a
-/// query meets, and the less it pays to tell them apart.
-fn scanned(axes: usize) -> Idx {
-    match axes {
-        0..=4 => 40,
-        5..=6 => 64,
-        _ => 96,
-    }
-}
+/// Groups of at most this many points are scanned from end to end.
+const SCANNED: Idx = 40;
 
 /// A run of positions: points that were placed already, then neighbouring siblings with their descendants.
 #[derive(Clone, Copy)]
@@ -62,7 +55,6 @@ pub(super) struct Pyramid<'a, S> {
 impl<S: Space> Pyramid<'_, S> {
     /// Places every point behind the root, which has position 0, and forms the groups.
     pub fn form(&mut self) {
-        let scanned = scanned(self.space.axes());
         let root = self.tree.ids[0];
         let (from, to) = self.children.range(root);
         let mut cells = vec![Cell { first: 1, lead: 0, from, to, weight: self.tree.ids.len() as Idx - 1 }];
@@ -72,8 +64,8 @@ impl<S: Space> Pyramid<'_, S> {
         let mut done = 0;
         while done < cells.len() {
             let kids = cells.len();
-            if cells[done].weight > scanned {
-                self.split(cells[done], scanned, &mut cells);
+            if cells[done].weight > SCANNED {
+                self.split(cells[done], &mut cells);
             }
             let count = cells.len() - kids;
             if count == 1 {
@@ -109,11 +101,11 @@ impl<S: Space> Pyramid<'_, S> {
     }
 
     /// Appends the parts of a cell, [`FAN`] at most (one less behind the very first group), in the order of their positions.
-    fn split(&mut self, cell: Cell, scanned: Idx, cells: &mut Vec<Cell>) {
+    fn split(&mut self, cell: Cell, cells: &mut Vec<Cell>) {
         let kids = cells.len();
         let room = if kids == 1 { FAN - 1 } else { FAN };
         // Parts as large as a full group of the layer below.
-        let mut goal = scanned;
+        let mut goal = SCANNED;
         while goal - goal / 4 < cell.weight / FAN as Idx {
             goal = goal.saturating_mul(FAN as Idx) / 4 * 3;
         }
@@ -192,9 +184,7 @@ impl<S: Space> Pyramid<'_, S> {
 
 fn group(cell: &Cell) -> Group {
     let end = cell.first + cell.weight;
-    // An empty group has no point of its own.
-    let center = if cell.weight > 0 { cell.first } else { 0 };
-    Group { first: cell.first, block: end, end, center, ..Group::default() }
+    Group { first: cell.first, block: end, end, center: cell.first, ..Group::default() }
 }
 
 /// Sorts siblings along their widest axis; returns it, and the coordinate of their parent. Without axes they stay as they are.
