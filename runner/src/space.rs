@@ -208,7 +208,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn order(&self) -> Order {
-        if self.dim <= BOXED_DIM_MAX { Order::Subtrees } else { Order::Blocks }
+        if self.dim <= BOXED_DIM_MAX { Order::Cells } else { Order::Blocks }
     }
 
     fn axes(&self) -> usize {
