@@ -235,15 +235,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same, of a file: what speaks of a setting or of an argument gets the file's name in front.
-    pub fn within(self, path: &Path) -> Self {
-        match self {
-            Self::Usage(problem) => Self::Usage(format!("{}: {problem}", shown(path))),
-            Self::Kernel(problem) => Self::Usage(format!("{}: {problem}", shown(path))),
-            other => other,
-        }
-    }
-
     /// The exit code of a program that ends with this error: 1 for a failed check, else 2.
     pub const fn exit_code(&self) -> u8 {
         match self {

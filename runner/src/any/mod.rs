@@ -17,7 +17,7 @@ use crate::error::{Error, shown};
 use crate::formats::output::Outputs;
 use crate::metric::MetricName;
 use crate::points::{Dtype, Points, Values};
-use crate::space::{ByForm, Chebyshev, Euclidean, Manhattan};
+use crate::space::{Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan, PanelMetric, Preparation, Scaling};
 use crate::tree::file::{self, Contents, Packed, PackedRef, ReadMode, SavedTree};
 use crate::tree::validate::{Report, ValidateConfig};
 use crate::tree::{Ladder, Tree};
@@ -39,7 +39,7 @@ use body::{Asked, Body, by_row};
 /// # }
 /// ```
 pub struct AnyIndex {
-    metric: MetricName,
+    preparation: Preparation,
     config: BuildConfig,
     tier: Tier,
     body: AnyBody,
@@ -53,6 +53,8 @@ enum AnyBody {
     ManhattanF64(Body<Manhattan<f64>>),
     ChebyshevF32(Body<Chebyshev<f32>>),
     ChebyshevF64(Body<Chebyshev<f64>>),
+    Angular(Body<Angular>),
+    Haversine(Body<Haversine>),
 }
 
 /// Runs an expression on the body, whichever it is.
@@ -65,6 +67,26 @@ macro_rules! each {
             AnyBody::ManhattanF64($body) => $work,
             AnyBody::ChebyshevF32($body) => $work,
             AnyBody::ChebyshevF64($body) => $work,
+            AnyBody::Angular($body) => $work,
+            AnyBody::Haversine($body) => $work,
+        }
+    };
+}
+
+/// The variant of a metric and a precision, with a body made from what holds the values; `None` where the metric does not
+/// exist in that precision.
+macro_rules! variant {
+    ($metric:expr, $source:expr, $kinds:ident, $values:ident => $body:expr) => {
+        match ($metric, $source) {
+            (MetricName::Euclidean, $kinds::F32($values)) => Some(AnyBody::EuclideanF32($body)),
+            (MetricName::Euclidean, $kinds::F64($values)) => Some(AnyBody::EuclideanF64($body)),
+            (MetricName::Manhattan, $kinds::F32($values)) => Some(AnyBody::ManhattanF32($body)),
+            (MetricName::Manhattan, $kinds::F64($values)) => Some(AnyBody::ManhattanF64($body)),
+            (MetricName::Chebyshev, $kinds::F32($values)) => Some(AnyBody::ChebyshevF32($body)),
+            (MetricName::Chebyshev, $kinds::F64($values)) => Some(AnyBody::ChebyshevF64($body)),
+            (MetricName::Angular, $kinds::F64($values)) => Some(AnyBody::Angular($body)),
+            (MetricName::Haversine, $kinds::F64($values)) => Some(AnyBody::Haversine($body)),
+            _ => None,
         }
     };
 }
@@ -73,33 +95,31 @@ impl AnyIndex {
     /// Builds the tree over all points, which keep their row numbers as ids, on the best tier of this machine.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the base is out of range, or the points do not suit the metric.
+    /// [`Error::Usage`] when the base is out of range, or the number of columns does not suit the metric;
+    /// [`Error::ZeroVector`] and [`Error::Latitude`] for the first row that does not.
     pub fn build(points: &Points, metric: MetricName, config: &BuildConfig) -> Result<Self, Error> {
-        Self::build_on(Tier::detect(), points, metric, config)
+        Self::build_on(Tier::detect(), "points", points, metric, config)
     }
 
-    /// [`build`](Self::build) on a tier of choice; the tree is the same, bit for bit.
+    /// [`build`](Self::build) on a tier of choice (the tree is the same, bit for bit), with the name that messages give to
+    /// the points: `label`, mostly a file.
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn build_on(tier: Tier, points: &Points, metric: MetricName, config: &BuildConfig) -> Result<Self, Error> {
+    pub fn build_on(
+        tier: Tier,
+        label: &str,
+        points: &Points,
+        metric: MetricName,
+        config: &BuildConfig,
+    ) -> Result<Self, Error> {
         check_config(config)?;
-        let dim = points.dim();
-        /// A body of the metric in the precision of the points.
-        macro_rules! form {
-            ($single:ident, $double:ident) => {
-                match points.values() {
-                    Values::F32(values) => AnyBody::$single(Body::build(values.clone(), dim, config, tier)),
-                    Values::F64(values) => AnyBody::$double(Body::build(values.clone(), dim, config, tier)),
-                }
-            };
-        }
-        let body = match metric {
-            MetricName::Euclidean => form!(EuclideanF32, EuclideanF64),
-            MetricName::Manhattan => form!(ManhattanF32, ManhattanF64),
-            MetricName::Chebyshev => form!(ChebyshevF32, ChebyshevF64),
-        };
-        Ok(Self { metric, config: config.clone(), tier, body })
+        let preparation = Preparation::of(metric, label, points)?;
+        let prepared = preparation.points(label, points)?;
+        let width = preparation.width();
+        let body = variant!(metric, prepared, Values, values => Body::build(values, width, config, tier));
+        let body = body.expect("points are prepared in a precision of their metric");
+        Ok(Self { preparation, config: config.clone(), tier, body })
     }
 
     /// The nearest `k` points to each query, in ascending order of (distance, row number): exactly those that a brute
@@ -109,28 +129,35 @@ impl AnyIndex {
     ///
     /// # Errors
     /// [`Error::Usage`] when `k` is zero or the queries have another number of columns than the points;
+    /// [`Error::TooLarge`], [`Error::ZeroVector`] and [`Error::Latitude`] for the first query that the metric cannot take;
     /// [`Error::Memory`] when the answer does not fit into memory.
     ///
     /// # Cost
     /// One search per query, split over the threads of the current rayon pool. Queries in `f64` to points in `f32` whose
     /// values `f32` cannot hold cost a copy of the points in `f64`.
     pub fn knn(&self, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
-        if queries.dim() != self.dim() {
-            let (got, want) = (queries.dim(), self.dim());
-            return Err(Error::Usage(format!(
-                "the queries have {got} columns and the points {want}; choose columns so that both have the same"
-            )));
-        }
+        self.knn_named("queries", queries, k)
+    }
+
+    /// [`knn`](Self::knn) with the name that messages give to the queries: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`knn`](Self::knn).
+    pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
+        let prepared = self.preparation.queries(label, queries)?;
         let mut answers = room(queries.len(), k)?;
-        let (out, tier) = (&mut answers, self.tier);
+        let (asked, out, tier) = (&prepared, &mut answers, self.tier);
         let counters = match &self.body {
-            AnyBody::EuclideanF32(body) => ask_single(body, queries, out, tier),
-            AnyBody::ManhattanF32(body) => ask_single(body, queries, out, tier),
-            AnyBody::ChebyshevF32(body) => ask_single(body, queries, out, tier),
-            AnyBody::EuclideanF64(body) => body.knn(Asked::Rows(&queries.to_f64()), out, tier),
-            AnyBody::ManhattanF64(body) => body.knn(Asked::Rows(&queries.to_f64()), out, tier),
-            AnyBody::ChebyshevF64(body) => body.knn(Asked::Rows(&queries.to_f64()), out, tier),
+            AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
+            AnyBody::ManhattanF32(body) => ask_single(body, asked, out, tier),
+            AnyBody::ChebyshevF32(body) => ask_single(body, asked, out, tier),
+            AnyBody::EuclideanF64(body) => ask_double(body, asked, out, tier),
+            AnyBody::ManhattanF64(body) => ask_double(body, asked, out, tier),
+            AnyBody::ChebyshevF64(body) => ask_double(body, asked, out, tier),
+            AnyBody::Angular(body) => ask_double(body, asked, out, tier),
+            AnyBody::Haversine(body) => ask_double(body, asked, out, tier),
         }?;
+        self.preparation.scaling.restore_all(&mut answers.distances);
         Ok((answers, counters))
     }
 
@@ -144,6 +171,7 @@ impl AnyIndex {
         let mut answers = room(self.len(), k)?;
         let asked = each!(&self.body, body => body.knn(Asked::Members { include_self }, &mut answers, self.tier));
         let counters = asked?;
+        self.preparation.scaling.restore_all(&mut answers.distances);
         Ok((by_row(&answers, self.tree().ids()), counters))
     }
 
@@ -174,15 +202,18 @@ impl AnyIndex {
             AnyBody::EuclideanF64(body) => PackedRef::F64(&body.points),
             AnyBody::ManhattanF64(body) => PackedRef::F64(&body.points),
             AnyBody::ChebyshevF64(body) => PackedRef::F64(&body.points),
+            AnyBody::Angular(body) => PackedRef::F64(&body.points),
+            AnyBody::Haversine(body) => PackedRef::F64(&body.points),
         };
+        let exponent = self.preparation.scaling.exponent().to_le_bytes();
         let contents = Contents {
-            metric: self.metric.name(),
+            metric: self.metric().name(),
             config: CONFIG,
             seed: self.config.seed,
             next_id: self.tree().ids().iter().fold(0, |next, id| next.max(id + 1)),
             tree: self.tree(),
             points,
-            extra: &[],
+            extra: &[(SCALING, &exponent)],
         };
         file::stage(outputs, path, &contents)
     }
@@ -200,21 +231,24 @@ impl AnyIndex {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_on(tier: Tier, path: &Path, mode: ReadMode) -> Result<Self, Error> {
-        let SavedTree { metric, seed, tree, points, .. } = file::read(path, mode)?;
-        let invalid = |problem: String| Error::TreeInvalid { file: shown(path), problem };
-        let known = metric.parse::<MetricName>();
-        let metric = known.map_err(|_| invalid("it was built under a metric that this program lacks".into()))?;
+        let saved = file::read(path, mode)?;
+        let invalid = |problem: &str| Error::TreeInvalid { file: shown(path), problem: problem.to_owned() };
+        let metric = saved.metric.parse::<MetricName>();
+        let metric = metric.map_err(|_| invalid("it was built under a metric that this program lacks"))?;
+        let exponent = saved.extra(SCALING).and_then(|bytes| <[u8; 4]>::try_from(&**bytes).ok());
+        let scaling = exponent.and_then(|bytes| Scaling::from_exponent(i32::from_le_bytes(bytes)));
+        let scaling = scaling.ok_or_else(|| invalid("it does not tell how its points are scaled"))?;
+        let SavedTree { seed, tree, points, .. } = saved;
+        let dtype = points.dtype().ok_or_else(|| invalid("it has no points"))?;
+        let dim = if metric == MetricName::Haversine { Haversine::COLUMNS } else { points.dim() };
+        let preparation = Preparation { metric, dtype, dim, scaling };
+        if preparation.width() != points.dim() {
+            return Err(invalid("its points have another number of columns than its metric"));
+        }
         let config = BuildConfig { base: tree.ladder().base(), seed, ..BuildConfig::default() };
-        let body = match (metric, points) {
-            (_, Packed::None) => return Err(invalid("it has no points".into())),
-            (MetricName::Euclidean, Packed::F32(points)) => AnyBody::EuclideanF32(Body { tree, points }),
-            (MetricName::Euclidean, Packed::F64(points)) => AnyBody::EuclideanF64(Body { tree, points }),
-            (MetricName::Manhattan, Packed::F32(points)) => AnyBody::ManhattanF32(Body { tree, points }),
-            (MetricName::Manhattan, Packed::F64(points)) => AnyBody::ManhattanF64(Body { tree, points }),
-            (MetricName::Chebyshev, Packed::F32(points)) => AnyBody::ChebyshevF32(Body { tree, points }),
-            (MetricName::Chebyshev, Packed::F64(points)) => AnyBody::ChebyshevF64(Body { tree, points }),
-        };
-        Ok(Self { metric, config, tier, body })
+        let body = variant!(metric, points, Packed, points => Body { tree, points });
+        let body = body.ok_or_else(|| invalid("its points are of another precision than its metric"))?;
+        Ok(Self { preparation, config, tier, body })
     }
 
     /// The tree.
@@ -224,20 +258,17 @@ impl AnyIndex {
 
     /// The metric.
     pub fn metric(&self) -> MetricName {
-        self.metric
+        self.preparation.metric
     }
 
-    /// The precision of the points.
+    /// The precision in which the points are stored.
     pub fn dtype(&self) -> Dtype {
-        match self.body {
-            AnyBody::EuclideanF32(_) | AnyBody::ManhattanF32(_) | AnyBody::ChebyshevF32(_) => Dtype::F32,
-            AnyBody::EuclideanF64(_) | AnyBody::ManhattanF64(_) | AnyBody::ChebyshevF64(_) => Dtype::F64,
-        }
+        self.preparation.dtype
     }
 
     /// Columns of a point.
     pub fn dim(&self) -> usize {
-        each!(&self.body, body => body.dim())
+        self.preparation.dim
     }
 
     /// Number of points.
@@ -267,6 +298,9 @@ pub fn check_config(config: &BuildConfig) -> Result<(), Error> {
     Err(Error::Usage(format!("base {}: choose a finite number from {} on", config.base, Ladder::BASE_MIN)))
 }
 
+/// The section of a tree file that holds the exponent by which coordinates are scaled, an `i32`.
+const SCALING: &str = "scaling";
+
 /// How trees are built so far, as their files tell.
 const CONFIG: &str = "conflict=dense";
 
@@ -286,27 +320,28 @@ fn room(count: usize, k: usize) -> Result<Answers, Error> {
     Ok(Answers { ids, distances, k })
 }
 
-/// Queries of either precision to points in `f32`: no value is ever rounded.
+/// Prepared queries to points in `f32`: where `f32` cannot hold them, the points are widened.
 fn ask_single<F: Form>(
     body: &Body<ByForm<f32, F>>,
-    queries: &Points,
+    queries: &Values,
     answers: &mut Answers,
     tier: Tier,
 ) -> Result<SearchCounters, Error> {
-    match queries.values() {
+    match queries {
         Values::F32(values) => body.knn(Asked::Rows(values), answers, tier),
-        Values::F64(values) => match narrowed(values) {
-            Some(values) => body.knn(Asked::Rows(&values), answers, tier),
-            None => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values), answers, tier),
-        },
+        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values), answers, tier),
     }
 }
 
-/// The values in `f32`, if it holds each of them exactly.
-fn narrowed(values: &[f64]) -> Option<Vec<f32>> {
-    let narrow = |&value: &f64| {
-        let narrow = value as f32; // rounds to nearest; whether it did is looked at here
-        (f64::from(narrow) == value).then_some(narrow)
-    };
-    values.iter().map(narrow).collect()
+/// Prepared queries to points in `f64`.
+fn ask_double<M: PanelMetric<Real = f64>>(
+    body: &Body<M>,
+    queries: &Values,
+    answers: &mut Answers,
+    tier: Tier,
+) -> Result<SearchCounters, Error> {
+    match queries {
+        Values::F64(values) => body.knn(Asked::Rows(values), answers, tier),
+        Values::F32(_) => unreachable!("queries are prepared in the precision of the points, or in f64"),
+    }
 }

@@ -47,9 +47,10 @@ impl BuildPlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
         let Self { args, config } = self;
         let points = session.stage("reading", || args.points.read()).0?;
-        let (index, build_s) = session
-            .stage("building", || AnyIndex::build_on(session.tier, &points, args.metric.metric, &config));
-        let index = index.map_err(|error| error.within(&args.points.path))?;
+        let (index, build_s) = session.stage("building", || {
+            AnyIndex::build_on(session.tier, &shown(&args.points.path), &points, args.metric.metric, &config)
+        });
+        let index = index?;
         session.stage("writing", || index.save(&args.output)).0?;
         let record = built(&index, "build", build_s);
         let message = format!("{}: {} built in {build_s:.3} s", shown(&args.output), described(&index));

@@ -7,6 +7,7 @@ use covertree::answers::Answers;
 use covertree::error::{Error, shown};
 use covertree::formats::npy::read_ids;
 use covertree::points::Points;
+use covertree::space::Preparation;
 use covertree::tree::file::ReadMode;
 use covertree::tree::validate::{Report, ValidateConfig};
 use covertree::{AnyIndex, brute};
@@ -129,13 +130,18 @@ fn check_answer(ids: &PathBuf, args: &CheckArgs, session: &Session) -> Result<Ou
     if k > width {
         return Err(Error::Usage(format!("{}: has {width} columns, fewer than -k {k}; ask for fewer", shown(ids))));
     }
+    // Whatever the metric cannot take is refused here, with the name of its file.
+    let file_of_points = shown(&args.points.path);
+    let preparation = Preparation::of(args.metric.metric, &file_of_points, &points)?;
+    preparation.points(&file_of_points, &points)?;
+    preparation.queries(&args.asked.queries.as_deref().map_or(file_of_points, shown), asked)?;
     let rows = sample(asked.len(), points.len(), args.sample, session.seed)?;
     let some = asked.take_rows(&rows)?;
     let graph = queries.is_none() && !args.asked.include_self;
     let except = |row: usize| if graph { rows[row] } else { NONE };
     let (truth, query_s) =
         session.stage("brute force", || brute::knn(&points, &some, args.metric.metric, k, except));
-    let truth = truth.map_err(|error| error.within(&args.points.path))?;
+    let truth = truth?;
     let recall = recall(&truth, rows.iter().map(|&row| &found[at(row) * width..][..k]));
     let file = shown(ids);
     let sampled = (rows.len() < asked.len()).then_some(rows.len());

@@ -78,7 +78,7 @@ impl DemoPlan {
         let config = BuildConfig { seed: session.seed, ..BuildConfig::default() };
         let metric = MetricName::default();
         let (index, build_s) =
-            session.stage(&name("building"), || AnyIndex::build_on(session.tier, &points, metric, &config));
+            session.stage(&name("building"), || AnyIndex::build_on(session.tier, "points", &points, metric, &config));
         let index = index?;
         let (found, query_s) = session.stage(&name("searching"), || index.knn(&queries, case.k));
         let (answers, counters) = found?;

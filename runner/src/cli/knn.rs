@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use covertree::error::Error;
+use covertree::error::{Error, shown};
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
 use covertree::any::check_config;
@@ -95,16 +95,17 @@ impl KnnPlan {
             Ok((points, queries))
         };
         let (points, queries) = session.stage("reading", read).0?;
-        let (index, build_s) = session
-            .stage("building", || AnyIndex::build_on(session.tier, &points, args.metric.metric, &config));
-        let index = index.map_err(|error| error.within(&args.points.path))?;
+        let (index, build_s) = session.stage("building", || {
+            AnyIndex::build_on(session.tier, &shown(&args.points.path), &points, args.metric.metric, &config)
+        });
+        let index = index?;
         drop(points); // the index has a copy
+        let label = args.asked.queries.as_deref().map(shown).unwrap_or_default();
         let (found, query_s) = session.stage("searching", || match &queries {
-            Some(queries) => index.knn(queries, args.k),
+            Some(queries) => index.knn_named(&label, queries, args.k),
             None => index.graph(args.k, args.asked.include_self),
         });
-        let asked = args.asked.queries.as_ref().unwrap_or(&args.points.path);
-        let (answers, counters) = found.map_err(|error| error.within(asked))?;
+        let (answers, counters) = found?;
         session.stage("writing", || write_answers(&files, &answers)).0?;
         let record = Record {
             build_s: Some(build_s),

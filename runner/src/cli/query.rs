@@ -63,8 +63,8 @@ impl QueryPlan {
         let index = session.stage("reading the tree", || AnyIndex::load_on(session.tier, &args.tree, mode)).0?;
         let queries = session.stage("reading the queries", || read_points(&args.queries, &args.reading.options())).0?;
         check_dim((&args.queries, &queries), (&args.tree, index.dim()))?;
-        let (found, query_s) = session.stage("searching", || index.knn(&queries, args.k));
-        let (answers, counters) = found.map_err(|error| error.within(&args.queries))?;
+        let (found, query_s) = session.stage("searching", || index.knn_named(&shown(&args.queries), &queries, args.k));
+        let (answers, counters) = found?;
         session.stage("writing", || write_answers(&files, &answers)).0?;
         let record = Record { counters: Some(counters.into()), ..answered(&index, "query", &answers, query_s) };
         let record = Record { build_s: None, ..record };
