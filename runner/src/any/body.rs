@@ -56,6 +56,13 @@ impl<M: PanelMetric> Body<M> {
         self.points.panels().dim()
     }
 
+    /// Whether the boxes, if there are any, have the dimension that the metric gives them.
+    pub fn boxes_fit(&self) -> bool {
+        let rows = panels_len::<M::Real>(self.tree.groups.len(), 1);
+        let corners = self.points.corners().len();
+        corners == 0 || corners == 2 * M::boxed(self.dim()) * rows
+    }
+
     /// Bytes of the tree and of its points.
     pub fn bytes(&self) -> usize {
         let Tree { ids, levels, parents, reaches, groups, .. } = &self.tree;
@@ -154,7 +161,8 @@ impl<M: PanelMetric<Real = f32>> Body<M> {
         let corners = match self.points.boxes() {
             None => Vec::new(),
             Some(_) => {
-                let (width, groups) = (2 * dim, self.tree.groups.len());
+                let groups = self.tree.groups.len();
+                let width = self.points.corners().len() / panels_len::<f32>(groups, 1);
                 let narrow = Panels::new(self.points.corners(), width, groups)?;
                 let rows: Vec<f64> = (0..groups)
                     .flat_map(|group| (0..width).map(move |d| f64::from(narrow.coordinate(group, d))))

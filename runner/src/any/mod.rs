@@ -248,6 +248,9 @@ impl AnyIndex {
         let config = BuildConfig { base: tree.ladder().base(), seed, ..BuildConfig::default() };
         let body = variant!(metric, points, Packed, points => Body { tree, points });
         let body = body.ok_or_else(|| invalid("its points are of another precision than its metric"))?;
+        if !each!(&body, body => body.boxes_fit()) {
+            return Err(invalid("its boxes have another number of columns than its metric"));
+        }
         Ok(Self { preparation, config, tier, body })
     }
 
