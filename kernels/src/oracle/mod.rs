@@ -4,4 +4,5 @@
 pub mod group;
 pub mod mis;
 pub mod order;
+pub mod sphere;
 pub mod topk;
