@@ -12,6 +12,11 @@ pub const NEIGHBOURS_MAX: usize = 6561;
 /// Largest magnitude of a cell.
 const CELL_MAX: i64 = 1 << 62;
 
+/// The magnitude below which [`MAGIC`] finds the nearest integer.
+const SMALL: f64 = (1u64 << 51) as f64;
+/// `1.5 x 2^52`.
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+
 /// The cells of one (level, shift).
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<'a> {
@@ -56,10 +61,15 @@ impl<'a> Grid<'a> {
     #[inline(always)]
     pub fn cell<T: Real>(&self, d: usize, x: T) -> i64 {
         let place = (x.to_f64() + self.offsets[d]) / self.width;
+        if place.abs() < SMALL {
+            // Adding 1.5 x 2^52 leaves the nearest integer in the low bits of the sum; one less where that is above.
+            let sum = place + MAGIC;
+            let nearest = sum.to_bits().wrapping_sub(MAGIC.to_bits()) as i64;
+            return nearest - i64::from(sum - MAGIC > place);
+        }
         // The cast cuts towards zero, saturates, and takes NaN to 0; one less where it cut upwards is the floor.
         let cut = place as i64;
-        let cell = if place < cut as f64 { cut.saturating_sub(1) } else { cut };
-        cell.clamp(-CELL_MAX, CELL_MAX)
+        cut.saturating_sub(i64::from(place < cut as f64)).clamp(-CELL_MAX, CELL_MAX)
     }
 
     /// The key of the cell of one point; panics when the dimension differs.

@@ -11,6 +11,9 @@ type Slot = [u64; 2];
 /// No leader: what no 32-bit index is.
 const FREE: u64 = u64::MAX;
 
+/// Points per cell that the first attempt at a table hopes for.
+const POINTS_PER_CELL: usize = 4;
+
 /// Places of a table for `len` points: at least twice as many, a power of two.
 const fn capacity(len: usize) -> usize {
     match len.saturating_mul(2).checked_next_power_of_two() {
@@ -57,25 +60,25 @@ impl<'a> CellTable<'a> {
     /// negative id, [`KernelError::Scratch`]. Nothing is written then.
     ///
     /// # Cost
-    /// One random access per point, and one mix each for the point and the leader that it meets.
+    /// One random access per point, and one mix each for the point and the leader that it meets; up to twice that where
+    /// cells hold few points.
     pub fn build(keys: &[u64], ids: &[Idx], seed: u64, level: Idx, arena: &mut Arena<'a>) -> Result<Self, KernelError> {
         want("ids", keys.len(), ids.len())?;
         idx_len(keys.len())?;
         if let Some(place) = ids.iter().position(|&id| id < 0) {
             return Err(KernelError::Value { what: "ids", at: place });
         }
-        let slots = arena.take::<Slot>(capacity(keys.len()))?;
-        slots.fill([0, FREE]);
-        let (mask, mut cells) = (slots.len() - 1, 0);
-        for (&key, &id) in keys.iter().zip(ids) {
-            let slot = &mut slots[place_of(slots, mask, key)];
-            if slot[1] == FREE {
-                cells += 1;
-                *slot = [key, at(id) as u64];
-            } else if beats(id, slot[1] as Idx, seed, level) {
-                slot[1] = at(id) as u64;
+        let memory = arena.take::<Slot>(capacity(keys.len()))?;
+        // Cells are usually far fewer than points, and a small table stays in the cache: start small, and start again
+        // with twice the places when half of them are taken. The whole memory always suffices.
+        let mut places = capacity(keys.len() / POINTS_PER_CELL);
+        let cells = loop {
+            match fill(&mut memory[..places], keys, ids, seed, level) {
+                Some(cells) => break cells,
+                None => places *= 2,
             }
-        }
+        };
+        let slots = &memory[..places];
         Ok(Self { slots, cells })
     }
 
@@ -118,7 +121,28 @@ impl<'a> CellTable<'a> {
     }
 }
 
-/// The place of `key`, or the free one where it belongs. There is a free one: half of the places are.
+/// Fills a table; gives up when more than half of its places would be taken. Returns the number of cells.
+fn fill(slots: &mut [Slot], keys: &[u64], ids: &[Idx], seed: u64, level: Idx) -> Option<Idx> {
+    slots.fill([0, FREE]);
+    let (mask, mut cells) = (slots.len() - 1, 0);
+    for (&key, &id) in keys.iter().zip(ids) {
+        let slot = &mut slots[place_of(slots, mask, key)];
+        if slot[1] == FREE {
+            cells += 1;
+            *slot = [key, at(id) as u64];
+            if 2 * at(cells) > mask + 1 {
+                return None;
+            }
+        } else {
+            // Written always: who wins cannot be guessed, so there should be no branch on it.
+            slot[1] = if beats(id, slot[1] as Idx, seed, level) { at(id) as u64 } else { slot[1] };
+        }
+    }
+    Some(cells)
+}
+
+/// The place of `key`, or the free one where it belongs. There is a free one: at most
+/// half of the places are taken.
 #[inline(always)]
 fn place_of(slots: &[Slot], mask: usize, key: u64) -> usize {
     let mut place = key as usize & mask; // the low bits of a mixed key
