@@ -129,7 +129,7 @@ fn leaders(c: &mut Criterion) {
     group.finish();
     let starts: Vec<Idx> = (0..=LEN as Idx).collect();
     let candidates = Groups::new(&starts, &found, LEN as Idx).expect("one candidate each");
-    let mut covers = EuclideanWithin { rows: fixture.rows(), radius: WIDTH };
+    let mut covers = EuclideanWithin::new(fixture.rows(), WIDTH);
     let mut by = vec![NONE; LEN];
     let mut group = c.benchmark_group("coverage");
     group.throughput(Throughput::Elements(LEN as u64));

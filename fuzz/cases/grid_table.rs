@@ -38,7 +38,7 @@ pub fn check(data: &[u8]) {
     let radius = bytes.coordinate().abs();
     let starts: Vec<Idx> = (0..=len as Idx).collect();
     let candidates = Groups::new(&starts, &found, len as Idx).expect("one candidate each");
-    let mut covers = EuclideanWithin { rows: Rows::new(&points, dim).expect("whole rows"), radius };
+    let mut covers = EuclideanWithin::new(Rows::new(&points, dim).expect("whole rows"), radius);
     let mut leaders = vec![-9; len];
     let counts = coverage(&ids, candidates, &mut covers, &mut leaders).expect("the shapes fit");
     let plain: Vec<Vec<f64>> = points.chunks(dim).map(<[f64]>::to_vec).collect();

@@ -217,7 +217,7 @@ fn coverage_matches_oracle_and_a_closure() {
     let flat = lists.concat();
     let candidates = Groups::new(&starts, &flat, 60).unwrap();
     for radius in [0.0, 3.0, 5.0, 8.0, f64::INFINITY] {
-        let mut within = EuclideanWithin { rows, radius };
+        let mut within = EuclideanWithin::new(rows, radius);
         let (mut leaders, mut by_closure) = (vec![-9; ids.len()], vec![-9; ids.len()]);
         let counts = coverage(&ids, candidates, &mut within, &mut leaders).unwrap();
         let (want, tests) = oracle::coverage(&plain, &ids, &lists, radius);
@@ -273,7 +273,7 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     assert_eq!(table.find(&[1], &mut found), Err(shape("leaders", 1, 2)));
 
     let candidates = Groups::new(&[0, 1, 2], &[0, 3], 4).unwrap();
-    let mut within = EuclideanWithin { rows, radius: 1.0 };
+    let mut within = EuclideanWithin::new(rows, 1.0);
     assert_eq!(coverage(&[0], candidates, &mut within, &mut found[..1]), Err(shape("candidates", 1, 2)));
     assert_eq!(coverage(&[0, 1], candidates, &mut within, &mut found[..1]), Err(shape("leaders", 2, 1)));
     assert_eq!(coverage(&[0, 1], candidates, &mut within, &mut found), Err(key(1, 3, 3)));
