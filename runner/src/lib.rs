@@ -3,6 +3,7 @@ pub mod build;
 pub mod error;
 pub mod formats;
 pub mod generate;
+mod order;
 pub mod points;
 mod random;
 pub mod space;
@@ -13,6 +14,6 @@ mod workers;
 pub use build::BuildConfig;
 use covertree_kernels::simd::Tier;
 /// Temporary
-pub fn try_build<S: space::Space>(space: &S, config: &BuildConfig) -> tree::Tree {
+pub fn try_build<S: space::Space>(space: &mut S, config: &BuildConfig) -> tree::Tree {
     build::build(space, config, Tier::detect())
 }

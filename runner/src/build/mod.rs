@@ -44,10 +44,30 @@ pub(crate) struct Builder<'a, S: Space> {
     pub workers: Workers,
 }
 
-/// Builds the tree over all points of a space. The ids of the tree are slots.
-pub(crate) fn build<S: Space>(space: &S, config: &BuildConfig, tier: Tier) -> Tree {
+/// Builds the tree over all points of a space, whose points it puts into an order of its own.
+pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> Tree {
+    let t0 = std::time::Instant::now();
     let len = idx_len(space.len()).expect("the points were counted when they were read");
-    let batches = batches::plan(len, config);
+    let rows = match space.curve(tier) {
+        Some(order) => {
+            space.reorder(&order);
+            order
+        }
+        None => (0..len).collect(),
+    };
+    let t1 = std::time::Instant::now();
+    let batches = batches::plan(&rows, config);
+    if std::env::var("CT_TIME").is_ok() {
+        eprintln!("order {:?} plan {:?}", t1 - t0, t1.elapsed());
+    }
+    let mut tree = build_slots(space, &batches, config, tier);
+    tree.ids.par_iter_mut().for_each(|id| *id = rows[at(*id)]);
+    tree
+}
+
+/// Builds the tree whose ids are slots.
+fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildConfig, tier: Tier) -> Tree {
+    let len = idx_len(space.len()).expect("counted by the caller");
     let Some(&root) = batches.members.first() else {
         return lay_out(&Shape { slots: &[], parents: &[], levels: &[] }, Ladder::new(config.base, 1.0), space.order())
             .0;

@@ -28,6 +28,8 @@ pub enum Order {
 const SCANNED: usize = 48;
 /// Neighbouring subtrees are joined to one group up to this many points.
 const JOINED: usize = 32;
+/// Groups that are joined to one in the layer above.
+const FAN: usize = 16;
 
 /// The children of each slot, in the order of their slots.
 struct Children {
@@ -146,17 +148,109 @@ struct Places {
     tops: Vec<i32>,
 }
 
-/// A child's share of its parent's run: what a group is made of.
-struct Part {
-    first: Idx,
-    end: Idx,
-    center: Idx,
-    top: i32,
-    /// Whether it can be split further.
-    splits: bool,
+fn form_groups(tree: &mut Tree, places: &Places) {
+    match tree.order {
+        Order::Blocks => form_by_node(tree, places),
+        Order::Subtrees => form_pyramid(tree, places),
+    }
 }
 
-fn form_groups(tree: &mut Tree, places: &Places) {
+/// A run of positions that may become a group.
+#[derive(Clone, Copy)]
+struct Run {
+    first: Idx,
+    end: Idx,
+    top: i32,
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        at(self.end - self.first)
+    }
+}
+
+/// By subtrees: groups of at most `FAN` groups each, cut at the borders of subtrees.
+fn form_pyramid(tree: &mut Tree, places: &Places) {
+    let len = tree.ids.len() as Idx;
+    tree.groups.push(Group { first: 1, block: 1, end: len, top: places.tops[0], ..Group::default() });
+    let mut depths = vec![1 as Idx];
+    let mut done = 0;
+    while done < tree.groups.len() {
+        let group = tree.groups[done];
+        let run = Run { first: group.first, end: group.end, top: group.top };
+        if run.len() <= SCANNED {
+            tree.groups[done].block = group.end;
+        } else {
+            let kids = widen(tree, places, run);
+            let from = tree.groups.len() as Idx;
+            tree.groups.extend(kids.iter().map(|kid| Group {
+                first: kid.first,
+                block: kid.first,
+                end: kid.end,
+                center: kid.first,
+                top: kid.top,
+                ..Group::default()
+            }));
+            tree.groups[done] = Group { kids: from, kids_end: tree.groups.len() as Idx, ..group };
+            depths.extend(std::iter::repeat_n(depths[done] + 1, kids.len()));
+            tree.waiting = tree.waiting.max(depths[done] * (FAN as Idx - 1) + 1);
+        }
+        done += 1;
+    }
+    tree.waiting = tree.waiting.max(1);
+}
+
+/// Splits a run into at most `FAN` runs: joins neighbours if there are more, splits the largest if there are fewer.
+fn widen(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
+    let mut kids = units(tree, places, run);
+    if kids.len() > FAN {
+        let joined = kids.len().div_ceil(FAN);
+        return kids.chunks(joined).map(|run| run[1..].iter().fold(run[0], |all, next| join(all, *next))).collect();
+    }
+    while kids.len() < FAN {
+        let Some((place, largest)) = kids.iter().copied().enumerate().max_by_key(|(place, kid)| (kid.len(), *place))
+        else {
+            break;
+        };
+        if largest.len() <= SCANNED {
+            break;
+        }
+        let parts = units(tree, places, largest);
+        if kids.len() - 1 + parts.len() > FAN {
+            break;
+        }
+        kids.splice(place..=place, parts);
+    }
+    kids
+}
+
+fn join(left: Run, right: Run) -> Run {
+    Run { first: left.first, end: right.end, top: left.top.max(right.top) }
+}
+
+/// The subtrees that a run of neighbouring subtrees consists of, or, for a single subtree, its node and what hangs on it.
+/// Small neighbours are joined.
+fn units(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
+    let mut units: Vec<Run> = Vec::new();
+    let mut position = run.first;
+    while position < run.end {
+        let end = if position == run.first && places.ends[at(position)] >= run.end {
+            position + 1
+        } else {
+            places.ends[at(position)]
+        };
+        let unit = Run { first: position, end, top: tree.levels[at(position)] };
+        match units.last_mut() {
+            Some(last) if last.len() + unit.len() <= JOINED => *last = join(*last, unit),
+            _ => units.push(unit),
+        }
+        position = end;
+    }
+    units
+}
+
+/// By blocks: the run of each node that is not small, and of its children.
+fn form_by_node(tree: &mut Tree, places: &Places) {
     let len = tree.ids.len();
     let whole = Group { first: 1, block: 1, end: len as Idx, top: places.tops[0], ..Group::default() };
     tree.groups.push(whole);
@@ -165,8 +259,7 @@ fn form_groups(tree: &mut Tree, places: &Places) {
     while done < tree.groups.len() {
         let kids = tree.groups.len() as Idx;
         let group = tree.groups[done];
-        // The splittable groups are those of a single node, which is their center.
-        if at(group.end - group.first) > SCANNED && group.block < group.end {
+        if at(group.end - group.first) > SCANNED {
             split(tree, places, &group);
         }
         let count = tree.groups.len() as Idx - kids;
@@ -182,52 +275,16 @@ fn form_groups(tree: &mut Tree, places: &Places) {
     tree.waiting = tree.waiting.max(1);
 }
 
-/// Appends the groups that a node's run is split into.
+/// Appends a group for each child of the group's node that has descendants; those come first in the block.
 fn split(tree: &mut Tree, places: &Places, group: &Group) {
     let node = at(group.center);
-    let mut open: Option<Part> = None;
-    let by_subtrees = tree.order == Order::Subtrees;
-    if by_subtrees && group.first == group.center {
-        // The node itself stands first and joins what follows.
-        open = Some(Part {
-            first: group.first,
-            end: group.first + 1,
-            center: group.first,
-            top: tree.levels[node],
-            splits: false,
-        });
-    }
-    let mut child = places.firsts[node];
-    let block_end = if by_subtrees { places.ends[node] } else { block_end(places, node) };
-    while child < block_end {
+    for child in group.first..block_end(places, node) {
         let (first, end) = (places.firsts[at(child)], places.ends[at(child)]);
-        let part = if by_subtrees {
-            let top = tree.levels[at(child)];
-            Part { first: child, end, center: child, top, splits: at(end - child) > SCANNED }
-        } else {
-            if first == end {
-                break; // children without descendants come last
-            }
-            Part { first, end, center: child, top: places.tops[at(child)], splits: true }
-        };
-        child = if by_subtrees { end } else { child + 1 };
-        open = match open {
-            Some(before) if by_subtrees && !part.splits && !before.splits && at(part.end - before.first) <= JOINED => {
-                Some(Part { end: part.end, top: before.top.max(part.top), ..before })
-            }
-            before => {
-                push_part(tree, before);
-                Some(part)
-            }
-        };
-    }
-    push_part(tree, open);
-}
-
-fn push_part(tree: &mut Tree, part: Option<Part>) {
-    if let Some(Part { first, end, center, top, splits }) = part {
-        let block = if splits { first } else { end };
-        tree.groups.push(Group { first, block, end, center, top, ..Group::default() });
+        if first == end {
+            break;
+        }
+        let top = places.tops[at(child)];
+        tree.groups.push(Group { first, block: end, end, center: child, top, ..Group::default() });
     }
 }
 
