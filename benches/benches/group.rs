@@ -39,6 +39,16 @@ fn dense(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("counting", groups), |b| {
             b.iter(|| group_by_key(black_box(&keys), groups as Idx, &mut starts, &mut rows))
         });
+        let mut memory = vec![Block::splat(0); group_by_key_wide_blocks(LEN, groups)];
+        rows.fill(0);
+        let run = |starts: &mut [Idx], rows: &mut [Idx], memory: &mut [Block]| {
+            group_by_key_wide(black_box(&keys), groups as Idx, starts, rows, &mut Arena::new(memory))
+        };
+        run(&mut starts, &mut rows, &mut memory).expect("the shapes fit");
+        assert_eq!(rows, sorted);
+        group.bench_function(BenchmarkId::new("counting_wide", groups), |b| {
+            b.iter(|| run(&mut starts, &mut rows, &mut memory))
+        });
         let identity: Vec<Idx> = (0..LEN as Idx).collect();
         group.bench_function(BenchmarkId::new("sort_unstable_by_key_of_rows", groups), |b| {
             b.iter_batched_ref(

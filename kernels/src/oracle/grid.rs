@@ -1,7 +1,6 @@
 //! The hash grid by maps and full scans.
 
 use std::collections::BTreeMap;
-use std::vec;
 use std::vec::Vec;
 
 use crate::grid::leader_priority;
@@ -20,17 +19,13 @@ pub fn cell_key(cell: &[i64], level: Idx, shift: u32) -> u64 {
     cell.iter().fold(start, |h, &c| mix64((h ^ c as u64).wrapping_add(GOLDEN)))
 }
 
-/// All cells within `rings` rings, in lexicographic order.
-pub fn neighbours(cell: &[i64], rings: i64) -> Vec<Vec<i64>> {
-    let mut all = vec![vec![]];
-    for &c in cell {
-        let longer = |prefix: &Vec<i64>| {
-            let prefix = prefix.clone();
-            (c - rings..=c + rings).map(move |next| [prefix.clone(), vec![next]].concat()).collect::<Vec<_>>()
-        };
-        all = all.iter().flat_map(longer).collect();
-    }
-    all
+/// The cells within `rings` rings, in lexicographic order: the digits of a counter, the last dimension fastest.
+pub fn neighbours(cell: &[i64], rings: i64) -> impl Iterator<Item = Vec<i64>> {
+    let side = 2 * rings + 1;
+    (0..side.pow(cell.len() as u32)).map(move |index| {
+        let digit = |d: usize| index / side.pow((cell.len() - 1 - d) as u32) % side;
+        cell.iter().enumerate().map(|(d, c)| c + digit(d) - rings).collect()
+    })
 }
 
 /// The leader of each key.
