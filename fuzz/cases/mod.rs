@@ -3,6 +3,13 @@
 //! The same functions serve the fuzz targets (`fuzz/targets`) and the stable test that replays the corpora
 //! (`kernels/tests/replay.rs`), so they use nothing but the kernel crate and std.
 
+pub mod grid_cells;
+pub mod grid_table;
+pub mod group_by_key;
+pub mod order_bounds;
+pub mod order_keys;
+pub mod radix_sort_keys;
+
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);
 

@@ -63,6 +63,7 @@ extern crate std;
 pub mod arena;
 pub mod dist;
 pub mod error;
+pub mod grid;
 pub mod group;
 pub mod hash;
 pub mod index;

@@ -21,3 +21,33 @@ fn replay(kernel: &str, check: fn(&[u8])) {
     check(&[0xff; 64]);
     check(&std::array::from_fn::<u8, 251, _>(|i| (i * 37 % 256) as u8));
 }
+
+#[test]
+fn grid_cells() {
+    replay("grid_cells", cases::grid_cells::check);
+}
+
+#[test]
+fn grid_table() {
+    replay("grid_table", cases::grid_table::check);
+}
+
+#[test]
+fn group_by_key() {
+    replay("group_by_key", cases::group_by_key::check);
+}
+
+#[test]
+fn order_bounds() {
+    replay("order_bounds", cases::order_bounds::check);
+}
+
+#[test]
+fn order_keys() {
+    replay("order_keys", cases::order_keys::check);
+}
+
+#[test]
+fn radix_sort_keys() {
+    replay("radix_sort_keys", cases::radix_sort_keys::check);
+}
