@@ -3,4 +3,5 @@
 
 pub mod conflict;
 pub mod mis;
+pub mod select;
 pub mod topk;
