@@ -3,6 +3,13 @@
 //! The same functions serve the fuzz targets (`fuzz/targets`) and the stable test that replays the corpora
 //! (`kernels/tests/replay.rs`), so they use nothing but the kernel crate and std.
 
+pub mod conflict_csr;
+pub mod conflict_within;
+pub mod kth_smallest;
+pub mod merge_runs;
+pub mod mis;
+pub mod positions_at_most;
+
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);
 
