@@ -28,7 +28,7 @@ fn threshold_of<T: Real>(c: &mut Criterion, name: &str) {
         });
         for tier in Tier::all() {
             assert_eq!(positions_at_most(tier, &row, threshold, 0, &mut out, &mut counters), Ok(want));
-            group.bench_function(BenchmarkId::new(tier, percent), |b| {
+            group.bench_function(BenchmarkId::new(tier.name(), percent), |b| {
                 b.iter(|| positions_at_most(tier, black_box(&row), threshold, 0, &mut out, &mut counters))
             });
         }
@@ -57,7 +57,7 @@ fn kth_of<T: Real>(c: &mut Criterion, name: &str) {
         for tier in Tier::all() {
             let found = kth_smallest(tier, &row, k, &mut Arena::new(&mut memory), &mut counters);
             assert_eq!(found, Ok(want));
-            group.bench_function(BenchmarkId::new(tier, &size), |b| {
+            group.bench_function(BenchmarkId::new(tier.name(), &size), |b| {
                 b.iter(|| kth_smallest(tier, black_box(&row), k, &mut Arena::new(&mut memory), &mut counters))
             });
         }

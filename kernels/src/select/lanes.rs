@@ -6,6 +6,9 @@ use crate::hash::mix64;
 use crate::index::Idx;
 use crate::simd::{LANES_F32, Lanes, OnLanes, Real, Vector};
 
+/// Values between two questions whether any has passed.
+const BLOCK: usize = 4 * LANES_F32;
+
 /// A threshold scan to be run on some tier; returns how many values passed.
 pub(super) struct PositionsAtMost<'a, T> {
     pub values: &'a [T],
@@ -24,13 +27,22 @@ impl<T: Real> OnLanes for PositionsAtMost<'_, T> {
         let (mut end, mut place) = (0, 0);
         // A store writes sixteen places, so it needs that much room behind what has passed; since no more has passed
         // than was read, there is room while sixteen values are left.
-        while place + LANES_F32 <= values.len() {
-            let mask = at_most::<T, L>(&values[place..place + LANES_F32], bound);
-            if mask != 0 {
-                L::store_places(mask, first + place as Idx, &mut out[end..]); // fits: the entrance checked
-                end += mask.count_ones() as usize; // at most sixteen
+        while place + BLOCK <= values.len() {
+            let block = &values[place..place + BLOCK];
+            let mut masks = [0; BLOCK / LANES_F32];
+            let mut any = 0;
+            for (mask, values) in masks.iter_mut().zip(block.chunks_exact(LANES_F32)) {
+                *mask = at_most::<T, L>(values, bound);
+                any |= *mask;
             }
-            place += LANES_F32;
+            if any != 0 {
+                for (mask, base) in masks.into_iter().zip((first + place as Idx..).step_by(LANES_F32)) {
+                    // fits: the entrance checked
+                    L::store_places(mask, base, &mut out[end..]);
+                    end += mask.count_ones() as usize; // at most sixteen
+                }
+            }
+            place += BLOCK;
         }
         for (value, position) in values[place..].iter().zip(first + place as Idx..) {
             // fits: the entrance checked
@@ -118,16 +130,19 @@ fn plus_zero<T: Real>(value: T) -> T {
 /// Two values that the k-th smallest very likely lies strictly between, from a sample.
 ///
 /// The rank of the answer in a sample of `s` values is binomial with mean `s k / n`; the bracket reaches three standard
-/// deviations to either side.
+/// deviations to either side. With `v = k / n (1 - k / n)` it then holds about `6 n sqrt(v / s)` values; a sampled value
+/// and a value inside cost about the same, and their sum is least for `s` near `(3 n)^(2/3) v^(1/3)`. The floor of
+/// `sqrt(n)` is for the two ranks that the bracket reaches beyond that, which hold `2 n / s` values.
 fn bracket<T: Real>(row: &[T], k: usize, buffer: &mut [T]) -> (T, T) {
     let len = row.len() as f64; // exact below 2^53
-    let root = libm::cbrt(len);
-    let sample = &mut buffer[..(root * root) as usize]; // below the row's length, which is above SHORT
+    let share = k as f64 / len;
+    let root = libm::cbrt(len * libm::sqrt(share * (1.0 - share)));
+    let size = (root * root).max(libm::sqrt(len)) as usize; // below the row's length, which is above SHORT
+    let sample = &mut buffer[..size];
     for (value, place) in sample.iter_mut().zip(0u64..) {
         // A hash scaled to the row's length; truncation keeps it below.
         *value = row[((u128::from(mix64(place + 1)) * row.len() as u128) >> 64) as usize];
     }
-    let share = k as f64 / len;
     let (mean, all) = (sample.len() as f64 * share, sample.len());
     let reach = 3.0 * libm::sqrt(mean * (1.0 - share)) + 2.0;
     let mut ends = (T::from_f64(f64::NEG_INFINITY), T::INFINITY);

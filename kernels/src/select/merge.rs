@@ -87,36 +87,54 @@ fn before(pair: (f64, Idx), other: (f64, Idx)) -> bool {
 /// Runs that have not ended, as a heap with the least next pair on top.
 struct Heap<'a, 'r> {
     runs: &'a Runs<'r>,
-    /// The runs, in the order of the heap.
+    /// Of each place of the heap: the run, and its next pair, which stands at `next`.
     order: &'a mut [Idx],
-    /// The place of each run's next pair.
     next: &'a mut [Idx],
+    distances: &'a mut [f64],
+    ids: &'a mut [Idx],
     len: usize,
 }
 
 impl Heap<'_, '_> {
-    /// The next pair of the run at a place of the heap; plus infinity if it has ended, though such a run soon leaves.
     #[inline(always)]
     fn head(&self, place: usize) -> (f64, Idx) {
-        let run = self.order[place];
-        self.runs.pair(run, self.next[at(run)]).unwrap_or((f64::INFINITY, Idx::MAX))
+        (self.distances[place], self.ids[place])
+    }
+
+    /// Writes a run's next pair to a place of the heap; whether there is one.
+    #[inline(always)]
+    fn load(&mut self, place: usize, run: Idx, next: Idx) -> bool {
+        let Some((distance, id)) = self.runs.pair(run, next) else { return false };
+        (self.order[place], self.next[place]) = (run, next);
+        (self.distances[place], self.ids[place]) = (distance, id);
+        true
+    }
+
+    /// Moves what stands at one place to another.
+    #[inline(always)]
+    fn shift(&mut self, from: usize, to: usize) {
+        (self.order[to], self.next[to]) = (self.order[from], self.next[from]);
+        (self.distances[to], self.ids[to]) = (self.distances[from], self.ids[from]);
     }
 
     fn sink(&mut self, mut place: usize) {
+        let (run, next, pair) = (self.order[place], self.next[place], self.head(place));
         loop {
             let mut child = 2 * place + 1;
             if child >= self.len {
-                return;
+                break;
             }
             if child + 1 < self.len && before(self.head(child + 1), self.head(child)) {
                 child += 1;
             }
-            if !before(self.head(child), self.head(place)) {
-                return;
+            if !before(self.head(child), pair) {
+                break;
             }
-            self.order.swap(place, child);
+            self.shift(child, place);
             place = child;
         }
+        (self.order[place], self.next[place]) = (run, next);
+        (self.distances[place], self.ids[place]) = pair;
     }
 
     /// Takes the least pair.
@@ -125,20 +143,20 @@ impl Heap<'_, '_> {
             return None;
         }
         let pair = self.head(0);
-        let run = self.order[0];
-        self.next[at(run)] += 1;
-        if self.runs.pair(run, self.next[at(run)]).is_none() {
+        if !self.load(0, self.order[0], self.next[0] + 1) {
             self.len -= 1;
-            self.order[0] = self.order[self.len];
+            self.shift(self.len, 0);
         }
-        self.sink(0);
+        if self.len > 1 {
+            self.sink(0);
+        }
         Some(pair)
     }
 }
 
 /// Blocks that [`merge_runs`] takes for so many runs.
 pub const fn merge_runs_blocks(runs: usize) -> usize {
-    blocks::<Idx>(runs).saturating_mul(2)
+    blocks::<Idx>(runs).saturating_mul(3).saturating_add(blocks::<f64>(runs))
 }
 
 /// Writes the `k` least pairs of all runs, ascending by (distance, id), each different pair once; returns how many
@@ -170,16 +188,12 @@ pub fn merge_runs(
     }
     let mut arena = arena.scope();
     let (order, next) = (arena.take::<Idx>(runs.len())?, arena.take::<Idx>(runs.len())?);
-    next.copy_from_slice(&runs.starts[..runs.len()]);
-    let mut len = 0;
-    for run in 0..idx_len(runs.len())? {
-        if runs.pair(run, next[at(run)]).is_some() {
-            order[len] = run;
-            len += 1;
-        }
+    let (heads, head_ids) = (arena.take::<f64>(runs.len())?, arena.take::<Idx>(runs.len())?);
+    let mut heap = Heap { runs, order, next, distances: heads, ids: head_ids, len: 0 };
+    for (run, &start) in (0..).zip(&runs.starts[..runs.len()]) {
+        heap.len += usize::from(heap.load(heap.len, run, start));
     }
-    let mut heap = Heap { runs, order, next, len };
-    for place in (0..len / 2).rev() {
+    for place in (0..heap.len / 2).rev() {
         heap.sink(place);
     }
     let mut end = 0;

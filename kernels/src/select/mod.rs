@@ -100,8 +100,8 @@ pub const fn kth_smallest_blocks<T>(len: usize) -> usize {
 /// [`KernelError::Value`] at the first NaN, [`KernelError::Scratch`].
 ///
 /// # Cost
-/// A sample of about `len^(2/3)` values gives a bracket that holds the answer but for bad luck; one pass counts what
-/// lies below it and keeps what lies inside, about `3 len^(2/3)` values, which are partitioned. Values outside of the
+/// A sample of at most about `len^(2/3)` values gives a bracket that holds the answer but for bad luck; one pass counts
+/// what lies below it and keeps what lies inside, at most some `6 len^(2/3)` values, which are partitioned. Values outside of the
 /// bracket cost three comparisons each, a panel at a time. When the bracket misses (ties, or a hostile row), the whole
 /// row is copied and partitioned. Source: R. W. Floyd, R. L. Rivest, *Expected time bounds for selection*, CACM 18(3),
 /// 1975; here the sample is chosen by a hash, so that the work is the same in every run.
