@@ -8,11 +8,13 @@ pub mod arena;
 pub mod conflict;
 pub mod dist;
 pub mod error;
+pub mod group;
 pub mod hash;
 pub mod index;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub mod order;
 pub mod select;
 pub mod simd;
 pub mod topk;

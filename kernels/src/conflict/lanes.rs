@@ -15,6 +15,9 @@ pub(super) const ROWS: usize = 4;
 /// Dimensions between two questions whether every lane has passed every radius.
 const DIMS: usize = 16;
 
+/// Dimensions of the rows that are held at once, read only once where there are no more.
+const HELD: usize = 64;
+
 /// What was done, besides what the sink keeps.
 #[derive(Default)]
 pub(super) struct Work {
@@ -44,23 +47,25 @@ pub(super) struct Caps<T> {
 }
 
 /// The largest sum whose distance is at most `radius`: a few steps from where exact arithmetic would have it.
-pub(super) fn largest_sum<F: Form>(radius: f64) -> f64 {
+#[inline(always)]
+pub(super) fn largest_sum<F: Form, L: Lanes>(radius: f64) -> f64 {
     let mut sum = F::unfinish(radius);
     if sum == f64::INFINITY && radius < f64::INFINITY {
         sum = f64::MAX;
     }
-    while F::finish(sum) > radius {
+    while F::finish::<L>(sum) > radius {
         sum = sum.next_down();
     }
-    while sum < f64::INFINITY && F::finish(sum.next_up()) <= radius {
+    while sum < f64::INFINITY && F::finish::<L>(sum.next_up()) <= radius {
         sum = sum.next_up();
     }
     sum
 }
 
 impl<T: Real> Caps<T> {
-    pub(super) fn new<F: Form>(radius: f64, dim: usize) -> Self {
-        let sum = largest_sum::<F>(radius);
+    #[inline(always)]
+    fn new<F: Form, L: Lanes>(radius: f64, dim: usize) -> Self {
+        let sum = largest_sum::<F, L>(radius);
         if T::IS_F64 {
             let exact = T::from_f64(sum);
             return Self { sum, reject: exact, accept: exact };
@@ -80,8 +85,8 @@ impl<T: Real> Caps<T> {
 
 /// The lanes `from..to` of a panel that starts at position `base`.
 #[inline(always)]
-fn lane_mask(base: usize, from: usize, to: usize, lanes: usize) -> u32 {
-    let low = |end: usize| (1u32 << end.saturating_sub(base).min(lanes)) - 1;
+fn lane_mask(base: usize, from: usize, to: usize, lanes: usize) -> u64 {
+    let low = |end: usize| (1u64 << end.saturating_sub(base).min(lanes)) - 1;
     low(to) & !low(from)
 }
 
@@ -98,22 +103,20 @@ pub(super) fn settle<T: Real, F: Form>(points: Panels<'_, T>, position: usize, p
     sums
 }
 
-/// The coordinates of the rows at `position..` in the dimensions `dim..`, as many as fit.
+/// The coordinates of the rows at `position..` in the dimensions `dim..`, as many as are held.
 #[inline(always)]
-fn load_rows<T: Real, const R: usize>(points: Panels<'_, T>, position: usize, dim: usize) -> [[T; R]; DIMS] {
-    let mut block = [[T::default(); R]; DIMS];
-    for (row, d) in block.iter_mut().zip(dim..points.dim()) {
+fn hold<T: Real, const R: usize>(points: Panels<'_, T>, position: usize, dim: usize, held: &mut [[T; R]; HELD]) {
+    for (row, d) in held.iter_mut().zip(dim..points.dim()) {
         for (slot, value) in row.iter_mut().enumerate() {
             *value = points.coordinate(position + slot, d);
         }
     }
-    block
 }
 
-/// Adds up to [`DIMS`] dimensions of a panel to the sums of a tile.
+/// Adds some dimensions of a panel to the sums of a tile.
 #[inline(always)]
-fn add_dims<T: Real, F: Form, L: Lanes, const R: usize>(sums: &mut [T::On<L>; R], block: &[[T; R]; DIMS], panel: &[T]) {
-    for (query, row) in block.iter().zip(panel.chunks_exact(T::LANES)) {
+fn add_dims<T: Real, F: Form, L: Lanes, const R: usize>(sums: &mut [T::On<L>; R], held: &[[T; R]], panel: &[T]) {
+    for (query, row) in held.iter().zip(panel.chunks_exact(T::LANES)) {
         let row = <T::On<L>>::load(row);
         for slot in 0..R {
             let query = <T::On<L>>::splat(query[slot]);
@@ -126,6 +129,22 @@ fn add_dims<T: Real, F: Form, L: Lanes, const R: usize>(sums: &mut [T::On<L>; R]
     }
 }
 
+/// The lanes whose sums are at most the bounds, sixteen bits for each row.
+#[inline(always)]
+fn at_most<T: Real, L: Lanes, const R: usize>(sums: &[T::On<L>; R], bounds: &[T::On<L>; R]) -> u64 {
+    let mut mask = 0;
+    for slot in 0..R {
+        mask |= u64::from(sums[slot].le(bounds[slot])) << (LANES_F32 * slot);
+    }
+    mask
+}
+
+/// A tile: its rows and their radii.
+struct Tile<T, const R: usize> {
+    position: usize,
+    caps: [Caps<T>; R],
+}
+
 impl<T: Real, F: Form, S: Sink> OnLanes for Within<'_, T, F, S> {
     type Out = Work;
 
@@ -135,7 +154,7 @@ impl<T: Real, F: Form, S: Sink> OnLanes for Within<'_, T, F, S> {
         let rows = self.scope.radius.len();
         let mut row = 0;
         // The last radius seen and its caps: mostly all rows have the same.
-        let mut known = (0.0, Caps::new::<F>(0.0, self.points.dim()));
+        let mut known = (0.0, Caps::new::<F, L>(0.0, self.points.dim()));
         while row < rows {
             if rows - row >= ROWS {
                 self.tile::<L, ROWS>(row, &mut known, &mut work);
@@ -154,98 +173,114 @@ impl<T: Real, F: Form, S: Sink> Within<'_, T, F, S> {
     #[inline(always)]
     fn tile<L: Lanes, const R: usize>(&mut self, row: usize, known: &mut (f64, Caps<T>), work: &mut Work) {
         let (points, dim) = (self.points, self.points.dim());
-        let position = at(self.scope.first) + row;
-        let mut caps = [known.1; R];
-        for (cap, &radius) in caps.iter_mut().zip(&self.scope.radius[row..row + R]) {
+        let mut tile = Tile { position: at(self.scope.first) + row, caps: [known.1; R] };
+        let (mut reject, mut accept) = ([<T::On<L>>::splat(T::default()); R], [<T::On<L>>::splat(T::default()); R]);
+        for slot in 0..R {
+            let radius = self.scope.radius[row + slot];
             if radius != known.0 {
-                *known = (radius, Caps::new::<F>(radius, dim));
+                *known = (radius, Caps::new::<F, L>(radius, dim));
             }
-            *cap = known.1;
+            tile.caps[slot] = known.1;
+            reject[slot] = <T::On<L>>::splat(known.1.reject);
+            accept[slot] = <T::On<L>>::splat(known.1.accept);
         }
         // The first row of a tile has the most columns.
-        let columns = self.scope.columns_of(position);
-        let block = load_rows::<T, R>(points, position, 0);
+        let columns = self.scope.columns_of(tile.position);
+        let mut held = [[T::default(); R]; HELD];
+        hold(points, tile.position, 0, &mut held);
         self.sink.begin(row, R);
         for panel in columns.start / T::LANES..columns.end.div_ceil(T::LANES) {
             let mut sums = [<T::On<L>>::splat(T::default()); R];
             let data = points.run(panel, 1);
-            add_dims::<T, F, L, R>(&mut sums, &block, data);
+            add_dims::<T, F, L, R>(&mut sums, &held[..DIMS.min(dim)], data);
+            let mut found = at_most::<T, L, R>(&sums, &reject);
             let mut done = DIMS;
-            while done < dim && some_below::<T, L, R>(&sums, &caps) {
-                let block = load_rows::<T, R>(points, position, done);
-                add_dims::<T, F, L, R>(&mut sums, &block, &data[done * T::LANES..]);
+            while done < dim && found != 0 {
+                if done.is_multiple_of(HELD) {
+                    hold(points, tile.position, done, &mut held);
+                }
+                let some = &held[done % HELD..(done % HELD + DIMS).min(done % HELD + dim - done)];
+                add_dims::<T, F, L, R>(&mut sums, some, &data[done * T::LANES..]);
+                // Sums only grow, also after rounding: a lane that has passed its radius stays there.
+                found = at_most::<T, L, R>(&sums, &reject);
                 done += DIMS;
             }
-            if done < dim {
-                work.tiles_cut += 1;
+            if dim > HELD && done > HELD {
+                hold(points, tile.position, 0, &mut held);
+            }
+            work.tiles_cut += u64::from(done < dim);
+            if found == 0 {
                 continue;
             }
-            for slot in 0..R {
-                self.find::<L>(panel, position + slot, slot, sums[slot], caps[slot], work);
+            found &= self.asked::<R>(panel, tile.position);
+            if !S::WANTS_SUMS {
+                let sure = at_most::<T, L, R>(&sums, &accept) & found;
+                for slot in 0..R {
+                    self.sink.add(slot, ((sure >> (LANES_F32 * slot)) & 0xffff).count_ones());
+                }
+                work.pairs += u64::from(sure.count_ones());
+                found &= !sure;
+            }
+            if found != 0 {
+                let mut lanes = [[T::default(); LANES_F32]; R];
+                for slot in 0..R {
+                    sums[slot].store(&mut lanes[slot]);
+                }
+                self.take::<L, R>(panel, &tile, found, &lanes, work);
             }
         }
         work.kept += self.sink.end();
     }
 
-    /// Tells the sink which lanes of a panel are pairs of the row at `position`.
+    /// The pairs of a tile and a panel that the scope asks about, sixteen bits for each row.
     #[inline(always)]
-    fn find<L: Lanes>(
+    fn asked<const R: usize>(&self, panel: usize, position: usize) -> u64 {
+        let (start, end) = (at(self.scope.columns.start), at(self.scope.columns.end));
+        let base = panel * T::LANES;
+        let apart = base >= position + R || (self.scope.which == Which::All && base + T::LANES <= position);
+        if apart && base >= start && base + T::LANES <= end {
+            return u64::MAX;
+        }
+        let mut asked = 0;
+        for slot in 0..R {
+            let row = position + slot;
+            let from = if self.scope.which == Which::Above { start.max(row + 1) } else { start };
+            let own = lane_mask(base, row, row + 1, T::LANES);
+            asked |= (lane_mask(base, from, end, T::LANES) & !own) << (LANES_F32 * slot);
+        }
+        asked
+    }
+
+    /// Hands the sink those of the pairs `found` that the formula confirms; `lanes` are their sums in the tile.
+    #[inline(always)]
+    fn take<L: Lanes, const R: usize>(
         &mut self,
         panel: usize,
-        position: usize,
-        slot: usize,
-        sums: T::On<L>,
-        caps: Caps<T>,
+        tile: &Tile<T, R>,
+        found: u64,
+        lanes: &[[T; LANES_F32]; R],
         work: &mut Work,
     ) {
-        let base = panel * T::LANES;
-        let from = match self.scope.which {
-            Which::All => at(self.scope.columns.start),
-            Which::Above => at(self.scope.columns.start).max(position + 1),
-        };
-        let own = lane_mask(base, position, position + 1, T::LANES);
-        let asked = lane_mask(base, from, at(self.scope.columns.end), T::LANES) & !own;
-        let mut found = sums.le(<T::On<L>>::splat(caps.reject)) & asked;
-        if found == 0 {
-            return;
-        }
-        if !S::WANTS_SUMS {
-            let sure = sums.le(<T::On<L>>::splat(caps.accept)) & found;
-            self.sink.add(slot, sure.count_ones());
-            work.pairs += u64::from(sure.count_ones());
-            found &= !sure;
-            if found == 0 {
-                return;
+        for slot in 0..R {
+            let mut mask = (found >> (LANES_F32 * slot)) & 0xffff;
+            if mask == 0 {
+                continue;
             }
-        }
-        let exact = if T::IS_F64 {
-            let (mut lanes, mut exact) = ([T::default(); LANES_F32], [0.0; LANES_F32]);
-            sums.store(&mut lanes);
-            for lane in 0..T::LANES {
-                exact[lane] = lanes[lane].to_f64();
+            let mut settled = [0.0; LANES_F32];
+            if !T::IS_F64 {
+                settled = settle::<T, F>(self.points, tile.position + slot, panel);
+                work.settled += 1;
             }
-            exact
-        } else {
-            work.settled += 1;
-            settle::<T, F>(self.points, position, panel)
-        };
-        while found != 0 {
-            let lane = found.trailing_zeros() as usize; // below 16
-            found &= found - 1;
-            if exact[lane] <= caps.sum {
-                self.sink.take(slot, (base + lane) as Idx, exact[lane]); // fits: a position of a point
-                work.pairs += 1;
+            while mask != 0 {
+                let lane = mask.trailing_zeros() as usize; // below 16
+                mask &= mask - 1;
+                let sum = if T::IS_F64 { lanes[slot][lane].to_f64() } else { settled[lane] };
+                if sum <= tile.caps[slot].sum {
+                    // fits: a position of a point
+                    self.sink.take::<L>(slot, (panel * T::LANES + lane) as Idx, sum);
+                    work.pairs += 1;
+                }
             }
         }
     }
-}
-
-/// Whether some lane of some row has not passed its cap yet; sums only grow, also after rounding.
-#[inline(always)]
-fn some_below<T: Real, L: Lanes, const R: usize>(sums: &[T::On<L>; R], caps: &[Caps<T>; R]) -> bool {
-    let mut below = 0;
-    for slot in 0..R {
-        below |= sums[slot].le(<T::On<L>>::splat(caps[slot].reject));
-    }
-    below != 0
 }

@@ -12,6 +12,7 @@ use super::{ConflictCounters, Entry};
 use crate::dist::Form;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, idx_len};
+use crate::simd::Lanes;
 
 /// Largest cap: the heaps of a tile of rows stay within a few kilobytes of stack.
 pub const CAP_MAX: usize = 64;
@@ -132,8 +133,8 @@ impl<F: Form, E: Entry> Sink for Heaps<'_, F, E> {
     fn add(&mut self, _slot: usize, _pairs: u32) {}
 
     #[inline(always)]
-    fn take(&mut self, slot: usize, column: Idx, sum: f64) {
-        offer(&mut self.heaps[slot], self.cap, Neighbour { distance: F::finish(sum), column });
+    fn take<L: Lanes>(&mut self, slot: usize, column: Idx, sum: f64) {
+        offer(&mut self.heaps[slot], self.cap, Neighbour { distance: F::finish::<L>(sum), column });
     }
 
     fn end(&mut self) -> u64 {

@@ -6,6 +6,7 @@ use super::Entry;
 use super::lanes::ROWS;
 use crate::dist::Form;
 use crate::index::{Idx, at};
+use crate::simd::Lanes;
 
 /// Receives the pairs of one tile of rows after another; a `slot` is a row of the present tile.
 pub(super) trait Sink {
@@ -16,7 +17,7 @@ pub(super) trait Sink {
     /// So many pairs of a slot, whose sums were not computed by the formula.
     fn add(&mut self, slot: usize, pairs: u32);
     /// A pair, and its sum by the formula. Columns of a slot come in ascending order.
-    fn take(&mut self, slot: usize, column: Idx, sum: f64);
+    fn take<L: Lanes>(&mut self, slot: usize, column: Idx, sum: f64);
     /// The tile ends; returns how many of its pairs were kept, zero for a sink that keeps none.
     fn end(&mut self) -> u64;
 }
@@ -41,7 +42,7 @@ impl Sink for Count<'_> {
     }
 
     #[inline(always)]
-    fn take(&mut self, slot: usize, _column: Idx, _sum: f64) {
+    fn take<L: Lanes>(&mut self, slot: usize, _column: Idx, _sum: f64) {
         self.counts[self.base + slot] += 1;
     }
 
@@ -89,11 +90,11 @@ impl<F: Form, E: Entry> Sink for Emit<'_, F, E> {
     fn add(&mut self, _slot: usize, _pairs: u32) {}
 
     #[inline(always)]
-    fn take(&mut self, slot: usize, column: Idx, sum: f64) {
+    fn take<L: Lanes>(&mut self, slot: usize, column: Idx, sum: f64) {
         let place = self.cursors[slot];
         if place < self.ends[slot] {
             self.entries[place] = E::pair(self.row + slot as Idx, column); // fits: fewer slots than rows
-            self.distances[place] = F::finish(sum);
+            self.distances[place] = F::finish::<L>(sum);
             self.cursors[slot] = place + 1;
             self.kept += 1;
         }

@@ -12,6 +12,7 @@ use crate::arena::{Arena, Block};
 use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::index::NONE;
 use crate::oracle::conflict as oracle;
+use crate::simd::{Lanes, OnLanes};
 use crate::view::{Csr, Rows, pack_rows, panels_len};
 
 fn dirty(blocks: usize) -> Vec<Block> {
@@ -55,7 +56,7 @@ fn check<F: Form, T: Real>(points: &Points<T>, scope: &Scope<'_>, cap: usize) {
     scalar::count_within::<F, T>(points.panels(), scope, &mut counts);
     assert_eq!(counts, want_counts);
     let (mut entries, mut distances) = (vec![[-7; 2]; want.len()], vec![-7.0; want.len()]);
-    scalar::emit_within::<F, T, [Idx; 2]>(points.panels(), scope, &mut entries, &mut distances);
+    scalar::emit_within::<F, T, [Idx; 2]>(points.panels(), scope, &counts, &mut entries, &mut distances);
     assert_eq!((&entries, &distances), (&want_entries, &want_distances));
 
     for tier in Tier::all() {
@@ -71,11 +72,6 @@ fn check<F: Form, T: Real>(points: &Points<T>, scope: &Scope<'_>, cap: usize) {
         assert_eq!(found, Ok(want.len()));
         assert_eq!((&entries, &distances), (&want_entries, &want_distances), "{tier}");
         assert_eq!((counters.pairs, counters.kept), (2 * want.len() as u64, want.len() as u64));
-        let mut columns = vec![-7; want.len()];
-        emit_within::<F, T, Idx>(tier, points.panels(), scope, &counts, &mut columns, &mut distances, &mut counters)
-            .unwrap();
-        assert!(columns.iter().zip(&want_entries).all(|(&column, pair)| column == pair[1]));
-
         let (mut lens, mut entries, mut distances) =
             (vec![-7; rows], vec![[-7, -7]; rows * cap], vec![-7.0; rows * cap]);
         let out = Nearest { lens: &mut lens, entries: &mut entries, distances: &mut distances };
@@ -96,6 +92,17 @@ fn coordinate() -> impl Strategy<Value = f64> {
     prop_oneof![(-3..4i32).prop_map(f64::from), -2.0..2.0f64, (0.0..1e-3f64).prop_map(|x| 1e7 + x)]
 }
 
+/// The largest sum within a radius, on some tier.
+struct Largest<F>(f64, PhantomData<F>);
+
+impl<F: Form> OnLanes for Largest<F> {
+    type Out = f64;
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> f64 {
+        lanes::largest_sum::<F, L>(self.0)
+    }
+}
+
 /// A scope over random points; which radius a row has depends on the metric, see [`Tiles::check`].
 #[derive(Clone, Debug)]
 struct Tiles {
@@ -111,7 +118,7 @@ struct Tiles {
 
 impl Tiles {
     fn any() -> impl Strategy<Value = Self> {
-        let shape = (prop_oneof![1..5usize, 15..18usize, 31..35usize], 0..40usize);
+        let shape = (prop_oneof![1..5usize, 15..18usize, 31..35usize, 63..67usize], 0..40usize);
         shape.prop_flat_map(|(dim, len)| {
             let data = (vec(coordinate(), dim * len), vec((0..3u8, 0..40usize), len));
             let ranges = (0..=len, 0..=len, 0..=len, 0..=len);
@@ -128,8 +135,9 @@ impl Tiles {
     /// A third of the radii are distances that occur, so that ties are decided.
     fn check<F: Form, T: Real>(&self) {
         let points = Points::<T>::new(&self.values, self.dim);
-        let distance =
-            |a: &[f64], b: &[f64]| F::finish(a.iter().zip(b).fold(0.0, |sum, (&a, &b)| F::step_f64(sum, a, b)));
+        let distance = |a: &[f64], b: &[f64]| {
+            oracle::finish::<F>(a.iter().zip(b).fold(0.0, |sum, (&a, &b)| F::step_f64(sum, a, b)))
+        };
         let radius: Vec<f64> = (self.first..)
             .zip(&self.picks)
             .map(|(row, &(kind, other))| match kind {
@@ -149,20 +157,20 @@ proptest! {
         tiles.check::<SquaredEuclidean, f32>();
         tiles.check::<SquaredEuclidean, f64>();
         tiles.check::<Manhattan, f32>();
-        tiles.check::<Manhattan, f64>();
-        tiles.check::<Chebyshev, f32>();
         tiles.check::<Chebyshev, f64>();
     }
 
     #[test]
     fn the_largest_sum_is_on_the_border(mantissa in 1.0..2.0f64, exponent in -1074..1023i32) {
         let radius = mantissa * libm::exp2(f64::from(exponent));
-        for (largest, finish) in [
-            (lanes::largest_sum::<SquaredEuclidean>(radius), SquaredEuclidean::finish as fn(f64) -> f64),
-            (lanes::largest_sum::<Manhattan>(radius), Manhattan::finish),
-        ] {
-            prop_assert!(finish(largest) <= radius);
-            prop_assert!(finish(largest.next_up()) > radius);
+        for tier in Tier::all() {
+            for (largest, finish) in [
+                (tier.run(Largest::<SquaredEuclidean>(radius, PhantomData)), oracle::finish::<SquaredEuclidean> as fn(f64) -> f64),
+                (tier.run(Largest::<Manhattan>(radius, PhantomData)), oracle::finish::<Manhattan>),
+            ] {
+                prop_assert!(finish(largest) <= radius);
+                prop_assert!(finish(largest.next_up()) > radius);
+            }
         }
     }
 
@@ -182,6 +190,20 @@ proptest! {
         }
         prop_assert_eq!(&whole, &split);
         prop_assert_eq!(counters.distance_evals, 37 * 36);
+
+        // The entries may be columns alone: all rows against all columns are then a graph as they stand.
+        let all = Scope { which: Which::All, ..scope(0..37) };
+        count_within::<SquaredEuclidean, _>(tier, points.panels(), &all, &mut whole, &mut counters).unwrap();
+        let mut starts = [-7; 38];
+        let edges = at(scan_degrees(&whole, &mut starts).unwrap());
+        let (mut targets, mut distances) = (vec![-7; edges], vec![-7.0; edges]);
+        let out = (&mut targets[..], &mut distances[..]);
+        emit_within::<SquaredEuclidean, _, Idx>(tier, points.panels(), &all, &whole, out.0, out.1, &mut counters)
+            .unwrap();
+        let want = oracle::within::<SquaredEuclidean>(&points.rows, 0, &radius, 0..37, Which::All);
+        let graph = Csr::new(&starts, &targets).unwrap();
+        let got: Vec<(Idx, Idx)> = (0..37).flat_map(|v| graph.of(v).iter().map(move |&u| (v, u))).collect();
+        prop_assert_eq!(got, want.iter().map(|found| (found.0, found.1)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Conflict graphs by their definitions.
 
+use core::marker::PhantomData;
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
@@ -7,6 +8,19 @@ use crate::conflict::Which;
 use crate::conflict::csr::Weight;
 use crate::dist::Form;
 use crate::index::{Idx, at};
+use crate::simd::{Lanes, OnLanes, Tier};
+
+/// The distance that belongs to a sum.
+pub fn finish<F: Form>(sum: f64) -> f64 {
+    struct Finish<F>(f64, PhantomData<F>);
+    impl<F: Form> OnLanes for Finish<F> {
+        type Out = f64;
+        fn run<L: Lanes>(self) -> f64 {
+            F::finish::<L>(self.0)
+        }
+    }
+    Tier::PORTABLE.run(Finish(sum, PhantomData::<F>))
+}
 
 /// The pairs (row, column, distance) with a distance at most the row's radius, ordered by (row, column).
 ///
@@ -25,8 +39,9 @@ pub fn within<F: Form>(
                 continue;
             }
             let sum = rows[row].iter().zip(&rows[column]).fold(0.0, |sum, (&a, &b)| F::step_f64(sum, a, b));
-            if F::finish(sum) <= radius {
-                found.push((row as Idx, column as Idx, F::finish(sum)));
+            let distance = finish::<F>(sum);
+            if distance <= radius {
+                found.push((row as Idx, column as Idx, distance));
             }
         }
     }

@@ -2,6 +2,8 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod conflict;
+pub mod group;
 pub mod mis;
+pub mod order;
 pub mod select;
 pub mod topk;
