@@ -9,6 +9,12 @@ pub mod group_by_key;
 pub mod order_bounds;
 pub mod order_keys;
 pub mod radix_sort_keys;
+pub mod conflict_csr;
+pub mod conflict_within;
+pub mod kth_smallest;
+pub mod merge_runs;
+pub mod mis;
+pub mod positions_at_most;
 
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);

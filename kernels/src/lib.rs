@@ -61,6 +61,7 @@
 extern crate std;
 
 pub mod arena;
+pub mod conflict;
 pub mod dist;
 pub mod error;
 pub mod grid;
@@ -71,6 +72,7 @@ pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod order;
+pub mod select;
 pub mod simd;
 pub mod topk;
 pub mod tree;

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 
 /// Runs `check` on every file of `fuzz/corpus/<kernel>`, and on a few plain inputs that need no file.
-#[allow(dead_code)] // the first family brings the first caller
 fn replay(kernel: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(kernel);
     let mut files = 0;
@@ -50,4 +49,34 @@ fn order_keys() {
 #[test]
 fn radix_sort_keys() {
     replay("radix_sort_keys", cases::radix_sort_keys::check);
+}
+
+#[test]
+fn conflict_csr() {
+    replay("conflict_csr", cases::conflict_csr::check);
+}
+
+#[test]
+fn conflict_within() {
+    replay("conflict_within", cases::conflict_within::check);
+}
+
+#[test]
+fn kth_smallest() {
+    replay("kth_smallest", cases::kth_smallest::check);
+}
+
+#[test]
+fn merge_runs() {
+    replay("merge_runs", cases::merge_runs::check);
+}
+
+#[test]
+fn mis() {
+    replay("mis", cases::mis::check);
+}
+
+#[test]
+fn positions_at_most() {
+    replay("positions_at_most", cases::positions_at_most::check);
 }

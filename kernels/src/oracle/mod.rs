@@ -2,7 +2,9 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod grid;
+pub mod conflict;
 pub mod group;
 pub mod mis;
 pub mod order;
+pub mod select;
 pub mod topk;

@@ -139,6 +139,9 @@ pub trait Lanes: Sealed + Copy + 'static {
     fn sqrt_lanes(value: Self::F64) -> Self::F64;
     /// Asks the cache for the line that holds `data[at]`; does nothing out of range.
     fn prefetch<T>(data: &[T], at: usize);
+    /// Writes `base + l` for each bit `l` below 16 that is set in `mask`, ascending, to the front of `to`. The places
+    /// behind them, up to sixteen in all, hold anything afterwards. Panics if there are fewer than sixteen.
+    fn store_places(mask: u32, base: i32, to: &mut [i32]);
 }
 
 /// A kernel body with its arguments, to be run on a tier by [`Tier::run`](super::Tier::run).
