@@ -5,6 +5,7 @@
 extern crate std;
 
 pub mod arena;
+pub mod covariance;
 pub mod dist;
 pub mod error;
 pub mod hash;
