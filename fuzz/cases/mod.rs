@@ -3,6 +3,8 @@
 //! The same functions serve the fuzz targets (`fuzz/targets`) and the stable test that replays the corpora
 //! (`kernels/tests/replay.rs`), so they use nothing but the kernel crate and std.
 
+pub mod covariance;
+
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);
 

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 
 /// Runs `check` on every file of `fuzz/corpus/<kernel>`, and on a few plain inputs that need no file.
-#[allow(dead_code)] // the first family brings the first caller
 fn replay(kernel: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(kernel);
     let mut files = 0;
@@ -20,4 +19,9 @@ fn replay(kernel: &str, check: fn(&[u8])) {
     check(&[]);
     check(&[0xff; 64]);
     check(&std::array::from_fn::<u8, 251, _>(|i| (i * 37 % 256) as u8));
+}
+
+#[test]
+fn covariance() {
+    replay("covariance", cases::covariance::check)
 }
