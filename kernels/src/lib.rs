@@ -13,6 +13,7 @@ pub mod index;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub mod residual;
 pub mod simd;
 pub mod topk;
 pub mod tree;

@@ -3,4 +3,5 @@
 
 pub mod covariance;
 pub mod mis;
+pub mod residual;
 pub mod topk;
