@@ -78,21 +78,32 @@ pub(crate) fn mul_add<V: Vector, const EXACT: bool>(x: V, factor: V, term: V) ->
     if EXACT { x.mul(factor).add(term) } else { x.mul_add(factor, term) }
 }
 
-/// `exp(x)` for `x <= 0`, lane by lane; a NaN gives anything.
+/// `exp(x)` for `x <= 0`, lane by lane; a NaN gives anything. `N` vectors go in step, so that their chains of dependent
+/// operations overlap; each is computed as if it were alone.
 #[inline(always)]
-pub(crate) fn exp_negative<T: Exponential, V: Vector<Elem = T>, const EXACT: bool>(x: V) -> V {
-    let floor = V::splat(T::FLOOR);
-    let kept = x.max(floor); // what lies below is computed at the floor and replaced at the end
-    let n = kept.mul(V::splat(T::LOG2_E)).round();
-    let minus_n = V::splat(T::default()).sub(n);
-    let r = mul_add::<V, EXACT>(minus_n, V::splat(T::LN2_HI), kept);
-    let r = mul_add::<V, EXACT>(minus_n, V::splat(T::LN2_LO), r);
-    let one = V::splat(T::from_f64(1.0));
-    let mut sum = V::splat(T::TAYLOR[0]);
-    for &coefficient in &T::TAYLOR[1..] {
-        sum = mul_add::<V, EXACT>(sum, r, V::splat(coefficient));
+pub(crate) fn exp_negative<T: Exponential, V: Vector<Elem = T>, const N: usize, const EXACT: bool>(
+    x: [V; N],
+) -> [V; N] {
+    let (floor, zero, one) = (V::splat(T::FLOOR), V::splat(T::default()), V::splat(T::from_f64(1.0)));
+    let (mut powers, mut rests, mut sums) = ([zero; N], [zero; N], [V::splat(T::TAYLOR[0]); N]);
+    for i in 0..N {
+        let kept = x[i].max(floor); // what lies below is computed at the floor and replaced at the end
+        let n = kept.mul(V::splat(T::LOG2_E)).round();
+        let minus_n = zero.sub(n);
+        let rest = mul_add::<V, EXACT>(minus_n, V::splat(T::LN2_HI), kept);
+        rests[i] = mul_add::<V, EXACT>(minus_n, V::splat(T::LN2_LO), rest);
+        powers[i] = n.exp2_integer();
     }
-    sum = mul_add::<V, EXACT>(sum, r, one);
-    sum = mul_add::<V, EXACT>(sum, r, one);
-    x.pick_le(floor, V::splat(T::default()), sum.mul(n.exp2_integer()))
+    for &coefficient in &T::TAYLOR[1..] {
+        let coefficient = V::splat(coefficient);
+        for i in 0..N {
+            sums[i] = mul_add::<V, EXACT>(sums[i], rests[i], coefficient);
+        }
+    }
+    for i in 0..N {
+        let sum = mul_add::<V, EXACT>(sums[i], rests[i], one);
+        let sum = mul_add::<V, EXACT>(sum, rests[i], one);
+        sums[i] = x[i].pick_le(floor, zero, sum.mul(powers[i]));
+    }
+    sums
 }

@@ -1,73 +1,55 @@
 //! Bodies over the lane traits.
 //!
 //! # Blocking
-//! A register tile is `R` points of one panel of queries against one panel of points: the products of a column need one
-//! vector load for the points and `R` broadcasts, which lie in one cache line, for the queries. Both sides are packed
-//! alike, so no packing is needed. [`CHUNK`] columns of one panel of points stay in the first-level cache while all
-//! query tiles pass; the sums wait in `out` between chunks. Every sum adds its columns in the same order whatever the
-//! blocking, so no result depends on it.
+//! A register tile is `R` queries against one panel of points: the products of a column need one vector load for the
+//! points and `R` broadcasts for the queries. The queries are packed for that first, `[tile][column][R]`. [`CHUNK`] columns
+//! of one panel of points stay in the first-level cache while all query tiles pass; the sums wait in `out` between
+//! chunks. Every sum adds its columns in the same order whatever the blocking, so no result depends on it.
 
 use super::points::depth;
 use super::{ResidualPoints, ResidualQuery, ResidualRun};
 use crate::covariance::lanes::LaneCovariance;
 use crate::covariance::{Exponential, mul_add};
-use crate::simd::{LANES_F32, Lanes, Vector};
+use crate::simd::{Lanes, Vector};
 
 /// Columns that are passed at once: 8 KiB of `f64`, 8 KiB of `f32` per panel. A multiple of the depth of a group.
 const CHUNK: usize = 128;
 
-/// The correlations `(K - dot) scale scale'` of a tile row, from the squared distances and dot products.
-#[inline(always)]
-pub(super) fn ratios<T: Exponential, V: Vector<Elem = T>>(
-    covariance: &LaneCovariance<T>,
-    squares: V,
-    dots: V,
-    query_scale: T,
-    scales: V,
-) -> V {
-    covariance.at::<V, false>(squares).sub(dots).mul(scales.mul(V::splat(query_scale)))
+/// The largest number of rows of a tile; every other one divides it.
+pub(super) const TILE_ROWS_MAX: usize = 12;
+
+/// Rows of a tile on a tier.
+pub(super) const fn tile_rows<L: Lanes>() -> usize {
+    match L::TILE_ROWS {
+        0..=5 => 2,
+        6..=11 => 6,
+        _ => 12,
+    }
 }
 
-/// Adds the products of columns to the sums of the `R` lanes of a query panel from `lane` on with one panel of points.
-/// `queries` and `points` hold the same columns.
+/// Packs the queries of a run into tiles `[tile][column][R]`; what is left of the last tile repeats the last query.
 #[inline(always)]
-fn add_columns<T: Exponential, L: Lanes, const R: usize>(
-    sums: &mut [T::On<L>; R],
-    queries: &[T],
-    lane: usize,
-    points: &[T],
-) {
-    let zero = <T::On<L>>::splat(T::default());
-    let group = depth::<T>().saturating_mul(T::LANES);
-    for (queries, points) in queries.chunks(group).zip(points.chunks(group)) {
-        let fresh = depth::<T>() < CHUNK; // sums of groups are added to the others, one chain simply goes on
-        let mut partial = if fresh { [zero; R] } else { *sums };
-        for (query, point) in queries.chunks_exact(T::LANES).zip(points.chunks_exact(T::LANES)) {
-            let (query, point) = (&query[lane..lane + R], <T::On<L>>::load(point));
-            for r in 0..R {
-                partial[r] = <T::On<L>>::splat(query[r]).mul_add(point, partial[r]);
+pub(super) fn pack_queries<T: Exponential, L: Lanes>(run: &ResidualRun<'_, T>, packed: &mut [T]) {
+    let (rows, columns) = (tile_rows::<L>(), run.points.model.columns());
+    if columns == 0 {
+        return;
+    }
+    let last = (run.count * T::LANES).saturating_sub(1);
+    for (t, tile) in packed.chunks_exact_mut(rows * columns).enumerate() {
+        for r in 0..rows {
+            let query = (t * rows + r).min(last);
+            let from = run.v_panel(query / T::LANES).chunks_exact(T::LANES);
+            for (out, from) in tile.chunks_exact_mut(rows).zip(from) {
+                out[r] = from[query % T::LANES];
             }
         }
-        for r in 0..R {
-            sums[r] = if fresh { sums[r].add(partial[r]) } else { partial[r] };
-        }
     }
-}
-
-/// Squared distances of the point in `lane` of a query panel to a panel of points; coordinates `[dim][LANES]`.
-#[inline(always)]
-fn squares<T: Exponential, L: Lanes>(queries: &[T], lane: usize, points: &[T]) -> T::On<L> {
-    let mut sum = <T::On<L>>::splat(T::default());
-    for (query, point) in queries.chunks_exact(T::LANES).zip(points.chunks_exact(T::LANES)) {
-        let difference = <T::On<L>>::splat(query[lane]).sub(<T::On<L>>::load(point));
-        sum = difference.mul_add(difference, sum);
-    }
-    sum
 }
 
 /// What the body of [`block_to_run`](super::block_to_run) works on.
 pub(super) struct Block<'a, 'o, T> {
     pub queries: ResidualRun<'a, T>,
+    pub packed: &'o [T],
     pub points: ResidualRun<'a, T>,
     pub least: &'o [f64],
     pub out: &'o mut [T],
@@ -76,85 +58,117 @@ pub(super) struct Block<'a, 'o, T> {
 
 #[inline(always)]
 pub(super) fn block_to_run<T: Exponential, L: Lanes>(block: &mut Block<'_, '_, T>) {
-    match (L::TILE_ROWS, T::LANES) {
-        (0..=3, _) => rows::<T, L, 2>(block),
-        (4..=7, _) => rows::<T, L, 4>(block),
-        (_, LANES_F32) => rows::<T, L, 16>(block),
-        _ => rows::<T, L, 8>(block),
+    match tile_rows::<L>() {
+        2 => tiles::<T, L, 2, 2>(block),
+        6 => tiles::<T, L, 6, 3>(block),
+        _ => tiles::<T, L, 12, 4>(block),
     }
 }
 
-/// All tiles of `R` queries, panel of points by panel of points, chunk of columns by chunk.
+/// All tiles of `R` queries, panel of points by panel of points, chunk of columns by chunk; then the correlations of `N`
+/// queries in step.
 #[inline(always)]
-fn rows<T: Exponential, L: Lanes, const R: usize>(block: &mut Block<'_, '_, T>) {
+fn tiles<T: Exponential, L: Lanes, const R: usize, const N: usize>(block: &mut Block<'_, '_, T>) {
     let columns = block.points.points.model.columns();
+    let rows = block.queries.count * T::LANES;
     let chunks = columns.div_ceil(CHUNK).max(1);
     for p in 0..block.points.count {
         for chunk in 0..chunks {
-            let part = chunk * CHUNK * T::LANES..columns.min((chunk + 1) * CHUNK) * T::LANES;
-            let points = &block.points.v_panel(p)[part.clone()];
-            for q in 0..block.queries.count {
-                let queries = &block.queries.v_panel(q)[part.clone()];
-                for lane in (0..T::LANES).step_by(R) {
-                    let first = q * T::LANES + lane;
-                    if block.least[first..first + R].iter().all(|&least| least == f64::INFINITY) {
-                        continue; // nobody asked for these rows
+            let part = chunk * CHUNK..columns.min((chunk + 1) * CHUNK);
+            let points = &block.points.v_panel(p)[part.start * T::LANES..part.end * T::LANES];
+            for first in (0..rows).step_by(R) {
+                let asked = &block.least[first..rows.min(first + R)];
+                if asked.iter().all(|&least| least == f64::INFINITY) {
+                    continue; // nobody wants these rows
+                }
+                let queries = &block.packed[first * columns..][part.start * R..part.end * R];
+                let mut sums = [<T::On<L>>::splat(T::default()); R];
+                if chunk > 0 {
+                    for r in 0..R.min(rows - first) {
+                        sums[r] = <T::On<L>>::load(&block.out[((first + r) * block.points.count + p) * T::LANES..]);
                     }
-                    let sums = waiting_sums::<T, L, R>(block, first, p, chunk);
-                    tile::<T, L, R>(block, [q, lane, p], queries, points, sums, chunk + 1 == chunks);
+                }
+                sums = add_columns::<T, L, R>(sums, queries, points);
+                for r in 0..R.min(rows - first) {
+                    sums[r].store(&mut block.out[((first + r) * block.points.count + p) * T::LANES..]);
+                }
+                if chunk + 1 == chunks {
+                    for n in (0..R.min(rows - first)).step_by(N) {
+                        correlate::<T, L, N>(block, first + n, p);
+                    }
                 }
             }
         }
     }
 }
 
-/// The sums of the chunks before: zero for the first, else what waits in `out`.
+/// Adds the products of some columns, packed queries `[column][R]` against a panel of points `[column][LANES]`, to sums.
 #[inline(always)]
-fn waiting_sums<T: Exponential, L: Lanes, const R: usize>(
-    block: &Block<'_, '_, T>,
-    first: usize,
-    p: usize,
-    chunk: usize,
+fn add_columns<T: Exponential, L: Lanes, const R: usize>(
+    mut sums: [T::On<L>; R],
+    queries: &[T],
+    points: &[T],
 ) -> [T::On<L>; R] {
-    let mut sums = [<T::On<L>>::splat(T::default()); R];
-    if chunk > 0 {
+    let queries = queries.as_chunks::<R>().0;
+    if depth::<T>() >= CHUNK {
+        return add_chain::<T, L, R>(sums, queries, points);
+    }
+    let zero = <T::On<L>>::splat(T::default());
+    for (queries, points) in queries.chunks(depth::<T>()).zip(points.chunks(depth::<T>() * T::LANES)) {
+        let group = add_chain::<T, L, R>([zero; R], queries, points);
         for r in 0..R {
-            sums[r] = <T::On<L>>::load(&block.out[((first + r) * block.points.count + p) * T::LANES..]);
+            sums[r] = sums[r].add(group[r]);
         }
     }
     sums
 }
 
-/// One register tile: the columns of one chunk, then either back to `out` or on to the correlations.
+/// [`add_columns`] as one chain.
 #[inline(always)]
-fn tile<T: Exponential, L: Lanes, const R: usize>(
-    block: &mut Block<'_, '_, T>,
-    [q, lane, p]: [usize; 3],
-    queries: &[T],
-    points: &[T],
+fn add_chain<T: Exponential, L: Lanes, const R: usize>(
     mut sums: [T::On<L>; R],
-    last: bool,
-) {
-    add_columns::<T, L, R>(&mut sums, queries, lane, points);
+    queries: &[[T; R]],
+    points: &[T],
+) -> [T::On<L>; R] {
+    for (query, point) in queries.iter().zip(points.chunks_exact(T::LANES)) {
+        let point = <T::On<L>>::load(point);
+        for r in 0..R {
+            sums[r] = <T::On<L>>::splat(query[r]).mul_add(point, sums[r]);
+        }
+    }
+    sums
+}
+
+/// Turns the dot products of the queries `first..first + N` (fewer at the end) with one panel into correlations and bits.
+#[inline(always)]
+fn correlate<T: Exponential, L: Lanes, const N: usize>(block: &mut Block<'_, '_, T>, first: usize, p: usize) {
     let covariance = LaneCovariance::<T>::new(block.points.points.model.covariance());
+    let rows = block.queries.count * T::LANES;
+    let coordinates = block.points.coordinates(p);
+    let mut squares = [<T::On<L>>::splat(T::default()); N];
+    for n in 0..N {
+        let query = (first + n).min(rows - 1);
+        let from = block.queries.coordinates(query / T::LANES);
+        for (query_row, row) in from.chunks_exact(T::LANES).zip(coordinates.chunks_exact(T::LANES)) {
+            let difference = <T::On<L>>::splat(query_row[query % T::LANES]).sub(<T::On<L>>::load(row));
+            squares[n] = difference.mul_add(difference, squares[n]);
+        }
+    }
+    let covariances = covariance.at::<T::On<L>, N, false>(squares);
     let (scales, margins) = block.points.scales_and_margins(p);
-    let (query_scales, query_margins) = block.queries.scales_and_margins(q);
     let (scales, margins) = (<T::On<L>>::load(scales), <T::On<L>>::load(margins));
     let in_use = block.points.lanes_in_use(p);
-    let asked = block.queries.lanes_in_use(q);
-    for r in 0..R {
-        let place = (q * T::LANES + lane + r) * block.points.count + p;
+    for n in 0..N.min(rows - first) {
+        let query = first + n;
+        let (query_scales, query_margins) = block.queries.scales_and_margins(query / T::LANES);
+        let scale = scales.mul(<T::On<L>>::splat(query_scales[query % T::LANES]));
+        let place = query * block.points.count + p;
         let out = &mut block.out[place * T::LANES..];
-        if !last {
-            sums[r].store(out);
-            continue;
-        }
-        let squares = squares::<T, L>(block.queries.coordinates(q), lane + r, block.points.coordinates(p));
-        let ratios = ratios::<T, T::On<L>>(&covariance, squares, sums[r], query_scales[lane + r], scales);
+        let ratios = covariances[n].sub(<T::On<L>>::load(out)).mul(scale);
         ratios.store(out);
-        let most = margins.mul_add(<T::On<L>>::splat(query_margins[lane + r]), ratios.abs());
-        let least = <T::On<L>>::splat(T::from_f64(block.least[q * T::LANES + lane + r]));
-        let kept = if asked >> (lane + r) & 1 == 1 { in_use } else { 0 };
+        let most = margins.mul_add(<T::On<L>>::splat(query_margins[query % T::LANES]), ratios.abs());
+        let least = <T::On<L>>::splat(T::from_f64(block.least[query]));
+        let kept = if block.queries.holds(query) { in_use } else { 0 };
         block.masks[place] = least.le(most) & kept;
     }
 }
@@ -214,11 +228,16 @@ pub(super) fn one_to_run<T: Exponential, L: Lanes>(
     let least = <T::On<L>>::splat(T::from_f64(least));
     for first in (0..run.count).step_by(GROUP) {
         let dots = dots::<T, L, GROUP, false>(query.v, group_of(run, first));
+        let mut squares = dots;
+        for g in 0..GROUP {
+            squares[g] = row_squares::<T, L, false>(query.coordinates, run.coordinates((first + g).min(run.count - 1)));
+        }
+        let covariances = covariance.at::<T::On<L>, GROUP, false>(squares);
         for g in 0..GROUP.min(run.count - first) {
             let p = first + g;
-            let squares = row_squares::<T, L, false>(query.coordinates, run.coordinates(p));
             let (scales, margins) = run.scales_and_margins(p);
-            let ratios = ratios::<T, T::On<L>>(&covariance, squares, dots[g], query.scale, <T::On<L>>::load(scales));
+            let scale = <T::On<L>>::load(scales).mul(<T::On<L>>::splat(query.scale));
+            let ratios = covariances[g].sub(dots[g]).mul(scale);
             ratios.store(&mut out[p * T::LANES..]);
             let most = <T::On<L>>::load(margins).mul_add(<T::On<L>>::splat(query.margin), ratios.abs());
             masks[p] = least.le(most) & run.lanes_in_use(p);
@@ -252,6 +271,12 @@ impl<'a, T: Exponential> ResidualRun<'a, T> {
     pub(super) fn scales_and_margins(&self, panel: usize) -> (&'a [T], &'a [T]) {
         let lanes = (self.first + panel) * T::LANES..(self.first + panel + 1) * T::LANES;
         (&self.points.scales[lanes.clone()], &self.points.margins[lanes])
+    }
+
+    /// Whether a place of the run holds a point, not padding.
+    #[inline(always)]
+    pub(super) fn holds(&self, place: usize) -> bool {
+        self.first * T::LANES + place < self.points.len()
     }
 
     #[inline(always)]

@@ -51,6 +51,7 @@ pub use exact::{PointRow, correlation_floor, least_correlation, residual_distanc
 pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, row_norms, scales_and_margins};
 pub use settle::{gather_row, settle_run};
 
+use crate::arena::{Arena, blocks};
 use crate::covariance::Exponential;
 use crate::error::{KernelError, want};
 use crate::simd::{Lanes, OnLanes, Tier};
@@ -127,7 +128,50 @@ pub struct ResidualQuery<'a, T> {
     pub margin: T,
 }
 
-/// Filtered correlations of a block of queries with a run of points.
+/// A block of queries, packed for the register tiles of one tier. Make it once for many runs of points.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryTiles<'a, T> {
+    tier: Tier,
+    run: ResidualRun<'a, T>,
+    packed: &'a [T],
+}
+
+/// Blocks that [`pack_queries`] takes, on any tier.
+pub const fn pack_queries_blocks<T: Exponential>(panels: usize, columns: usize) -> usize {
+    blocks::<T>(packed_len::<T>(panels, columns))
+}
+
+const fn packed_len<T: Exponential>(panels: usize, columns: usize) -> usize {
+    let rows = panels.saturating_mul(T::LANES).div_ceil(lanes::TILE_ROWS_MAX).saturating_mul(lanes::TILE_ROWS_MAX);
+    rows.saturating_mul(columns)
+}
+
+/// Packs the rows of `V` of a run for [`block_to_run`] on a tier, into memory that it cuts from the arena.
+///
+/// # Errors
+/// [`KernelError::Scratch`] when the arena has less than [`pack_queries_blocks`]`(run.panels(), columns)`.
+///
+/// # Cost
+/// Reads and writes each element once.
+pub fn pack_queries<'a, T: Exponential>(
+    tier: Tier,
+    run: &ResidualRun<'a, T>,
+    arena: &mut Arena<'a>,
+) -> Result<QueryTiles<'a, T>, KernelError> {
+    struct Body<'a, 'o, T>(&'o ResidualRun<'a, T>, &'o mut [T]);
+    impl<T: Exponential> OnLanes for Body<'_, '_, T> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            lanes::pack_queries::<T, L>(self.0, self.1);
+        }
+    }
+    let packed = arena.take(packed_len::<T>(run.count, run.points.model.columns()))?;
+    tier.run(Body(run, packed));
+    Ok(QueryTiles { tier, run: *run, packed })
+}
+
+/// Filtered correlations of a block of queries with a run of points, on the tier that the queries are packed for.
 ///
 /// | argument | shape |
 /// | --- | --- |
@@ -149,8 +193,7 @@ pub struct ResidualQuery<'a, T> {
 /// # Cost
 /// `columns` multiply-adds per pair and about 30 operations for the covariance, in register tiles.
 pub fn block_to_run<T: Exponential>(
-    tier: Tier,
-    queries: &ResidualRun<'_, T>,
+    queries: &QueryTiles<'_, T>,
     points: &ResidualRun<'_, T>,
     least: &[f64],
     out: &mut [T],
@@ -165,16 +208,17 @@ pub fn block_to_run<T: Exponential>(
             lanes::block_to_run::<T, L>(&mut self.0);
         }
     }
-    let rows = queries.count * T::LANES;
+    let QueryTiles { tier, run, packed } = *queries;
+    let rows = run.count * T::LANES;
     want("least", rows, least.len())?;
     want("out", rows * points.count * T::LANES, out.len())?;
     want("masks", rows * points.count, masks.len())?;
-    if queries.points.model != points.points.model {
+    if run.points.model != points.points.model {
         return Err(KernelError::Value { what: "queries", at: 0 });
     }
     masks.fill(0);
-    tier.run(Body(lanes::Block { queries: *queries, points: *points, least, out, masks }));
-    let asked = least.iter().take(queries.len()).filter(|least| **least != f64::INFINITY).count();
+    tier.run(Body(lanes::Block { queries: run, packed, points: *points, least, out, masks }));
+    let asked = least.iter().take(run.len()).filter(|least| **least != f64::INFINITY).count();
     counters.filtered += asked as u64 * points.len() as u64;
     counters.candidates += masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>();
     Ok(())

@@ -1,7 +1,13 @@
 //! The tiles: margins, masks, shapes.
 
 use super::*;
+use crate::arena::Block;
 use crate::error::KernelError;
+
+/// Memory for the packed rows of a run, dirty.
+fn packing<T: Exponential>(run: &ResidualRun<'_, T>) -> Vec<Block> {
+    vec![Block::splat(0x7fc0_0001); pack_queries_blocks::<T>(run.panels(), run.points.model.columns())]
+}
 
 /// Masks and margins of one row of filtered correlations.
 fn check_row<T: Exponential>(metric: &Residual, packed: &Packed<T>, i: usize, least: f64, row: &[T], masks: &[u32]) {
@@ -31,7 +37,9 @@ fn check<T: Exponential>(metric: &Residual) {
     for tier in Tier::all() {
         let (mut out, mut masks) = (vec![T::from_f64(f64::NAN); lanes * lanes], vec![u32::MAX; lanes * panels]);
         let mut counters = ResidualCounters::default();
-        block_to_run(tier, &run, &run, &least, &mut out, &mut masks, &mut counters).unwrap();
+        let mut memory = packing(&run);
+        let queries = pack_queries(tier, &run, &mut Arena::new(&mut memory)).unwrap();
+        block_to_run(&queries, &run, &least, &mut out, &mut masks, &mut counters).unwrap();
         let asked = least.iter().filter(|least| least.is_finite()).count();
         assert_eq!(counters.filtered, (asked * len) as u64);
         assert_eq!(counters.candidates, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
@@ -92,7 +100,9 @@ fn in_single_precision_a_small_p_keeps_everything() {
     let (mut out, mut masks) = (vec![0.0; 64 * 64], vec![0; 64 * 4]);
     let mut counters = ResidualCounters::default();
     let run = packed.all();
-    block_to_run(Tier::detect(), &run, &run, &[1.0; 64], &mut out, &mut masks, &mut counters).unwrap();
+    let mut memory = packing(&run);
+    let queries = pack_queries(Tier::detect(), &run, &mut Arena::new(&mut memory)).unwrap();
+    block_to_run(&queries, &run, &[1.0; 64], &mut out, &mut masks, &mut counters).unwrap();
     assert_eq!(counters.candidates, 64 * 64);
 }
 
@@ -106,11 +116,15 @@ fn a_split_block_is_the_whole_block() {
         let mut counters = ResidualCounters::default();
         let (mut whole, mut masks) = (vec![0.0; 48 * 48], vec![0; 48 * 6]);
         let run = points.run(0, 6).unwrap();
-        block_to_run(tier, &run, &run, &least, &mut whole, &mut masks, &mut counters).unwrap();
+        let mut memory = packing(&run);
+        let all = pack_queries(tier, &run, &mut Arena::new(&mut memory)).unwrap();
+        block_to_run(&all, &run, &least, &mut whole, &mut masks, &mut counters).unwrap();
         for (q, p) in [(0, 0), (0, 4), (3, 1), (5, 5)] {
             let (mut out, mut part_masks) = (vec![0.0; 64], vec![0; 8]);
             let (queries, run) = (points.run(q, 1).unwrap(), points.run(p, 1).unwrap());
-            block_to_run(tier, &queries, &run, &least[..8], &mut out, &mut part_masks, &mut counters).unwrap();
+            let mut memory = packing(&queries);
+            let queries = pack_queries(tier, &queries, &mut Arena::new(&mut memory)).unwrap();
+            block_to_run(&queries, &run, &least[..8], &mut out, &mut part_masks, &mut counters).unwrap();
             for r in 0..8 {
                 assert_eq!(out[r * 8..][..8], whole[(q * 8 + r) * 48 + p * 8..][..8], "{tier}");
                 assert_eq!(part_masks[r], masks[(q * 8 + r) * 6 + p], "{tier}");
@@ -118,8 +132,9 @@ fn a_split_block_is_the_whole_block() {
         }
         let empty = points.run(6, 0).unwrap();
         assert!(empty.is_empty());
-        block_to_run(tier, &empty, &run, &[], &mut [], &mut [], &mut counters).unwrap();
-        block_to_run(tier, &run, &empty, &least, &mut [], &mut [], &mut counters).unwrap();
+        let nobody = pack_queries(tier, &empty, &mut Arena::new(&mut [])).unwrap();
+        block_to_run(&nobody, &run, &[], &mut [], &mut [], &mut counters).unwrap();
+        block_to_run(&all, &empty, &least, &mut [], &mut [], &mut counters).unwrap();
     }
 }
 
@@ -130,8 +145,13 @@ fn wrong_shapes_are_refused_and_nothing_is_written() {
     let packed = Packed::<f64>::new(&metric);
     let (run, tier, mut counters) = (packed.all(), Tier::detect(), ResidualCounters::default());
     let (mut out, mut masks) = ([4.0; 256], [9; 32]);
+    let mut memory = packing(&run);
+    let (need, have) = (memory.len(), memory.len() - 1);
+    let refused = pack_queries(tier, &run, &mut Arena::new(&mut memory[..have]));
+    assert_eq!(refused.err(), Some(KernelError::Scratch { need, have }));
+    let queries = pack_queries(tier, &run, &mut Arena::new(&mut memory)).unwrap();
     let mut call = |least: usize, o: usize, m: usize| {
-        block_to_run(tier, &run, &run, &vec![0.0; least], &mut out[..o], &mut masks[..m], &mut counters)
+        block_to_run(&queries, &run, &vec![0.0; least], &mut out[..o], &mut masks[..m], &mut counters)
     };
     assert_eq!(call(15, 256, 32), Err(KernelError::Shape { what: "least", want: 16, got: 15 }));
     assert_eq!(call(16, 255, 32), Err(KernelError::Shape { what: "out", want: 256, got: 255 }));
@@ -141,7 +161,7 @@ fn wrong_shapes_are_refused_and_nothing_is_written() {
     assert!(packed.points().run(usize::MAX, 2).is_err());
     let other = hard_metric((1, 3, 12, 3), 1.0, 1.0, 1e-6, 0.0, &noise);
     let other = Packed::<f64>::new(&other);
-    let refused = block_to_run(tier, &other.all(), &run, &[0.0; 16], &mut out, &mut masks, &mut counters);
+    let refused = block_to_run(&queries, &other.all(), &[0.0; 16], &mut out, &mut masks, &mut counters);
     assert_eq!(refused, Err(KernelError::Value { what: "queries", at: 0 }));
     let query = ResidualQuery { coordinates: &[0.0; 3], v: &[0.0; 2], scale: 1.0, margin: 0.0 };
     let refused = one_to_run(tier, &query, &run, 0.0, &mut out[..16], &mut masks[..2], &mut counters);
