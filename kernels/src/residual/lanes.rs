@@ -12,8 +12,8 @@ use crate::covariance::lanes::LaneCovariance;
 use crate::covariance::{Exponential, mul_add};
 use crate::simd::{Lanes, Vector};
 
-/// Columns that are passed at once: 8 KiB of `f64`, 8 KiB of `f32` per panel. A multiple of the depth of a group.
-const CHUNK: usize = 128;
+/// Columns that are passed at once: 16 KiB per panel. A multiple of the depth of a group.
+const CHUNK: usize = 256;
 
 /// The largest number of rows of a tile; every other one divides it.
 pub(super) const TILE_ROWS_MAX: usize = 12;
@@ -30,17 +30,29 @@ pub(super) const fn tile_rows<L: Lanes>() -> usize {
 /// Packs the queries of a run into tiles `[tile][column][R]`; what is left of the last tile repeats the last query.
 #[inline(always)]
 pub(super) fn pack_queries<T: Exponential, L: Lanes>(run: &ResidualRun<'_, T>, packed: &mut [T]) {
-    let (rows, columns) = (tile_rows::<L>(), run.points.model.columns());
-    if columns == 0 {
+    match tile_rows::<L>() {
+        2 => pack_tiles::<T, 2>(run, packed),
+        6 => pack_tiles::<T, 6>(run, packed),
+        _ => pack_tiles::<T, 12>(run, packed),
+    }
+}
+
+#[inline(always)]
+fn pack_tiles<T: Exponential, const R: usize>(run: &ResidualRun<'_, T>, packed: &mut [T]) {
+    let columns = run.points.model.columns();
+    if columns == 0 || run.count == 0 {
         return;
     }
-    let last = (run.count * T::LANES).saturating_sub(1);
-    for (t, tile) in packed.chunks_exact_mut(rows * columns).enumerate() {
-        for r in 0..rows {
-            let query = (t * rows + r).min(last);
-            let from = run.v_panel(query / T::LANES).chunks_exact(T::LANES);
-            for (out, from) in tile.chunks_exact_mut(rows).zip(from) {
-                out[r] = from[query % T::LANES];
+    for (t, tile) in packed.chunks_exact_mut(R * columns).enumerate() {
+        let (mut panels, mut places) = ([run.v_panel(0); R], [0; R]);
+        for r in 0..R {
+            let query = (t * R + r).min(run.count * T::LANES - 1);
+            (panels[r], places[r]) = (run.v_panel(query / T::LANES), query % T::LANES);
+        }
+        for column in tile.as_chunks_mut::<R>().0 {
+            for r in 0..R {
+                column[r] = panels[r][places[r]];
+                places[r] += T::LANES;
             }
         }
     }
