@@ -10,6 +10,7 @@ pub mod dist;
 pub mod error;
 pub mod hash;
 pub mod index;
+pub mod landmark;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;

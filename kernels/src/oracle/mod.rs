@@ -2,6 +2,7 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod covariance;
+pub mod landmark;
 pub mod mis;
 pub mod residual;
 pub mod topk;

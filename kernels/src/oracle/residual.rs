@@ -44,9 +44,7 @@ impl Residual {
                 if i == j {
                     sum += jitter * covariance.variance();
                 }
-                for m in 0..j {
-                    sum -= factor[i][m] * factor[j][m];
-                }
+                sum -= (0..j).map(|m| factor[i][m] * factor[j][m]).sum::<f64>();
                 factor[i][j] = if i == j { sum.sqrt() } else { sum / factor[j][j] };
             }
             assert!(factor[i][i] > 0.0, "the covariance of the inducing points is not positive definite");

@@ -6,6 +6,8 @@
 //! of one panel of points stay in the first-level cache while all query tiles pass; the sums wait in `out` between
 //! chunks. Every sum adds its columns in the same order whatever the blocking, so no result depends on it.
 
+#![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
+
 use super::points::depth;
 use super::{ResidualPoints, ResidualQuery, ResidualRun};
 use crate::covariance::lanes::LaneCovariance;
@@ -180,8 +182,8 @@ fn correlate<T: Exponential, L: Lanes, const N: usize>(block: &mut Block<'_, '_,
         ratios.store(out);
         let most = margins.mul_add(<T::On<L>>::splat(query_margins[query % T::LANES]), ratios.abs());
         let least = <T::On<L>>::splat(T::from_f64(block.least[query]));
-        let kept = if block.queries.holds(query) { in_use } else { 0 };
-        block.masks[place] = least.le(most) & kept;
+        let wanted = block.queries.holds(query) && block.least[query] < f64::INFINITY;
+        block.masks[place] = !most.lt(least) & if wanted { in_use } else { 0 };
     }
 }
 
@@ -252,7 +254,7 @@ pub(super) fn one_to_run<T: Exponential, L: Lanes>(
             let ratios = covariances[g].sub(dots[g]).mul(scale);
             ratios.store(&mut out[p * T::LANES..]);
             let most = <T::On<L>>::load(margins).mul_add(<T::On<L>>::splat(query.margin), ratios.abs());
-            masks[p] = least.le(most) & run.lanes_in_use(p);
+            masks[p] = !most.lt(least) & run.lanes_in_use(p);
         }
     }
 }

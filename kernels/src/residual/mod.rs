@@ -274,4 +274,4 @@ fn check_query<T: Exponential>(query: &ResidualQuery<'_, T>, points: &ResidualRu
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

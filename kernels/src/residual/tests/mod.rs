@@ -14,17 +14,17 @@ use crate::oracle::residual::{Residual, pack};
 use crate::view::{Panels, panels_len};
 
 /// A metric packed for the tiles of `T`, and its margins.
-pub(super) struct Packed<T> {
-    pub(super) model: ResidualModel,
-    pub(super) coordinates: Vec<T>,
-    pub(super) v: Vec<T>,
-    pub(super) scales: Vec<T>,
-    pub(super) margins: Vec<T>,
-    len: usize,
+pub(crate) struct Packed<T> {
+    pub(crate) model: ResidualModel,
+    pub(crate) coordinates: Vec<T>,
+    pub(crate) v: Vec<T>,
+    pub(crate) scales: Vec<T>,
+    pub(crate) margins: Vec<T>,
+    pub(crate) len: usize,
 }
 
 impl<T: Exponential> Packed<T> {
-    pub(super) fn new(metric: &Residual) -> Self {
+    pub(crate) fn new(metric: &Residual) -> Self {
         let model = ResidualModel::new(metric.covariance, metric.dim, metric.columns).unwrap();
         let (len, narrow_lanes) = (metric.len(), T::LANES == 16);
         let radius = metric.coordinates.chunks(metric.dim).map(norm).fold(0.0, f64::max);
@@ -47,18 +47,18 @@ impl<T: Exponential> Packed<T> {
         Self { model, coordinates, v, scales, margins, len }
     }
 
-    pub(super) fn points(&self) -> ResidualPoints<'_, T> {
+    pub(crate) fn points(&self) -> ResidualPoints<'_, T> {
         let coordinates = Panels::new(&self.coordinates, self.model.dim(), self.len).unwrap();
         ResidualPoints::new(self.model, coordinates, &self.v, &self.scales, &self.margins).unwrap()
     }
 
-    pub(super) fn all(&self) -> ResidualRun<'_, T> {
+    pub(crate) fn all(&self) -> ResidualRun<'_, T> {
         let points = self.points();
         points.run(0, points.panels()).unwrap()
     }
 
     /// The rows of one point: coordinates, then `V`.
-    pub(super) fn gather(&self, position: usize) -> (Vec<T>, Vec<T>) {
+    pub(crate) fn gather(&self, position: usize) -> (Vec<T>, Vec<T>) {
         let (mut z, mut v) = (vec![T::default(); self.model.dim()], vec![T::default(); self.model.columns()]);
         gather_row(&self.points(), position, &mut z, &mut v).unwrap();
         (z, v)
@@ -70,14 +70,14 @@ fn norm(row: &[f64]) -> f64 {
 }
 
 /// The published correlation of two points.
-pub(super) fn published(metric: &Residual, i: usize, j: usize) -> f64 {
+pub(crate) fn published(metric: &Residual, i: usize, j: usize) -> f64 {
     let row = |i: usize| PointRow { coordinates: metric.point(i), v: metric.row(i), p: metric.p[i] };
     rho_of_rows(metric.covariance, row(i), row(j))
 }
 
 /// Metrics with everything that makes residuals hard: points on top of inducing points, near and true duplicates,
 /// variances of any size, no columns at all, a nugget, and (with the least jitter) `p` at its floor.
-pub(super) fn metrics() -> impl Strategy<Value = Residual> {
+pub(crate) fn metrics() -> impl Strategy<Value = Residual> {
     let shape = (0..4usize, 1..4usize, 1..70usize, 0..40usize);
     let scale = prop_oneof![Just(0.05), Just(0.5), Just(2.0)];
     let variance = prop_oneof![Just(1.0), Just(1e-20), Just(300.0)];
@@ -88,7 +88,7 @@ pub(super) fn metrics() -> impl Strategy<Value = Residual> {
     )
 }
 
-fn hard_metric(
+pub(crate) fn hard_metric(
     (kind, dim, len, columns): (usize, usize, usize, usize),
     scale: f64,
     variance: f64,
