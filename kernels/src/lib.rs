@@ -8,12 +8,14 @@ pub mod arena;
 pub mod covariance;
 pub mod dist;
 pub mod error;
+pub mod group;
 pub mod hash;
 pub mod index;
 pub mod landmark;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub mod order;
 pub mod residual;
 pub mod simd;
 pub mod topk;

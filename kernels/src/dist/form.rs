@@ -1,6 +1,6 @@
 //! The sums that the distance kernels accumulate, one dimension at a time.
 
-use crate::simd::{Real, Vector};
+use crate::simd::{Lanes, Real, Vector};
 
 /// One kind of sum over dimensions.
 ///
@@ -26,7 +26,7 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
 
     /// The distance that belongs to a sum, rounded correctly.
     #[inline(always)]
-    fn finish(sum: f64) -> f64 {
+    fn finish<L: Lanes>(sum: f64) -> f64 {
         sum
     }
 
@@ -80,8 +80,8 @@ impl Form for SquaredEuclidean {
         dim as f64 * T::TINY
     }
     #[inline(always)]
-    fn finish(sum: f64) -> f64 {
-        libm::sqrt(sum)
+    fn finish<L: Lanes>(sum: f64) -> f64 {
+        L::sqrt(sum)
     }
     #[inline(always)]
     fn unfinish(distance: f64) -> f64 {

@@ -2,7 +2,9 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod covariance;
+pub mod group;
 pub mod landmark;
 pub mod mis;
+pub mod order;
 pub mod residual;
 pub mod topk;

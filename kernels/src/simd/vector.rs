@@ -130,6 +130,9 @@ pub trait Lanes: Sealed + Copy + 'static {
     const TILE_ROWS: usize;
     /// Widens sixteen `f32` to `f64`, exactly: lanes 0 to 7, then 8 to 15.
     fn widen(from: Self::F32) -> (Self::F64, Self::F64);
+    /// The square root, correctly rounded, by the tier's own instruction: `libm` would mix encodings of two tiers, which
+    /// costs more than a hundred cycles each time on some machines.
+    fn sqrt(value: f64) -> f64;
     /// Asks the cache for the line that holds `data[at]`; does nothing out of range.
     fn prefetch<T>(data: &[T], at: usize);
 }

@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use super::Boxes;
 use super::metric::Metric;
 use crate::dist::{Form, lanes};
 use crate::simd::{Lanes, Real};
@@ -18,6 +19,7 @@ use crate::view::Panels;
 #[derive(Clone, Copy, Debug)]
 pub struct Coordinates<'a, T, F> {
     points: Panels<'a, T>,
+    boxes: Option<Boxes<'a, T>>,
     /// Bounds on the error of a surrogate.
     relative: f64,
     absolute: f64,
@@ -36,7 +38,12 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
         let absolute = 2.0 * (F::absolute_error::<T>(dim) + F::absolute_error::<f64>(dim));
         // Three computed distances take part in a triangle.
         let slack = 2.0 * (F::relative_error::<f64>(dim) + 2.0 * f64::EPSILON);
-        Self { points, relative, absolute, slack, form: PhantomData }
+        Self { points, boxes: None, relative, absolute, slack, form: PhantomData }
+    }
+
+    /// The same with a box around each group of the tree.
+    pub fn with_boxes(self, boxes: Boxes<'a, T>) -> Self {
+        Self { boxes: Some(boxes), ..self }
     }
 
     /// The packed points.
@@ -61,32 +68,54 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     }
 
     #[inline(always)]
+    fn has_boxes(&self) -> bool {
+        self.boxes.is_some()
+    }
+
+    #[inline(always)]
+    fn box_bounds<L: Lanes>(&self, query: &[T], from: usize, to: usize, out: &mut [T]) {
+        if let Some(boxes) = self.boxes {
+            if T::IS_F64 {
+                boxes.bounds::<F, L, true>(query, from, to, out);
+            } else {
+                boxes.bounds::<F, L, false>(query, from, to, out);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn ceiling(&self, distance: f64) -> T {
         let sum = F::unfinish(distance) * (1.0 + self.relative) + self.absolute;
         if sum < T::HUGE { T::from_f64(sum).next_up() } else { T::INFINITY }
     }
 
     #[inline(always)]
-    fn at_least(&self, surrogate: T) -> f64 {
+    fn floor(&self, distance: f64) -> T {
+        let sum = F::unfinish(distance) * (1.0 - self.relative) - self.absolute;
+        if distance > 0.0 && sum > 0.0 { T::from_f64(sum * (1.0 - 2.0 * T::ROUNDOFF)) } else { T::default() }
+    }
+
+    #[inline(always)]
+    fn at_least<L: Lanes>(&self, surrogate: T) -> f64 {
         let sum = surrogate.to_f64() * (1.0 - self.relative) - self.absolute;
-        if sum > 0.0 { F::finish(sum) * (1.0 - 2.0 * f64::EPSILON) } else { 0.0 }
+        if sum > 0.0 { F::finish::<L>(sum) * (1.0 - 2.0 * f64::EPSILON) } else { 0.0 }
     }
 
     #[inline(always)]
-    fn at_most(&self, surrogate: T) -> f64 {
-        F::finish(surrogate.to_f64() * (1.0 + self.relative) + self.absolute) * (1.0 + 2.0 * f64::EPSILON)
+    fn at_most<L: Lanes>(&self, surrogate: T) -> f64 {
+        F::finish::<L>(surrogate.to_f64() * (1.0 + self.relative) + self.absolute) * (1.0 + 2.0 * f64::EPSILON)
     }
 
     #[inline(always)]
-    fn distance(&self, query: &[T], position: usize, surrogate: T) -> f64 {
+    fn distance<L: Lanes>(&self, query: &[T], position: usize, surrogate: T) -> f64 {
         if T::IS_F64 {
-            return F::finish(surrogate.to_f64());
+            return F::finish::<L>(surrogate.to_f64());
         }
         let mut sum = 0.0;
         for (d, q) in query.iter().enumerate() {
             sum = F::step_f64(sum, q.to_f64(), self.points.coordinate(position, d).to_f64());
         }
-        F::finish(sum)
+        F::finish::<L>(sum)
     }
 
     #[inline(always)]

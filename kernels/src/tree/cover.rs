@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::ladder::Ladder;
 use super::visit::Visitor;
-use super::{TWIN, TreeView};
+use super::{Group, TWIN, TreeView};
 use crate::index::{Idx, NONE};
 
 /// Finds the nearest node that covers a new point on some level: among the nodes `q` with `d <= r_{l(q)}` the one with
@@ -38,9 +38,9 @@ impl Visitor for Covering<'_> {
     }
 
     #[inline(always)]
-    fn cap_below(&self, node: usize) -> f64 {
-        // Strict descendants stand at least one level lower, and cover no farther than the radius of their level.
-        let radius = self.ladder.radius(self.view.parts().levels[node].saturating_sub(1));
+    fn cap_in(&self, group: &Group) -> f64 {
+        // No node of the group covers farther than the radius of its highest level.
+        let radius = self.ladder.radius(group.top);
         if radius < self.distance { radius } else { self.distance }
     }
 
@@ -115,9 +115,9 @@ impl Visitor for Conflicts<'_, '_> {
     }
 
     #[inline(always)]
-    fn cap_below(&self, node: usize) -> f64 {
+    fn cap_in(&self, group: &Group) -> f64 {
         // What stands lower than this point looks for the conflict itself.
-        if self.view.parts().levels[node] > self.level { self.radius } else { f64::NEG_INFINITY }
+        if group.top >= self.level { self.radius } else { f64::NEG_INFINITY }
     }
 
     #[inline(always)]

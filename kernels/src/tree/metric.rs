@@ -35,14 +35,31 @@ pub trait Metric {
     /// A surrogate that no point at or below `distance` exceeds.
     fn ceiling(&self, distance: f64) -> Self::Real;
 
+    /// A number that the surrogate of no point at or beyond `distance` falls below.
+    fn floor(&self, distance: f64) -> Self::Real;
+
     /// A lower bound of the distance of a point with this surrogate.
-    fn at_least(&self, surrogate: Self::Real) -> f64;
+    fn at_least<L: Lanes>(&self, surrogate: Self::Real) -> f64;
+
+    /// Whether groups are bounded by boxes: [`box_bounds`](Self::box_bounds) instead of balls.
+    #[inline(always)]
+    fn has_boxes(&self) -> bool {
+        false
+    }
+
+    /// Writes for each of the groups `from..to` a number that is not above the surrogate of any of its points; placed in
+    /// `out` as [`surrogates`](Self::surrogates) are. Only asked of a metric that [has boxes](Self::has_boxes).
+    #[inline(always)]
+    fn box_bounds<L: Lanes>(&self, query: Self::Query<'_>, from: usize, to: usize, out: &mut [Self::Real]) {
+        let _ = (query, from);
+        out[..run_len(Self::Real::LANES, from, to)].fill(Self::Real::default());
+    }
 
     /// An upper bound of the distance of a point with this surrogate.
-    fn at_most(&self, surrogate: Self::Real) -> f64;
+    fn at_most<L: Lanes>(&self, surrogate: Self::Real) -> f64;
 
     /// The distance by the published formula, given the point's surrogate (which some metrics can use).
-    fn distance(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;
+    fn distance<L: Lanes>(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;
 
     /// A lower bound of the computed distance to any point within a computed `reach` of a point whose computed
     /// distance is at least `center`: `center - reach`, less the slack by which computed distances may break the

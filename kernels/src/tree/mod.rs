@@ -12,17 +12,27 @@
 //! tree* (ICML 2023); Gu, Napier, Sun and Wang, *Parallel Cover Trees and their Applications* (SPAA 2022).
 //!
 //! # The order of storage
-//! Every array is indexed by *position*. The root has position 0. The strict descendants of a node lie together, at
-//! `firsts[p]..ends[p]`: first the block of its children, then the strict descendants of the first child, of the second,
-//! and so on. In a block, children that have descendants come before those that have none.
+//! Every array of points is indexed by *position*; the root has position 0. There are two orders, and a traversal works
+//! on both:
+//!
+//! - *by blocks*: the strict descendants of a node lie together: first the block of its children, those that have
+//!   descendants before those that have none, then the strict descendants of the first child, of the second, and so on.
+//!   The children are one tile, so their distances bound their subtrees by balls.
+//! - *by subtrees*: each node stands right before its descendants. A run of neighbouring subtrees is a run of positions,
+//!   bounded by a box. Only for metrics of few coordinates.
 //!
 //! ```text
-//! position   0 | 1  2  3 | 4  5 | 6  7  8 | ...
-//!            r | a  b  c | children of a  | strict descendants of b ...
+//! position     0 | 1  2  3 | 4  5 | 6  7  8 | ...
+//! by blocks    r | a  b  c | children of a  | strict descendants of b ...
+//! by subtrees  r | a | descendants of a | b | descendants of b | ...
 //! ```
 //!
-//! So the children of a node are one tile, and so is a whole small subtree; each point is stored once.
+//! # What the search walks on
+//! A [`Group`] is a run of positions that is searched or skipped as one. A group of few points is scanned from end to
+//! end. A larger one belongs to a single node: its block is scanned (by subtrees there is none), and its groups, which
+//! partition the rest, wait for their turn.
 
+mod boxes;
 mod coordinates;
 mod cover;
 mod ladder;
@@ -30,6 +40,7 @@ mod metric;
 mod search;
 mod visit;
 
+pub use boxes::{Boxes, box_of_run};
 pub use coordinates::Coordinates;
 pub use cover::{Conflict, Conflicts, Covering};
 pub use ladder::Ladder;
@@ -37,11 +48,35 @@ pub use metric::{Metric, run_len};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use visit::{Nearest, Visitor, Within};
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 
 /// Level of a twin: a point at computed distance 0 from its parent.
 pub const TWIN: i32 = i32::MIN;
+
+/// A run of positions that is searched or skipped as one; see the [module](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Group {
+    /// First position.
+    pub first: Idx,
+    /// One past the block of children; equal to `end` where the whole run is scanned.
+    pub block: Idx,
+    /// One past the last position.
+    pub end: Idx,
+    /// The first of its groups.
+    pub kids: Idx,
+    /// One past the last of its groups; they partition `block..end`.
+    pub kids_end: Idx,
+    /// By blocks, the position of the node whose strict descendants these are; by subtrees, the first position.
+    pub center: Idx,
+    /// The highest level in the run.
+    pub top: i32,
+    /// An upper bound of the distances from the center to the run.
+    pub reach: f32,
+}
 
 /// The arrays of a tree; see the [module](self) for their meaning. Plain data: [`TreeView::new`] checks it.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +85,9 @@ pub struct TreeParts<'a> {
     pub ids: &'a [Idx],
     /// `[len]`: levels; [`TWIN`] for twins.
     pub levels: &'a [i32],
-    /// `[len]`: position of the first strict descendant.
-    pub firsts: &'a [Idx],
-    /// `[len]`: one past the position of the last strict descendant; equal to the first where there is none.
-    pub ends: &'a [Idx],
-    /// `[len]`: an upper bound of the distance to every descendant; 0 where there is none.
-    pub reaches: &'a [f32],
-    /// Most nodes that a depth-first traversal ever has waiting.
+    /// The groups; the first one holds everything but the root, and each stands before its own groups.
+    pub groups: &'a [Group],
+    /// Most groups that a depth-first traversal ever has waiting.
     pub waiting: Idx,
 }
 
@@ -67,81 +98,76 @@ pub struct TreeView<'a> {
 }
 
 impl<'a> TreeView<'a> {
-    /// Checks that the arrays have one length and that children partition the strict descendants of each node.
+    /// Checks that the arrays fit together and that the groups partition the points at every depth, so that a traversal
+    /// visits each point once and ends.
     ///
     /// Levels, reaches and distances are taken on trust (a wrong reach makes wrong answers, never a crash).
     ///
     /// # Errors
-    /// [`KernelError::Shape`], [`KernelError::TooLong`]; [`KernelError::Value`] naming `firsts`, `ends` or `reaches` and
-    /// the position that breaks the order of storage.
+    /// [`KernelError::Shape`], [`KernelError::TooLong`]; [`KernelError::Value`] naming `groups` and the first one that
+    /// breaks the order.
     ///
     /// # Cost
-    /// Reads `firsts` and `ends` twice, `reaches` once; no scratch.
+    /// Reads the groups twice; no scratch.
     pub fn new(parts: TreeParts<'a>) -> Result<Self, KernelError> {
         let len = parts.ids.len();
         idx_len(len)?;
+        idx_len(parts.groups.len())?;
         want("levels", len, parts.levels.len())?;
-        want("firsts", len, parts.firsts.len())?;
-        want("ends", len, parts.ends.len())?;
-        want("reaches", len, parts.reaches.len())?;
-        let view = Self { parts };
-        if len > 0 {
-            view.check_order(len)?;
+        if len == 0 {
+            want("groups", 0, parts.groups.len())?;
+            return Ok(Self { parts });
         }
-        match parts.reaches.iter().position(|reach| !(*reach >= 0.0)) {
-            Some(place) => Err(KernelError::Value { what: "reaches", at: place }),
+        let view = Self { parts };
+        match view.first_wrong_group(len) {
+            Some(place) => Err(KernelError::Value { what: "groups", at: place }),
             None => Ok(view),
         }
     }
 
-    /// The root spans everything, and each node's descendants are its block of children followed by theirs, in order.
-    fn check_order(&self, len: usize) -> Result<(), KernelError> {
-        let wrong = |what, at| Err(KernelError::Value { what, at });
-        let in_range = |value: Idx| usize::try_from(value).is_ok_and(|value| value <= len);
-        for place in 0..len {
-            if !in_range(self.parts.firsts[place]) {
-                return wrong("firsts", place);
-            }
-            if !in_range(self.parts.ends[place]) || self.parts.ends[place] < self.parts.firsts[place] {
-                return wrong("ends", place);
-            }
+    fn first_wrong_group(&self, len: usize) -> Option<usize> {
+        let groups = self.parts.groups;
+        let inside = |value: Idx, limit: usize| usize::try_from(value).is_ok_and(|value| value <= limit);
+        let in_range = |group: &Group| {
+            inside(group.end, len)
+                && 1 <= group.first
+                && group.first <= group.block
+                && group.block <= group.end
+                && inside(group.kids_end, groups.len())
+                && 0 <= group.kids
+                && group.kids <= group.kids_end
+                && 0 <= group.center
+                && group.center <= group.first
+                && group.reach >= 0.0
+        };
+        if let Some(place) = groups.iter().position(|group| !in_range(group)) {
+            return Some(place);
         }
-        if self.descendants(0) != (1.min(len), len) {
-            return wrong("firsts", 0);
+        match groups.first() {
+            Some(root) if root.first == 1 && at(root.end) == len && root.center == 0 => {}
+            _ => return Some(0),
         }
-        let mut children = 0;
-        for node in 0..len {
-            let (first, end) = self.descendants(node);
-            if first == end {
-                continue;
-            }
-            let block = self.block_end(node);
-            if first <= node || block <= first || block > end {
-                return wrong("firsts", node);
-            }
-            children += block - first;
-            if children >= len {
-                return wrong("ends", node); // every point but the root is a child once
-            }
-            let mut next = block;
-            let mut inner = true;
-            for child in first..block {
-                let (child_first, child_end) = self.descendants(child);
-                inner &= child_first < child_end;
-                if inner {
-                    if child_first != next {
-                        return wrong("firsts", child);
+        // Kids stand in order, right behind those of the groups before, so that each group is a kid once.
+        let mut next_kid = 1;
+        for (place, group) in groups.iter().enumerate() {
+            let mut next = group.block;
+            if group.kids < group.kids_end {
+                if at(group.kids) != next_kid || at(group.kids) <= place {
+                    return Some(place);
+                }
+                next_kid = at(group.kids_end);
+                for kid in &groups[at(group.kids)..at(group.kids_end)] {
+                    if kid.first != next {
+                        return Some(place);
                     }
-                    next = child_end;
-                } else if child_first < child_end {
-                    return wrong("firsts", child); // a leaf stands before it
+                    next = kid.end;
                 }
             }
-            if next != end {
-                return wrong("ends", node);
+            if next != group.end {
+                return Some(place);
             }
         }
-        if children + 1 != len { wrong("ends", 0) } else { Ok(()) }
+        (next_kid != groups.len()).then_some(0)
     }
 
     /// Number of points.
@@ -157,21 +183,6 @@ impl<'a> TreeView<'a> {
     /// The arrays.
     pub fn parts(&self) -> TreeParts<'a> {
         self.parts
-    }
-
-    /// The positions of the strict descendants, `first..end`.
-    #[inline(always)]
-    pub fn descendants(&self, node: usize) -> (usize, usize) {
-        (at(self.parts.firsts[node]), at(self.parts.ends[node]))
-    }
-
-    /// One past the last child of a node that has descendants: where its first child's descendants begin, if it has
-    /// any (then it stands first), else the end of the node's own.
-    #[inline(always)]
-    pub fn block_end(&self, node: usize) -> usize {
-        let (first, end) = self.descendants(node);
-        let (child_first, child_end) = self.descendants(first);
-        if child_first < child_end { child_first } else { end }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::visit::{Nearest, Visitor};
-use super::{Metric, TreeView, run_len};
+use super::{Group, Metric, TreeView, run_len};
 use crate::arena::{Arena, blocks};
 use crate::error::KernelError;
 use crate::index::{Idx, at};
@@ -13,38 +13,35 @@ use crate::topk::KBest;
 /// Positions that are looked at in one go: the size of the buffer of surrogates, less a panel for alignment.
 const CHUNK: usize = 128;
 
-/// Subtrees of at most this many strict descendants are scanned as one run instead of descended.
-const RUN: usize = 48;
-
-/// A subtree that waits to be searched.
+/// A group that waits to be searched.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct Waiting {
-    /// Lower bound of the distance to its points.
+    /// In units of the surrogate: not above that of any of its points.
     bound: f64,
-    node: Idx,
+    group: Idx,
     unused: i32,
 }
 
 /// Work done by traversals. Add-up-able; see [`merge`](Self::merge).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SearchCounters {
-    /// Subtrees whose children were looked at.
-    pub nodes: u64,
+    /// Groups whose points were looked at.
+    pub groups: u64,
     /// Runs of points whose surrogates were computed.
     pub runs: u64,
     /// Surrogates computed: the evaluations of a distance, whether settled or only filtered.
     pub distance_evals: u64,
     /// Distances settled by the published formula.
     pub settled: u64,
-    /// Subtrees that their bound kept from being searched.
+    /// Groups that their bound kept from being searched.
     pub pruned: u64,
 }
 
 impl SearchCounters {
     /// Adds the work of another call.
     pub fn merge(&mut self, other: &Self) {
-        self.nodes += other.nodes;
+        self.groups += other.groups;
         self.runs += other.runs;
         self.distance_evals += other.distance_evals;
         self.settled += other.settled;
@@ -78,93 +75,132 @@ impl<M: Metric, V: Visitor> OnLanes for Descend<'_, '_, '_, M, V> {
         let Self(mut search, query) = self;
         let mut surrogates = [M::Real::default(); CHUNK + 16];
         if !search.view.is_empty() {
-            search.scan::<L>(query, 0, 1, &mut surrogates);
-            let root = search.metric.at_least(surrogates[0]);
-            search.push(0, search.metric.beyond(root, f64::from(search.view.parts().reaches[0])))?;
+            search.scan::<L>(query, 0, 1, f64::INFINITY, &mut surrogates);
+            search.push(0, 0.0)?;
         }
         while search.depth > 0 {
             search.depth -= 1;
             let next = search.stack[search.depth];
-            let node = at(next.node);
-            if next.bound > search.visitor.cap_below(node) {
+            let group = search.view.parts().groups[at(next.group)];
+            let cap = search.visitor.cap_in(&group);
+            if next.bound > search.metric.ceiling(cap).to_f64() {
                 search.counters.pruned += 1;
                 continue;
             }
-            search.expand::<L>(query, node, &mut surrogates)?;
+            search.counters.groups += 1;
+            search.expand::<L>(query, &group, cap, &mut surrogates)?;
         }
         Ok((search.visitor, search.counters))
     }
 }
 
 impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
-    /// Looks at the children of a node, or at all its descendants where they are few.
+    /// Scans the block of a group and lets its groups wait.
     #[inline(always)]
     fn expand<L: Lanes>(
         &mut self,
         query: M::Query<'_>,
-        node: usize,
+        group: &Group,
+        cap: f64,
         surrogates: &mut [M::Real],
     ) -> Result<(), KernelError> {
-        let (first, end) = self.view.descendants(node);
-        if first == end {
-            return Ok(());
-        }
-        self.counters.nodes += 1;
-        let whole = end - first <= RUN;
-        let block = if whole { end } else { self.view.block_end(node) };
         let below = self.depth;
+        let (first, block) = (at(group.first), at(group.block));
+        let (kids, kids_end) = (at(group.kids), at(group.kids_end));
+        let boxes = self.metric.has_boxes();
         let mut from = first;
         while from < block {
-            let to = block.min(from + CHUNK);
-            self.scan::<L>(query, from, to, surrogates);
-            if !whole {
-                self.push_children(from, to, surrogates)?;
+            let to = block.min(from / M::Real::LANES * M::Real::LANES + CHUNK);
+            self.scan::<L>(query, from, to, cap, surrogates);
+            if !boxes {
+                // One group per child, in their order: those whose centers were just scanned.
+                let from_kid = kids_end.min(kids + (from - first));
+                self.push_balls::<L>(from_kid, kids_end.min(kids + (to - first)), from, surrogates)?;
             }
             from = to;
         }
-        // The nearest is to be popped first. Few wait at a time, so a plain insertion sort would do; the library's
-        // handles the wide blocks of high dimension as well.
-        self.stack[below..self.depth].sort_unstable_by(|a, b| b.bound.total_cmp(&a.bound).then(b.node.cmp(&a.node)));
+        if boxes {
+            let mut from = kids;
+            while from < kids_end {
+                let to = kids_end.min(from / M::Real::LANES * M::Real::LANES + CHUNK);
+                self.push_boxes::<L>(query, from, to, surrogates)?;
+                from = to;
+            }
+        }
+        let pushed = &mut self.stack[below..self.depth];
+        if pushed.len() > 1 {
+            nearest_last(pushed);
+        }
         Ok(())
     }
 
-    /// Lets those children wait that have descendants within the cap.
+    /// Lets those groups wait whose ball may hold a point within the cap; `from` is the position of the first center.
     #[inline(always)]
-    fn push_children(&mut self, from: usize, to: usize, surrogates: &[M::Real]) -> Result<(), KernelError> {
-        let base = from / M::Real::LANES * M::Real::LANES;
-        for child in from..to {
-            let (first, end) = self.view.descendants(child);
-            if first == end {
-                break; // those with descendants come first
-            }
-            let center = self.metric.at_least(surrogates[child - base]);
-            let bound = self.metric.beyond(center, f64::from(self.view.parts().reaches[child]));
-            if bound > self.visitor.cap_below(child) {
+    fn push_balls<L: Lanes>(
+        &mut self,
+        from_kid: usize,
+        to_kid: usize,
+        from: usize,
+        surrogates: &[M::Real],
+    ) -> Result<(), KernelError> {
+        let skip = from % M::Real::LANES;
+        for kid in from_kid..to_kid {
+            let group = self.view.parts().groups[kid];
+            let center = self.metric.at_least::<L>(surrogates[skip + (kid - from_kid)]);
+            let distance = self.metric.beyond(center, f64::from(group.reach));
+            if distance > self.visitor.cap_in(&group) {
                 self.counters.pruned += 1;
             } else {
-                self.push(child, bound)?;
+                self.push(kid, self.metric.floor(distance).to_f64())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets those groups wait whose box may hold a point within the cap.
+    #[inline(always)]
+    fn push_boxes<L: Lanes>(
+        &mut self,
+        query: M::Query<'_>,
+        from: usize,
+        to: usize,
+        bounds: &mut [M::Real],
+    ) -> Result<(), KernelError> {
+        let lanes = M::Real::LANES;
+        let len = run_len(lanes, from, to);
+        self.metric.box_bounds::<L>(query, from, to, &mut bounds[..len]);
+        let ceiling = self.metric.ceiling(self.visitor.cap());
+        let base = from / lanes * lanes;
+        for (panel, values) in bounds[..len].chunks_exact(lanes).enumerate() {
+            let start = base + panel * lanes;
+            let mut mask = <<M::Real as Real>::On<L>>::load(values).le(<<M::Real as Real>::On<L>>::splat(ceiling));
+            mask &= lanes_within(start, from, to);
+            while mask != 0 {
+                let lane = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                self.push(start + lane, values[lane].to_f64())?;
             }
         }
         Ok(())
     }
 
     #[inline(always)]
-    fn push(&mut self, node: usize, bound: f64) -> Result<(), KernelError> {
+    fn push(&mut self, group: usize, bound: f64) -> Result<(), KernelError> {
         let have = self.stack.len();
         let Some(slot) = self.stack.get_mut(self.depth) else {
             return Err(KernelError::Scratch { need: blocks::<Waiting>(have + 1), have: blocks::<Waiting>(have) });
         };
-        *slot = Waiting { bound, node: node as Idx, unused: 0 }; // a position fits: the view checked the length
+        *slot = Waiting { bound, group: group as Idx, unused: 0 }; // a group number fits: the view checked the length
         self.depth += 1;
         Ok(())
     }
 
     /// Offers the points at `from..to` that their surrogates leave possible, and leaves the surrogates behind.
     #[inline(always)]
-    fn scan<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, surrogates: &mut [M::Real]) {
+    fn scan<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64, surrogates: &mut [M::Real]) {
         let lanes = M::Real::LANES;
         let len = run_len(lanes, from, to);
-        let mut cap = self.visitor.cap();
+        let mut cap = smaller(limit, self.visitor.cap());
         let mut ceiling = self.metric.ceiling(cap);
         self.metric.surrogates::<L>(query, from, to, M::Real::INFINITY, &mut surrogates[..len]);
         self.counters.runs += 1;
@@ -174,10 +210,7 @@ impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
             let start = base + panel * lanes;
             let vector = <<M::Real as Real>::On<L>>::load(values);
             let mut mask = vector.le(<<M::Real as Real>::On<L>>::splat(ceiling));
-            mask &= u32::MAX << from.saturating_sub(start);
-            if to < start + lanes {
-                mask &= (1 << (to - start)) - 1;
-            }
+            mask &= lanes_within(start, from, to);
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
@@ -185,15 +218,45 @@ impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
                 if values[lane] > ceiling || !self.visitor.admits(position) {
                     continue;
                 }
-                let distance = self.metric.distance(query, position, values[lane]);
+                let distance = self.metric.distance::<L>(query, position, values[lane]);
                 self.counters.settled += 1;
                 if distance <= cap {
                     self.visitor.offer(position, distance);
-                    cap = self.visitor.cap();
+                    cap = smaller(limit, self.visitor.cap());
                     ceiling = self.metric.ceiling(cap);
                 }
             }
         }
+    }
+}
+
+/// The lanes of the panel at `start` that lie in `from..to`, as a mask. The panel overlaps the run.
+#[inline(always)]
+fn lanes_within(start: usize, from: usize, to: usize) -> u32 {
+    let low = u32::MAX << from.saturating_sub(start);
+    if to - start < 32 { low & ((1 << (to - start)) - 1) } else { low }
+}
+
+#[inline(always)]
+fn smaller(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+/// Sorts so that the nearest group is popped first; ties go to the group that stands first.
+#[inline(always)]
+fn nearest_last(pushed: &mut [Waiting]) {
+    if pushed.len() <= 24 {
+        for end in 1..pushed.len() {
+            let moving = pushed[end];
+            let mut place = end;
+            while place > 0 && pushed[place - 1].bound <= moving.bound {
+                pushed[place] = pushed[place - 1];
+                place -= 1;
+            }
+            pushed[place] = moving;
+        }
+    } else {
+        pushed.sort_unstable_by(|a, b| b.bound.total_cmp(&a.bound).then(b.group.cmp(&a.group)));
     }
 }
 
@@ -255,9 +318,9 @@ struct Farthest<'a, 'q, M: Metric> {
 }
 
 impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
-    type Out = M::Real;
+    type Out = f64;
     #[inline(always)]
-    fn run<L: Lanes>(self) -> M::Real {
+    fn run<L: Lanes>(self) -> f64 {
         let lanes = M::Real::LANES;
         let mut surrogates = [M::Real::default(); CHUNK + 16];
         let mut largest = M::Real::default();
@@ -275,7 +338,7 @@ impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
             }
             from = to;
         }
-        largest
+        self.metric.at_most::<L>(largest)
     }
 }
 
@@ -288,5 +351,5 @@ pub fn farthest<M: Metric>(tier: Tier, metric: &M, query: M::Query<'_>, from: us
     if from >= to {
         return 0.0;
     }
-    metric.at_most(tier.run(Farthest { metric, query, from, to }))
+    tier.run(Farthest { metric, query, from, to })
 }

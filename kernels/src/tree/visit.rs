@@ -4,15 +4,17 @@ use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, idx_len};
 use crate::topk::KBest;
 
+use super::Group;
+
 /// Collects answers during a traversal and says how far it still has to look.
 pub trait Visitor {
     /// No point farther than this can matter any more; one exactly as far still can. Never grows.
     fn cap(&self) -> f64;
 
-    /// The same for the strict descendants of one node.
+    /// The same for the points of one group; not above [`cap`](Self::cap).
     #[inline(always)]
-    fn cap_below(&self, node: usize) -> f64 {
-        let _ = node;
+    fn cap_in(&self, group: &Group) -> f64 {
+        let _ = group;
         self.cap()
     }
 

@@ -1,0 +1,295 @@
+//! Puts the points of a tree, given by parents and levels, into an order of storage, and forms its groups.
+
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::tree::Group;
+
+use super::{Ladder, Tree};
+
+/// A tree as the builder keeps it: by slot.
+pub(crate) struct Shape<'a> {
+    /// The slots that belong to the tree, ascending.
+    pub slots: &'a [Idx],
+    /// Parent slot of each slot; `NONE` for the root.
+    pub parents: &'a [Idx],
+    /// Level of each slot.
+    pub levels: &'a [i32],
+}
+
+/// An order of storage; see `covertree_kernels::tree`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Blocks of children; groups are bounded by balls.
+    Blocks,
+    /// Each node before its descendants; groups are bounded by boxes.
+    Subtrees,
+}
+
+/// Groups of at most this many points are scanned from end to end.
+const SCANNED: usize = 48;
+/// Neighbouring subtrees are joined to one group up to this many points.
+const JOINED: usize = 32;
+/// Groups that are joined to one in the layer above.
+const FAN: usize = 16;
+
+/// The children of each slot, in the order of their slots.
+struct Children {
+    starts: Vec<Idx>,
+    children: Vec<Idx>,
+    root: Idx,
+}
+
+impl Children {
+    fn new(shape: &Shape<'_>, order: Order) -> Self {
+        let slots_len = shape.parents.len();
+        let mut starts = vec![0 as Idx; slots_len + 1];
+        for &slot in shape.slots {
+            let parent = shape.parents[at(slot)];
+            if parent != NONE {
+                starts[at(parent) + 1] += 1;
+            }
+        }
+        for slot in 0..slots_len {
+            starts[slot + 1] += starts[slot];
+        }
+        let mut next: Vec<Idx> = starts[..slots_len].to_vec();
+        let mut children = vec![NONE; shape.slots.len().saturating_sub(1)];
+        let mut root = NONE;
+        // By blocks, children that have descendants come first.
+        let rounds: &[Option<bool>] = if order == Order::Blocks { &[Some(true), Some(false)] } else { &[None] };
+        for round in rounds {
+            for &slot in shape.slots {
+                let parent = shape.parents[at(slot)];
+                if parent == NONE {
+                    root = slot;
+                } else if round.is_none_or(|inner| inner == (starts[at(slot)] < starts[at(slot) + 1])) {
+                    children[at(next[at(parent)])] = slot;
+                    next[at(parent)] += 1;
+                }
+            }
+        }
+        Self { starts, children, root }
+    }
+
+    fn of(&self, slot: Idx) -> &[Idx] {
+        &self.children[at(self.starts[at(slot)])..at(self.starts[at(slot) + 1])]
+    }
+
+    fn has_any(&self, slot: Idx) -> bool {
+        self.starts[at(slot)] < self.starts[at(slot) + 1]
+    }
+}
+
+/// Lays a tree out. Siblings keep the order of their slots. The ids of the tree are slots, and all reaches are still 0.
+pub(crate) fn lay_out(shape: &Shape<'_>, ladder: Ladder, order: Order) -> (Tree, Runs) {
+    let len = shape.slots.len();
+    let mut tree = Tree {
+        ids: vec![NONE; len],
+        levels: vec![0; len],
+        parents: vec![NONE; len],
+        reaches: vec![0.0; len],
+        groups: Vec::new(),
+        waiting: 0,
+        order,
+        ladder,
+    };
+    if len == 0 {
+        return (tree, Runs::default());
+    }
+    let children = Children::new(shape, order);
+    // Nodes with children, breadth first; leaves need no visit.
+    let mut inner: Vec<Idx> = vec![children.root];
+    let mut done = 0;
+    while done < inner.len() {
+        let node = inner[done];
+        done += 1;
+        inner.extend(children.of(node).iter().filter(|&&child| children.has_any(child)));
+    }
+    let mut sizes = vec![1 as Idx; shape.parents.len()];
+    for &node in inner.iter().rev() {
+        sizes[at(node)] += children.of(node).iter().map(|&child| sizes[at(child)]).sum::<Idx>();
+    }
+    let mut places = Places { firsts: vec![1; len], ends: vec![len as Idx; len], tops: vec![i32::MIN; len] };
+    let mut positions = vec![0 as Idx; shape.parents.len()];
+    tree.ids[0] = children.root;
+    tree.levels[0] = shape.levels[at(children.root)];
+    for &node in &inner {
+        let place = at(positions[at(node)]);
+        let block = children.of(node);
+        let first = places.firsts[place];
+        let mut running = if order == Order::Blocks { first + block.len() as Idx } else { first };
+        for (offset, &child) in block.iter().enumerate() {
+            let position = if order == Order::Blocks { at(first) + offset } else { at(running) };
+            tree.ids[position] = child;
+            tree.levels[position] = shape.levels[at(child)];
+            tree.parents[position] = place as Idx;
+            places.tops[place] = places.tops[place].max(shape.levels[at(child)]);
+            running += Idx::from(order == Order::Subtrees);
+            places.firsts[position] = running;
+            running += sizes[at(child)] - 1;
+            places.ends[position] = running;
+            positions[at(child)] = position as Idx;
+        }
+    }
+    form_groups(&mut tree, &places);
+    (tree, Runs { firsts: places.firsts, ends: places.ends })
+}
+
+/// For each position, the range of its strict descendants.
+#[derive(Default)]
+pub(crate) struct Runs {
+    pub firsts: Vec<Idx>,
+    pub ends: Vec<Idx>,
+}
+
+/// For each position, the range of its strict descendants and the highest level among its children.
+struct Places {
+    firsts: Vec<Idx>,
+    ends: Vec<Idx>,
+    tops: Vec<i32>,
+}
+
+fn form_groups(tree: &mut Tree, places: &Places) {
+    match tree.order {
+        Order::Blocks => form_by_node(tree, places),
+        Order::Subtrees => form_pyramid(tree, places),
+    }
+}
+
+/// A run of positions that may become a group.
+#[derive(Clone, Copy)]
+struct Run {
+    first: Idx,
+    end: Idx,
+    top: i32,
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        at(self.end - self.first)
+    }
+}
+
+/// By subtrees: groups of at most `FAN` groups each, cut at the borders of subtrees.
+fn form_pyramid(tree: &mut Tree, places: &Places) {
+    let len = tree.ids.len() as Idx;
+    tree.groups.push(Group { first: 1, block: 1, end: len, top: places.tops[0], ..Group::default() });
+    let mut depths = vec![1 as Idx];
+    let mut done = 0;
+    while done < tree.groups.len() {
+        let group = tree.groups[done];
+        let run = Run { first: group.first, end: group.end, top: group.top };
+        if run.len() <= SCANNED {
+            tree.groups[done].block = group.end;
+        } else {
+            let kids = widen(tree, places, run);
+            let from = tree.groups.len() as Idx;
+            tree.groups.extend(kids.iter().map(|kid| Group {
+                first: kid.first,
+                block: kid.first,
+                end: kid.end,
+                center: kid.first,
+                top: kid.top,
+                ..Group::default()
+            }));
+            tree.groups[done] = Group { kids: from, kids_end: tree.groups.len() as Idx, ..group };
+            depths.extend(std::iter::repeat_n(depths[done] + 1, kids.len()));
+            tree.waiting = tree.waiting.max(depths[done] * (FAN as Idx - 1) + 1);
+        }
+        done += 1;
+    }
+    tree.waiting = tree.waiting.max(1);
+}
+
+/// Splits a run into at most `FAN` runs: joins neighbours if there are more, splits the largest if there are fewer.
+fn widen(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
+    let mut kids = units(tree, places, run);
+    if kids.len() > FAN {
+        let joined = kids.len().div_ceil(FAN);
+        return kids.chunks(joined).map(|run| run[1..].iter().fold(run[0], |all, next| join(all, *next))).collect();
+    }
+    while kids.len() < FAN {
+        let Some((place, largest)) = kids.iter().copied().enumerate().max_by_key(|(place, kid)| (kid.len(), *place))
+        else {
+            break;
+        };
+        if largest.len() <= SCANNED {
+            break;
+        }
+        let parts = units(tree, places, largest);
+        if kids.len() - 1 + parts.len() > FAN {
+            break;
+        }
+        kids.splice(place..=place, parts);
+    }
+    kids
+}
+
+fn join(left: Run, right: Run) -> Run {
+    Run { first: left.first, end: right.end, top: left.top.max(right.top) }
+}
+
+/// The subtrees that a run of neighbouring subtrees consists of, or, for a single subtree, its node and what hangs on it.
+/// Small neighbours are joined.
+fn units(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
+    let mut units: Vec<Run> = Vec::new();
+    let mut position = run.first;
+    while position < run.end {
+        let end = if position == run.first && places.ends[at(position)] >= run.end {
+            position + 1
+        } else {
+            places.ends[at(position)]
+        };
+        let unit = Run { first: position, end, top: tree.levels[at(position)] };
+        match units.last_mut() {
+            Some(last) if last.len() + unit.len() <= JOINED => *last = join(*last, unit),
+            _ => units.push(unit),
+        }
+        position = end;
+    }
+    units
+}
+
+/// By blocks: the run of each node that is not small, and of its children.
+fn form_by_node(tree: &mut Tree, places: &Places) {
+    let len = tree.ids.len();
+    let whole = Group { first: 1, block: 1, end: len as Idx, top: places.tops[0], ..Group::default() };
+    tree.groups.push(whole);
+    let mut waits = vec![0 as Idx];
+    let mut done = 0;
+    while done < tree.groups.len() {
+        let kids = tree.groups.len() as Idx;
+        let group = tree.groups[done];
+        if at(group.end - group.first) > SCANNED {
+            split(tree, places, &group);
+        }
+        let count = tree.groups.len() as Idx - kids;
+        tree.groups[done] = match tree.groups.get(at(kids)) {
+            None => Group { block: group.end, ..group },
+            Some(kid) => Group { block: kid.first, kids, kids_end: kids + count, ..group },
+        };
+        let waiting = waits[done] + count;
+        tree.waiting = tree.waiting.max(waiting);
+        waits.extend(std::iter::repeat_n(waiting - 1, at(count)));
+        done += 1;
+    }
+    tree.waiting = tree.waiting.max(1);
+}
+
+/// Appends a group for each child of the group's node that has descendants; those come first in the block.
+fn split(tree: &mut Tree, places: &Places, group: &Group) {
+    let node = at(group.center);
+    for child in group.first..block_end(places, node) {
+        let (first, end) = (places.firsts[at(child)], places.ends[at(child)]);
+        if first == end {
+            break;
+        }
+        let top = places.tops[at(child)];
+        tree.groups.push(Group { first, block: end, end, center: child, top, ..Group::default() });
+    }
+}
+
+/// One past the block of children of a node that has any, by blocks.
+fn block_end(places: &Places, node: usize) -> Idx {
+    let first = at(places.firsts[node]);
+    if places.firsts[first] < places.ends[first] { places.firsts[first] } else { places.ends[node] }
+}
