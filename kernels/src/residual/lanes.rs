@@ -187,21 +187,22 @@ fn correlate<T: Exponential, L: Lanes, const N: usize>(block: &mut Block<'_, '_,
     }
 }
 
-/// Dot products of one row (`[columns]`) with `C` panels whose first columns stand at `starts` of `panels`.
+/// Adds the products of a row, or of a part of one, with `C` panels that hold the same columns to `sums`: one chain in
+/// `f64`, groups in `f32`.
 #[inline(always)]
-pub(super) fn dots<T: Exponential, L: Lanes, const C: usize, const EXACT: bool>(
+pub(super) fn add_dots<T: Exponential, L: Lanes, const C: usize, const EXACT: bool>(
+    mut sums: [T::On<L>; C],
     row: &[T],
     panels: [&[T]; C],
 ) -> [T::On<L>; C] {
-    let zero = <T::On<L>>::splat(T::default());
-    let mut sums = [zero; C];
+    let grouped = depth::<T>() < usize::MAX;
     let mut passed = 0;
-    for row in row.chunks(depth::<T>().min(row.len().max(1))) {
+    for row in row.chunks(depth::<T>()) {
         let mut parts = panels;
         for c in 0..C {
             parts[c] = &panels[c][passed..][..row.len() * T::LANES];
         }
-        let mut partial = [zero; C];
+        let mut partial = if grouped { [<T::On<L>>::splat(T::default()); C] } else { sums };
         for (m, &element) in row.iter().enumerate() {
             let element = <T::On<L>>::splat(element);
             for c in 0..C {
@@ -210,11 +211,20 @@ pub(super) fn dots<T: Exponential, L: Lanes, const C: usize, const EXACT: bool>(
             }
         }
         for c in 0..C {
-            sums[c] = sums[c].add(partial[c]);
+            sums[c] = if grouped { sums[c].add(partial[c]) } else { partial[c] };
         }
         passed += row.len() * T::LANES;
     }
     sums
+}
+
+/// Dot products of one row with `C` panels.
+#[inline(always)]
+pub(super) fn dots<T: Exponential, L: Lanes, const C: usize, const EXACT: bool>(
+    row: &[T],
+    panels: [&[T]; C],
+) -> [T::On<L>; C] {
+    add_dots::<T, L, C, EXACT>([<T::On<L>>::splat(T::default()); C], row, panels)
 }
 
 /// Panels of one row that are passed in step, so that their sums need not wait for one another.

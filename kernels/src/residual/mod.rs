@@ -41,13 +41,19 @@
 //! [`one_to_run`] with the least correlation that is still wanted; [`settle_run`] for the lanes whose bits are set.
 //! [`least_correlation`] turns a distance into that threshold.
 
+mod early;
 mod exact;
+mod gate;
 pub(crate) mod lanes;
 mod points;
 pub mod scalar;
 mod settle;
 
+pub use early::{CutRows, Step, Tails, one_to_run_cut, tail_norms};
 pub use exact::{PointRow, correlation_floor, least_correlation, residual_distance, rho_exact, rho_of_rows};
+pub use gate::{
+    Gate, GateBins, GateCounters, GateRule, gate_audit, gate_run, profile_pairs, profile_slope, profile_thresholds,
+};
 pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, row_norms, scales_and_margins};
 pub use settle::{gather_row, settle_run};
 
@@ -65,6 +71,10 @@ pub struct ResidualCounters {
     pub candidates: u64,
     /// Pairs that the published formula settled.
     pub settled: u64,
+    /// Panels that the loop with tails left before all columns were read.
+    pub early_exits: u64,
+    /// Columns that this loop read, summed over its panels.
+    pub columns: u64,
 }
 
 impl ResidualCounters {
@@ -73,6 +83,8 @@ impl ResidualCounters {
         self.filtered += other.filtered;
         self.candidates += other.candidates;
         self.settled += other.settled;
+        self.early_exits += other.early_exits;
+        self.columns += other.columns;
     }
 }
 

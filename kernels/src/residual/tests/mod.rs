@@ -1,6 +1,8 @@
 //! Every tier against the published formula, the twin and the oracle.
 
+mod early;
 mod exact;
+mod gate;
 mod tiles;
 
 use std::vec;
