@@ -4,6 +4,8 @@
 //! (`kernels/tests/replay.rs`), so they use nothing but the kernel crate and std.
 
 pub mod covariance;
+pub mod landmark;
+pub mod residual;
 
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);

@@ -25,3 +25,13 @@ fn replay(kernel: &str, check: fn(&[u8])) {
 fn covariance() {
     replay("covariance", cases::covariance::check)
 }
+
+#[test]
+fn landmark() {
+    replay("landmark", cases::landmark::check)
+}
+
+#[test]
+fn residual() {
+    replay("residual", cases::residual::check)
+}
