@@ -15,6 +15,9 @@ pub mod kth_smallest;
 pub mod merge_runs;
 pub mod mis;
 pub mod positions_at_most;
+pub mod covariance;
+pub mod landmark;
+pub mod residual;
 
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);

@@ -62,17 +62,20 @@ extern crate std;
 
 pub mod arena;
 pub mod conflict;
+pub mod covariance;
 pub mod dist;
 pub mod error;
 pub mod grid;
 pub mod group;
 pub mod hash;
 pub mod index;
+pub mod landmark;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod order;
 pub mod select;
+pub mod residual;
 pub mod simd;
 pub mod topk;
 pub mod tree;

@@ -80,3 +80,18 @@ fn mis() {
 fn positions_at_most() {
     replay("positions_at_most", cases::positions_at_most::check);
 }
+
+#[test]
+fn covariance() {
+    replay("covariance", cases::covariance::check)
+}
+
+#[test]
+fn landmark() {
+    replay("landmark", cases::landmark::check)
+}
+
+#[test]
+fn residual() {
+    replay("residual", cases::residual::check)
+}

@@ -3,8 +3,11 @@
 
 pub mod grid;
 pub mod conflict;
+pub mod covariance;
 pub mod group;
+pub mod landmark;
 pub mod mis;
 pub mod order;
 pub mod select;
+pub mod residual;
 pub mod topk;
