@@ -8,5 +8,8 @@ pub mod arena;
 pub mod dist;
 pub mod error;
 pub mod index;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
 pub mod simd;
+pub mod topk;
 pub mod view;

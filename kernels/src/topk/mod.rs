@@ -1,0 +1,206 @@
+//! Bounded k-best: the `k` smallest pairs of (distance, id) among any number of offers, in memory of the caller.
+//!
+//! [`KBest`] is what a search keeps its answer in. Pairs are ordered by distance, ties go to the lower id, so the
+//! answer depends on *what* was offered and not on the order of the offers: any split of the candidates over tiles,
+//! traversals or threads ends with the same bits.
+//!
+//! Up to [`SORTED_MAX`] pairs are held sorted, and an offer is inserted from the back: no tree beats a few moves within
+//! two or three cache lines. More pairs are held as a binary heap with the worst pair on top. Until `k` pairs are
+//! there, the heap is a mere list, and becomes a heap (in linear time) only when it is full, because nothing asks for
+//! the worst pair before.
+
+use crate::error::{KernelError, want};
+use crate::index::{Idx, NONE};
+
+/// Largest `k` whose pairs are held sorted; above it they form a heap.
+pub const SORTED_MAX: usize = 32;
+
+/// The `k` best (distance, id) pairs of those offered so far.
+///
+/// | argument of [`new`](Self::new) | shape | contents |
+/// | --- | --- | --- |
+/// | `distances` | `[k]` | unspecified, overwritten |
+/// | `ids` | `[k]` | unspecified, overwritten |
+///
+/// ```
+/// use covertree_kernels::topk::KBest;
+///
+/// let (mut distances, mut ids) = ([0.0; 3], [0; 3]);
+/// let mut best = KBest::new(&mut distances, &mut ids)?;
+/// for (distance, id) in [(2.0, 4), (1.0, 9), (2.0, 3), (5.0, 1)] {
+///     best.offer(distance, id);
+/// }
+/// assert_eq!(best.worst(), 2.0);
+/// assert_eq!(best.finish(), 3);
+/// assert_eq!((distances, ids), ([1.0, 2.0, 2.0], [9, 3, 4]));
+/// # Ok::<(), covertree_kernels::error::KernelError>(())
+/// ```
+///
+/// # Accuracy
+/// Distances are compared as numbers and stored as they are: nothing rounds.
+///
+/// # Cost
+/// An offer that is worse than all that is held costs one comparison. One that is kept costs `k / 2` moves on average
+/// for random distances when `k` is at most [`SORTED_MAX`], else `2 log2 k` comparisons at most.
+#[derive(Debug)]
+pub struct KBest<'a> {
+    distances: &'a mut [f64],
+    ids: &'a mut [Idx],
+    len: usize,
+    /// The largest distance once full, plus infinity until then.
+    worst: f64,
+}
+
+/// Whether the first pair comes before the second: by distance, ties by id.
+#[inline(always)]
+fn before(distance: f64, id: Idx, other_distance: f64, other_id: Idx) -> bool {
+    distance < other_distance || (distance == other_distance && id < other_id)
+}
+
+impl<'a> KBest<'a> {
+    /// An empty selection of `distances.len()` pairs.
+    ///
+    /// # Errors
+    /// [`KernelError::Least`] when there is room for no pair, [`KernelError::Shape`] when `ids` and `distances` differ
+    /// in length.
+    #[inline]
+    pub fn new(distances: &'a mut [f64], ids: &'a mut [Idx]) -> Result<Self, KernelError> {
+        if distances.is_empty() {
+            return Err(KernelError::Least { what: "distances", least: 1, got: 0 });
+        }
+        want("ids", distances.len(), ids.len())?;
+        Ok(Self { distances, ids, len: 0, worst: f64::INFINITY })
+    }
+
+    /// The distance above which an offer is in vain: the largest one held once `k` are, plus infinity until then.
+    ///
+    /// An offer *at* this distance may still be kept, if its id is lower: prune what is strictly above.
+    #[inline(always)]
+    pub fn worst(&self) -> f64 {
+        self.worst
+    }
+
+    /// Pairs held so far, at most `k`.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was kept yet.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Offers one pair; it is kept if it is among the `k` smallest so far. A NaN distance is never kept.
+    ///
+    /// The caller offers each id once; an id that is offered twice is held twice.
+    #[inline(always)]
+    pub fn offer(&mut self, distance: f64, id: Idx) {
+        if distance <= self.worst {
+            self.keep(distance, id);
+        }
+    }
+
+    /// Ends the selection: the pairs that were kept stand in front, ascending by (distance, id); the rest of the
+    /// memory holds plus infinity and [`NONE`]. Returns how many were kept.
+    pub fn finish(mut self) -> usize {
+        let len = self.len;
+        if self.distances.len() > SORTED_MAX {
+            if len < self.distances.len() {
+                self.heapify();
+            }
+            for end in (1..len).rev() {
+                let last = (self.distances[end], self.ids[end]);
+                (self.distances[end], self.ids[end]) = (self.distances[0], self.ids[0]);
+                self.sink(0, end, last.0, last.1);
+            }
+        }
+        self.distances[len..].fill(f64::INFINITY);
+        self.ids[len..].fill(NONE);
+        len
+    }
+
+    /// Keeps a pair whose distance is at most the worst one, unless it is full and the id decides against it.
+    fn keep(&mut self, distance: f64, id: Idx) {
+        debug_assert!(id >= 0, "{id}");
+        if self.distances.len() <= SORTED_MAX {
+            self.keep_sorted(distance, id);
+        } else {
+            self.keep_in_heap(distance, id);
+        }
+    }
+
+    #[inline(always)]
+    fn keep_sorted(&mut self, distance: f64, id: Idx) {
+        let k = self.distances.len();
+        let mut place = self.len;
+        if place < k {
+            self.len += 1;
+        } else {
+            place -= 1;
+            if !before(distance, id, self.distances[place], self.ids[place]) {
+                return;
+            }
+        }
+        while place > 0 && before(distance, id, self.distances[place - 1], self.ids[place - 1]) {
+            self.distances[place] = self.distances[place - 1];
+            self.ids[place] = self.ids[place - 1];
+            place -= 1;
+        }
+        self.distances[place] = distance;
+        self.ids[place] = id;
+        if self.len == k {
+            self.worst = self.distances[k - 1];
+        }
+    }
+
+    #[inline(always)]
+    fn keep_in_heap(&mut self, distance: f64, id: Idx) {
+        let k = self.distances.len();
+        if self.len < k {
+            self.distances[self.len] = distance;
+            self.ids[self.len] = id;
+            self.len += 1;
+            if self.len == k {
+                self.heapify();
+                self.worst = self.distances[0];
+            }
+        } else if before(distance, id, self.distances[0], self.ids[0]) {
+            self.sink(0, k, distance, id);
+            self.worst = self.distances[0];
+        }
+    }
+
+    /// Turns the list of `len` pairs into a heap with the worst on top.
+    fn heapify(&mut self) {
+        for place in (0..self.len / 2).rev() {
+            self.sink(place, self.len, self.distances[place], self.ids[place]);
+        }
+    }
+
+    /// Puts a pair into the free `place` of the heap `0..end`, whose parts below `place` are heaps.
+    fn sink(&mut self, mut place: usize, end: usize, distance: f64, id: Idx) {
+        let (distances, ids) = (&mut self.distances[..end], &mut self.ids[..end]);
+        loop {
+            let mut child = 2 * place + 1;
+            if child >= end {
+                break;
+            }
+            if child + 1 < end && before(distances[child], ids[child], distances[child + 1], ids[child + 1]) {
+                child += 1;
+            }
+            if !before(distance, id, distances[child], ids[child]) {
+                break;
+            }
+            distances[place] = distances[child];
+            ids[place] = ids[child];
+            place = child;
+        }
+        distances[place] = distance;
+        ids[place] = id;
+    }
+}
+
+#[cfg(test)]
+mod tests;

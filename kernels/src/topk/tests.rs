@@ -1,0 +1,82 @@
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{KBest, SORTED_MAX};
+use crate::error::KernelError;
+use crate::index::{Idx, NONE};
+use crate::oracle::topk::k_best;
+
+/// Offers everything to a selection in dirty memory.
+fn select(k: usize, offers: &[(f64, Idx)]) -> (usize, Vec<f64>, Vec<Idx>) {
+    let (mut distances, mut ids) = (vec![-3.5; k], vec![77; k]);
+    let mut best = KBest::new(&mut distances, &mut ids).unwrap();
+    assert!(best.is_empty());
+    for (at, &(distance, id)) in offers.iter().enumerate() {
+        best.offer(distance, id);
+        let (found, so_far, _) = k_best(k, &offers[..=at]);
+        assert_eq!(best.len(), found);
+        assert_eq!(best.worst(), if found == k { so_far[k - 1] } else { f64::INFINITY });
+    }
+    let found = best.finish();
+    (found, distances, ids)
+}
+
+proptest! {
+    #[test]
+    fn k_best_matches_oracle(
+        k in prop_oneof![1..12_usize, SORTED_MAX - 1..SORTED_MAX + 3, 33..90_usize],
+        distances in prop::collection::vec(prop_oneof![(0..9_u8).prop_map(f64::from), 0.0..5.0], 0..150),
+    ) {
+        // Ids neither rise nor repeat.
+        let offers: Vec<(f64, Idx)> = distances.iter().enumerate().map(|(i, &d)| (d, (i as Idx * 61) % 151)).collect();
+        prop_assert_eq!(select(k, &offers), k_best(k, &offers));
+    }
+
+    #[test]
+    fn the_order_of_the_offers_does_not_matter(seed in 0..1000_usize, k in 1..50_usize) {
+        let mut offers: Vec<(f64, Idx)> = (0..100).map(|i| (f64::from(i % 7), i)).collect();
+        let straight = select(k, &offers);
+        for i in (1..offers.len()).rev() {
+            offers.swap(i, (seed * 31 + i * 17) % (i + 1));
+        }
+        prop_assert_eq!(select(k, &offers), straight);
+    }
+}
+
+#[test]
+fn sizes_around_the_switch_to_the_heap() {
+    for k in [1, 2, SORTED_MAX - 1, SORTED_MAX, SORTED_MAX + 1, 100] {
+        for len in [0, 1, k - 1, k, k + 1, 3 * k] {
+            let falling: Vec<(f64, Idx)> = (0..len as Idx).map(|i| (f64::from(1000 - i), i)).collect();
+            let rising: Vec<(f64, Idx)> = (0..len as Idx).map(|i| (f64::from(i), i)).collect();
+            let equal: Vec<(f64, Idx)> = (0..len as Idx).rev().map(|i| (0.5, i)).collect();
+            for offers in [falling, rising, equal] {
+                assert_eq!(select(k, &offers), k_best(k, &offers), "k {k} len {len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn ties_go_to_the_lower_id_even_when_full() {
+    assert_eq!(select(1, &[(1.0, 5), (1.0, 3), (1.0, 4)]), (1, vec![1.0], vec![3]));
+    assert_eq!(select(2, &[(0.0, 5), (-0.0, 3), (0.0, 4)]).2, vec![3, 4]);
+}
+
+#[test]
+fn infinities_are_kept_and_nan_is_not() {
+    let infinite = (f64::INFINITY, 2);
+    assert_eq!(select(2, &[infinite, (f64::NAN, 1)]), (1, vec![f64::INFINITY; 2], vec![2, NONE]));
+    assert_eq!(select(1, &[infinite, (f64::INFINITY, 1)]).2, vec![1]);
+    assert_eq!(select(1, &[infinite, (f64::NEG_INFINITY, 7)]).2, vec![7]);
+}
+
+#[test]
+fn wrong_shapes_are_refused() {
+    let refused = KBest::new(&mut [], &mut []).err();
+    assert_eq!(refused, Some(KernelError::Least { what: "distances", least: 1, got: 0 }));
+    let refused = KBest::new(&mut [0.0; 2], &mut [0; 3]).err();
+    assert_eq!(refused, Some(KernelError::Shape { what: "ids", want: 2, got: 3 }));
+}
