@@ -1,5 +1,7 @@
 //! The lane traits: what a kernel body may ask of a tier.
 
+use core::ops::{Add, Mul, Sub};
+
 use bytemuck::Pod;
 
 mod sealed {
@@ -10,7 +12,19 @@ mod sealed {
 pub(super) use sealed::Sealed;
 
 /// `f32` or `f64`: the element of a panel.
-pub trait Real: Sealed + Pod + PartialOrd + Default + Send + Sync + core::fmt::Debug + 'static {
+pub trait Real:
+    Sealed
+    + Pod
+    + PartialOrd
+    + Default
+    + Send
+    + Sync
+    + core::fmt::Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + 'static
+{
     /// The vector of this element on tier `L`.
     type On<L: Lanes>: Vector<Elem = Self>;
     /// Elements of a panel row: 64 bytes on every tier.
