@@ -7,9 +7,14 @@ extern crate std;
 pub mod arena;
 pub mod dist;
 pub mod error;
+pub mod group;
+pub mod hash;
 pub mod index;
+pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub mod order;
 pub mod simd;
 pub mod topk;
+pub mod tree;
 pub mod view;

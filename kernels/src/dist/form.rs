@@ -1,6 +1,6 @@
 //! The sums that the distance kernels accumulate, one dimension at a time.
 
-use crate::simd::{Real, Vector};
+use crate::simd::{Lanes, Real, Vector};
 
 /// One kind of sum over dimensions.
 ///
@@ -29,6 +29,18 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
 
     /// Bound on the absolute error that underflow adds over `dim` dimensions.
     fn absolute_error<T: Real>(dim: usize) -> f64;
+
+    /// The distance that belongs to a sum, rounded correctly.
+    #[inline(always)]
+    fn finish<L: Lanes>(sum: f64) -> f64 {
+        sum
+    }
+
+    /// The sum that belongs to a distance, within half a unit in the last place barring underflow.
+    #[inline(always)]
+    fn unfinish(distance: f64) -> f64 {
+        distance
+    }
 }
 
 /// `n u / (1 - n u)`: the usual bound for `n` roundings of unit roundoff `u` (Higham, *Accuracy and Stability of
@@ -79,6 +91,14 @@ impl Form for SquaredEuclidean {
     }
     fn absolute_error<T: Real>(dim: usize) -> f64 {
         dim as f64 * T::TINY
+    }
+    #[inline(always)]
+    fn finish<L: Lanes>(sum: f64) -> f64 {
+        L::sqrt(sum)
+    }
+    #[inline(always)]
+    fn unfinish(distance: f64) -> f64 {
+        distance * distance
     }
 }
 

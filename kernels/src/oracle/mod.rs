@@ -2,4 +2,7 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod dist;
+pub mod group;
+pub mod mis;
+pub mod order;
 pub mod topk;

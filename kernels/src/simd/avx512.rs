@@ -47,6 +47,12 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn sqrt(value: f64) -> f64 {
+        // SAFETY: SSE2 is part of what `enter` enables; inside it the instruction gets the tier's own encoding.
+        unsafe { _mm_cvtsd_f64(_mm_sqrt_sd(_mm_setzero_pd(), _mm_set_sd(value))) }
+    }
+
+    #[inline(always)]
     fn prefetch<T>(data: &[T], at: usize) {
         if let Some(item) = data.get(at) {
             // SAFETY: SSE is part of every x86-64 with SSE2, and a prefetch of a valid reference reads nothing.

@@ -29,6 +29,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn sqrt(value: f64) -> f64 {
+        libm::sqrt(value)
+    }
+
+    #[inline(always)]
     fn prefetch<T>(_data: &[T], _at: usize) {}
 }
 

@@ -111,6 +111,7 @@ fn widening_is_exact_and_keeps_the_order_of_lanes() {
             let mut lanes = [0.0; 16];
             low.store(&mut lanes);
             high.store(&mut lanes[8..]);
+            assert_eq!([2.0, 0.0, 1e-310, 1e300].map(L::sqrt), [2.0, 0.0, 1e-310, 1e300].map(libm::sqrt));
             L::prefetch(&lanes, 3);
             L::prefetch(&lanes, 99);
             lanes

@@ -29,6 +29,8 @@ pub trait Real:
     type On<L: Lanes>: Vector<Elem = Self>;
     /// Elements of a panel row: 64 bytes on every tier.
     const LANES: usize;
+    /// Whether this is `f64`, in which the published formulas are computed.
+    const IS_F64: bool;
     /// Unit roundoff: half of the distance from 1 to the next number.
     const ROUNDOFF: f64;
     /// Smallest positive normal number.
@@ -48,6 +50,7 @@ pub trait Real:
 impl Real for f32 {
     type On<L: Lanes> = L::F32;
     const LANES: usize = super::LANES_F32;
+    const IS_F64: bool = false;
     const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
     const TINY: f64 = f32::MIN_POSITIVE as f64;
     const HUGE: f64 = f32::MAX as f64;
@@ -69,6 +72,7 @@ impl Real for f32 {
 impl Real for f64 {
     type On<L: Lanes> = L::F64;
     const LANES: usize = super::LANES_F64;
+    const IS_F64: bool = true;
     const ROUNDOFF: f64 = 1.0 / (1u64 << 53) as f64;
     const TINY: f64 = f64::MIN_POSITIVE;
     const HUGE: f64 = f64::MAX;
@@ -140,6 +144,9 @@ pub trait Lanes: Sealed + Copy + 'static {
     const TILE_ROWS: usize;
     /// Widens sixteen `f32` to `f64`, exactly: lanes 0 to 7, then 8 to 15.
     fn widen(from: Self::F32) -> (Self::F64, Self::F64);
+    /// The square root, correctly rounded, by the tier's own instruction: `libm` would mix encodings of two tiers, which
+    /// costs more than a hundred cycles each time on some machines.
+    fn sqrt(value: f64) -> f64;
     /// Asks the cache for the line that holds `data[at]`; does nothing out of range.
     fn prefetch<T>(data: &[T], at: usize);
 }

@@ -1,0 +1,27 @@
+//! Group-by: rows that share a key come to lie together, in the order of their row numbers.
+//!
+//! | kernel | what it computes |
+//! | --- | --- |
+//! | [`group_by_key`] | stable counting sort of dense keys to starts and rows |
+//! | [`group_chunk`], [`scan_chunks`], [`gather_groups`] | the same in three steps that split over threads |
+//! | [`radix_sort_keys`] | stable radix sort of 64-bit keys with their rows |
+//! | [`merge_split`], [`merge_keys`] | the same over threads: stable merge of two sorted runs, cut anywhere |
+//! | [`key_runs`] | starts of the runs of equal keys |
+//! | [`least_per_group`] | the member of least (priority, row) of each group |
+//! | [`group_counts`] | sizes, and pairs `sum m (m - 1) / 2` |
+//!
+//! All results are exact and unique: a stable order leaves no choice, so any split over threads gives the same bytes.
+//! Groups are stored as compressed rows: group `g` is `rows[starts[g]..starts[g + 1]]`; [`Groups`] is the checked view.
+
+mod dense;
+mod groups;
+mod merge;
+mod radix;
+
+pub use dense::{gather_groups, group_by_key, group_chunk, scan_chunks};
+pub use groups::{GroupCounts, Groups, group_counts, least_per_group};
+pub use merge::{merge_keys, merge_split};
+pub use radix::{key_runs, radix_sort_keys, radix_sort_keys_blocks};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Bounding boxes of groups.
+
+use crate::dist::Form;
+use crate::error::{KernelError, want};
+use crate::index::idx_len;
+use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
+use crate::view::Panels;
+
+/// Axis-parallel boxes, packed like points: panels of [`Real::LANES`] boxes, each panel stored `[2 * dim][LANES]`, the
+/// lower corners before the upper ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Boxes<'a, T> {
+    corners: Panels<'a, T>,
+}
+
+impl<'a, T: Real> Boxes<'a, T> {
+    /// A view of packed corners.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the number of corner coordinates is odd.
+    pub fn new(corners: Panels<'a, T>) -> Result<Self, KernelError> {
+        want("corners", corners.dim() / 2 * 2, corners.dim())?;
+        Ok(Self { corners })
+    }
+
+    /// Number of boxes.
+    pub fn len(&self) -> usize {
+        self.corners.len()
+    }
+
+    /// Whether there are no boxes.
+    pub fn is_empty(&self) -> bool {
+        self.corners.is_empty()
+    }
+
+    /// For each box of the run, the form's sum over the gaps between `query` and the box.
+    ///
+    /// The gap of a dimension is `max(low - query, query - high, 0)`. For a point inside the box the rounded difference to
+    /// the query is at least the rounded gap, and the sum is made by the same operations in the same order, each of
+    /// which is monotone also after rounding. So the bound never exceeds the surrogate of a point, with no margin.
+    #[inline(always)]
+    pub(crate) fn bounds<F: Form, L: Lanes, const EXACT: bool>(
+        &self,
+        query: &[T],
+        from: usize,
+        to: usize,
+        out: &mut [T],
+    ) {
+        let first = from / T::LANES;
+        let panels = self.corners.run(first, to.div_ceil(T::LANES) - first);
+        let zero = <T::On<L>>::splat(T::default());
+        let half = query.len() * T::LANES;
+        for (panel, out) in panels.chunks_exact(2 * half).zip(out.chunks_exact_mut(T::LANES)) {
+            let (lows, highs) = panel.split_at(half);
+            let mut sum = zero;
+            for ((&q, low), high) in query.iter().zip(lows.chunks_exact(T::LANES)).zip(highs.chunks_exact(T::LANES)) {
+                let q = <T::On<L>>::splat(q);
+                let below = <T::On<L>>::load(low).sub(q);
+                let above = q.sub(<T::On<L>>::load(high));
+                sum = F::step::<T::On<L>, EXACT>(sum, below.max(above).max(zero), zero);
+            }
+            sum.store(out);
+        }
+    }
+}
+
+/// The smallest and largest coordinate of a run, by dimension.
+struct BoxOfRun<'a, 'o, T> {
+    points: Panels<'a, T>,
+    from: usize,
+    to: usize,
+    low: &'o mut [T],
+    high: &'o mut [T],
+}
+
+impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let (first, last) = (self.from / T::LANES, (self.to - 1) / T::LANES);
+        // Whole panels by vectors, the cut ones at both ends lane by lane.
+        let whole = self.from.div_ceil(T::LANES)..self.to / T::LANES;
+        for d in 0..self.points.dim() {
+            let start = self.points.coordinate(self.from, d);
+            let (mut low, mut high) = (<T::On<L>>::splat(start), <T::On<L>>::splat(start));
+            for panel in whole.clone() {
+                let row = <T::On<L>>::load(&self.points.run(panel, 1)[d * T::LANES..]);
+                low = low.min(row);
+                high = high.max(row);
+            }
+            let (mut lows, mut highs) = ([T::default(); 16], [T::default(); 16]);
+            low.store(&mut lows);
+            high.store(&mut highs);
+            let (mut low, mut high) = (start, start);
+            for lane in 0..T::LANES {
+                low = if lows[lane] < low { lows[lane] } else { low };
+                high = if highs[lane] > high { highs[lane] } else { high };
+            }
+            for panel in [first, last] {
+                if !whole.contains(&panel) {
+                    for position in self.from.max(panel * T::LANES)..self.to.min((panel + 1) * T::LANES) {
+                        let value = self.points.coordinate(position, d);
+                        low = if value < low { value } else { low };
+                        high = if value > high { value } else { high };
+                    }
+                }
+            }
+            self.low[d] = low;
+            self.high[d] = high;
+        }
+    }
+}
+
+/// The bounding box of the points at `from..to`.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `low`, `high` | `[dim]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when an output does not have `dim` elements; [`KernelError::Value`] when the run is empty or not
+/// within the points. Nothing is written then.
+///
+/// # Accuracy
+/// Nothing rounds.
+pub fn box_of_run<T: Real>(
+    tier: Tier,
+    points: Panels<'_, T>,
+    from: usize,
+    to: usize,
+    low: &mut [T],
+    high: &mut [T],
+) -> Result<(), KernelError> {
+    want("low", points.dim(), low.len())?;
+    want("high", points.dim(), high.len())?;
+    idx_len(to)?;
+    if from >= to || to > points.len() {
+        return Err(KernelError::Value { what: "to", at: to });
+    }
+    tier.run(BoxOfRun { points, from, to, low, high });
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What a traversal asks of a metric.
+
+use crate::simd::{Lanes, Real};
+
+/// A metric over the points of a tree, in the order in which the tree stores them.
+///
+/// The traversal never settles a question by anything but [`distance`](Self::distance), the published formula. To ask
+/// it rarely, a metric also offers *surrogates*: numbers that grow with the distance, cheap to get for a whole run of
+/// points. [`ceiling`](Self::ceiling), [`at_least`](Self::at_least) and [`at_most`](Self::at_most) translate between
+/// the two and carry the proven margin.
+///
+/// Computed distances must be symmetric, not negative, not NaN, and satisfy the triangle inequality up to
+/// [`beyond`](Self::beyond); otherwise answers are unspecified, but nothing panics or reads out of bounds.
+pub trait Metric {
+    /// Precision of the surrogates; its panel width is the alignment of surrogate buffers.
+    type Real: Real;
+    /// One prepared query.
+    type Query<'q>: Copy;
+
+    /// Writes the surrogates of the points at `from..to`.
+    ///
+    /// The surrogate of position `i` goes to `out[i - base]`, where `base` is `from` rounded down to a multiple of
+    /// the panel width; other elements of the first and the last panel may be overwritten with anything. `out` has at
+    /// least [`run_len`]`(from, to)` elements. Once every surrogate of a panel is sure to exceed `ceiling`, any
+    /// value above `ceiling` that is not above the true surrogate may be written instead.
+    fn surrogates<L: Lanes>(
+        &self,
+        query: Self::Query<'_>,
+        from: usize,
+        to: usize,
+        ceiling: Self::Real,
+        out: &mut [Self::Real],
+    );
+
+    /// A surrogate that no point at or below `distance` exceeds.
+    fn ceiling(&self, distance: f64) -> Self::Real;
+
+    /// A number that the surrogate of no point at or beyond `distance` falls below.
+    fn floor(&self, distance: f64) -> Self::Real;
+
+    /// A lower bound of the distance of a point with this surrogate.
+    fn at_least<L: Lanes>(&self, surrogate: Self::Real) -> f64;
+
+    /// Whether groups are bounded by boxes: [`box_bounds`](Self::box_bounds) instead of balls.
+    #[inline(always)]
+    fn has_boxes(&self) -> bool {
+        false
+    }
+
+    /// Writes for each of the groups `from..to` a number that is not above the surrogate of any of its points; placed in
+    /// `out` as [`surrogates`](Self::surrogates) are. Only asked of a metric that [has boxes](Self::has_boxes).
+    #[inline(always)]
+    fn box_bounds<L: Lanes>(&self, query: Self::Query<'_>, from: usize, to: usize, out: &mut [Self::Real]) {
+        let _ = (query, from);
+        out[..run_len(Self::Real::LANES, from, to)].fill(Self::Real::default());
+    }
+
+    /// An upper bound of the distance of a point with this surrogate.
+    fn at_most<L: Lanes>(&self, surrogate: Self::Real) -> f64;
+
+    /// The distance by the published formula, given the point's surrogate (which some metrics can use).
+    fn distance<L: Lanes>(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;
+
+    /// A lower bound of the computed distance to any point within a computed `reach` of a point whose computed
+    /// distance is at least `center`: `center - reach`, less the slack by which computed distances may break the
+    /// triangle inequality. May be negative.
+    ///
+    /// The default subtracts 4 units in the last place of `center + reach`, as for a metric that is computed to
+    /// within one unit.
+    fn beyond(&self, center: f64, reach: f64) -> f64 {
+        center - reach - 4.0 * f64::EPSILON * (center + reach)
+    }
+}
+
+/// Elements that a surrogate buffer needs for the positions `from..to`: whole panels.
+#[inline(always)]
+pub const fn run_len(lanes: usize, from: usize, to: usize) -> usize {
+    to.next_multiple_of(lanes) - from / lanes * lanes
+}

@@ -1,0 +1,190 @@
+//! The compressed cover tree as borrowed slices, and the search over it.
+//!
+//! # The tree
+//! One node per distinct point. A node `p` has a level `l(p)` of any sign; with a base `b` and `r_i = scale * b^i`:
+//!
+//! - *cover*: `d(p, parent(p)) <= r_{l(p) + 1}` and `l(p) < l(parent(p))`;
+//! - *separation*: points of level `i` or above are pairwise more than `r_i` apart;
+//! - *nesting* is implicit: a node stands on every level up to `l(p)`.
+//!
+//! Points at computed distance 0 of a node hang on it as *twins*: children of level [`TWIN`] without descendants.
+//! Sources: Elkin and Kurlin, *A new near-linear time algorithm for k-nearest neighbor search using a compressed cover
+//! tree* (ICML 2023); Gu, Napier, Sun and Wang, *Parallel Cover Trees and their Applications* (SPAA 2022).
+//!
+//! # The order of storage
+//! Every array of points is indexed by *position*; the root has position 0. There are two orders, and a traversal works
+//! on both:
+//!
+//! - *by blocks*: the strict descendants of a node lie together: first the block of its children, those that have
+//!   descendants before those that have none, then the strict descendants of the first child, of the second, and so on.
+//!   The children are one tile, so their distances bound their subtrees by balls.
+//! - *by subtrees*: each node stands right before its descendants. A run of neighbouring subtrees is a run of positions,
+//!   bounded by a box. Only for metrics of few coordinates.
+//!
+//! ```text
+//! position     0 | 1  2  3 | 4  5 | 6  7  8 | ...
+//! by blocks    r | a  b  c | children of a  | strict descendants of b ...
+//! by subtrees  r | a | descendants of a | b | descendants of b | ...
+//! ```
+//!
+//! # What the search walks on
+//! A [`Group`] is a run of positions that is searched or skipped as one. A group of few points is scanned from end to
+//! end. A larger one belongs to a single node: its block is scanned (by subtrees there is none), and its groups, which
+//! partition the rest, wait for their turn.
+
+mod boxes;
+mod coordinates;
+mod cover;
+mod ladder;
+mod metric;
+mod search;
+mod visit;
+
+pub use boxes::{Boxes, box_of_run};
+pub use coordinates::Coordinates;
+pub use cover::{Conflict, Conflicts, Covering};
+pub use ladder::Ladder;
+pub use metric::{Metric, run_len};
+pub use search::{SearchCounters, farthest, knn, search, search_blocks};
+pub use visit::{Nearest, Visitor, Within};
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::{KernelError, want};
+use crate::index::{Idx, at, idx_len};
+
+/// Level of a twin: a point at computed distance 0 from its parent.
+pub const TWIN: i32 = i32::MIN;
+
+/// A run of positions that is searched or skipped as one; see the [module](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Group {
+    /// First position.
+    pub first: Idx,
+    /// One past the block of children; equal to `end` where the whole run is scanned.
+    pub block: Idx,
+    /// One past the last position.
+    pub end: Idx,
+    /// The first of its groups.
+    pub kids: Idx,
+    /// One past the last of its groups; they partition `block..end`.
+    pub kids_end: Idx,
+    /// By blocks, the position of the node whose strict descendants these are; by subtrees, the first position.
+    pub center: Idx,
+    /// The highest level in the run.
+    pub top: i32,
+    /// An upper bound of the distances from the center to the run.
+    pub reach: f32,
+}
+
+/// The arrays of a tree; see the [module](self) for their meaning. Plain data: [`TreeView::new`] checks it.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeParts<'a> {
+    /// `[len]`: what the user calls the point at each position, usually its row number.
+    pub ids: &'a [Idx],
+    /// `[len]`: levels; [`TWIN`] for twins.
+    pub levels: &'a [i32],
+    /// The groups; the first one holds everything but the root, and each stands before its own groups.
+    pub groups: &'a [Group],
+    /// Most groups that a depth-first traversal ever has waiting.
+    pub waiting: Idx,
+}
+
+/// A checked, borrowed tree: safe to search whatever its origin.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeView<'a> {
+    parts: TreeParts<'a>,
+}
+
+impl<'a> TreeView<'a> {
+    /// Checks that the arrays fit together and that the groups partition the points at every depth, so that a traversal
+    /// visits each point once and ends.
+    ///
+    /// Levels, reaches and distances are taken on trust (a wrong reach makes wrong answers, never a crash).
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`], [`KernelError::TooLong`]; [`KernelError::Value`] naming `groups` and the first one that
+    /// breaks the order.
+    ///
+    /// # Cost
+    /// Reads the groups twice; no scratch.
+    pub fn new(parts: TreeParts<'a>) -> Result<Self, KernelError> {
+        let len = parts.ids.len();
+        idx_len(len)?;
+        idx_len(parts.groups.len())?;
+        want("levels", len, parts.levels.len())?;
+        if len == 0 {
+            want("groups", 0, parts.groups.len())?;
+            return Ok(Self { parts });
+        }
+        let view = Self { parts };
+        match view.first_wrong_group(len) {
+            Some(place) => Err(KernelError::Value { what: "groups", at: place }),
+            None => Ok(view),
+        }
+    }
+
+    fn first_wrong_group(&self, len: usize) -> Option<usize> {
+        let groups = self.parts.groups;
+        let inside = |value: Idx, limit: usize| usize::try_from(value).is_ok_and(|value| value <= limit);
+        let in_range = |group: &Group| {
+            inside(group.end, len)
+                && 1 <= group.first
+                && group.first <= group.block
+                && group.block <= group.end
+                && inside(group.kids_end, groups.len())
+                && 0 <= group.kids
+                && group.kids <= group.kids_end
+                && 0 <= group.center
+                && group.center <= group.first
+                && group.reach >= 0.0
+        };
+        if let Some(place) = groups.iter().position(|group| !in_range(group)) {
+            return Some(place);
+        }
+        match groups.first() {
+            Some(root) if root.first == 1 && at(root.end) == len && root.center == 0 => {}
+            _ => return Some(0),
+        }
+        // Kids stand in order, right behind those of the groups before, so that each group is a kid once.
+        let mut next_kid = 1;
+        for (place, group) in groups.iter().enumerate() {
+            let mut next = group.block;
+            if group.kids < group.kids_end {
+                if at(group.kids) != next_kid || at(group.kids) <= place {
+                    return Some(place);
+                }
+                next_kid = at(group.kids_end);
+                for kid in &groups[at(group.kids)..at(group.kids_end)] {
+                    if kid.first != next {
+                        return Some(place);
+                    }
+                    next = kid.end;
+                }
+            }
+            if next != group.end {
+                return Some(place);
+            }
+        }
+        (next_kid != groups.len()).then_some(0)
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.parts.ids.len()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.parts.ids.is_empty()
+    }
+
+    /// The arrays.
+    pub fn parts(&self) -> TreeParts<'a> {
+        self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Visitors: what a traversal is for.
+
+use crate::error::{KernelError, want};
+use crate::index::{Idx, NONE, idx_len};
+use crate::topk::KBest;
+
+use super::Group;
+
+/// Collects answers during a traversal and says how far it still has to look.
+pub trait Visitor {
+    /// No point farther than this can matter any more; one exactly as far still can. Never grows.
+    fn cap(&self) -> f64;
+
+    /// The same for the points of one group; not above [`cap`](Self::cap).
+    #[inline(always)]
+    fn cap_in(&self, group: &Group) -> f64 {
+        let _ = group;
+        self.cap()
+    }
+
+    /// Whether the point at `position` may be an answer at all; asked before its distance is settled.
+    #[inline(always)]
+    fn admits(&self, position: usize) -> bool {
+        let _ = position;
+        true
+    }
+
+    /// A point and its distance by the published formula, at most [`cap`](Self::cap) when it was asked last.
+    fn offer(&mut self, position: usize, distance: f64);
+}
+
+/// The `k` nearest points by (distance, id).
+pub struct Nearest<'a, 'k> {
+    ids: &'a [Idx],
+    except: Idx,
+    best: KBest<'k>,
+}
+
+impl<'a, 'k> Nearest<'a, 'k> {
+    /// Fills `best` with points named by `ids`, leaving out the one named `except` (`NONE`: none is left out).
+    pub fn new(ids: &'a [Idx], except: Idx, best: KBest<'k>) -> Self {
+        Self { ids, except, best }
+    }
+
+    /// Sorts the answers; returns how many there are.
+    pub fn finish(self) -> usize {
+        self.best.finish()
+    }
+}
+
+impl Visitor for Nearest<'_, '_> {
+    #[inline(always)]
+    fn cap(&self) -> f64 {
+        self.best.worst()
+    }
+    #[inline(always)]
+    fn admits(&self, position: usize) -> bool {
+        self.ids[position] != self.except
+    }
+    #[inline(always)]
+    fn offer(&mut self, position: usize, distance: f64) {
+        self.best.offer(distance, self.ids[position]);
+    }
+}
+
+/// All points within a radius, in no particular order. Counts on when the room is used up.
+pub struct Within<'a, 'o> {
+    ids: &'a [Idx],
+    except: Idx,
+    radius: f64,
+    out_ids: &'o mut [Idx],
+    out_distances: &'o mut [f64],
+    found: usize,
+}
+
+impl<'a, 'o> Within<'a, 'o> {
+    /// Writes the points at most `radius` away to the front of `out_ids` and `out_distances`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the two outputs differ in length.
+    pub fn new(
+        ids: &'a [Idx],
+        except: Idx,
+        radius: f64,
+        out_ids: &'o mut [Idx],
+        out_distances: &'o mut [f64],
+    ) -> Result<Self, KernelError> {
+        want("out_distances", out_ids.len(), out_distances.len())?;
+        Ok(Self { ids, except, radius, out_ids, out_distances, found: 0 })
+    }
+
+    /// How many points lie within the radius; the first ones are in the outputs, as many as there was room for.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLong`] when an [`Idx`] cannot count them.
+    pub fn found(&self) -> Result<Idx, KernelError> {
+        idx_len(self.found)
+    }
+}
+
+impl Visitor for Within<'_, '_> {
+    #[inline(always)]
+    fn cap(&self) -> f64 {
+        self.radius
+    }
+    #[inline(always)]
+    fn admits(&self, position: usize) -> bool {
+        self.except == NONE || self.ids[position] != self.except
+    }
+    #[inline(always)]
+    fn offer(&mut self, position: usize, distance: f64) {
+        if distance <= self.radius {
+            if let (Some(id), Some(out)) = (self.out_ids.get_mut(self.found), self.out_distances.get_mut(self.found)) {
+                (*id, *out) = (self.ids[position], distance);
+            }
+            self.found += 1;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which points of a batch are in each other's way.
+
+use covertree_kernels::arena::Arena;
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::tree::{Conflict, Conflicts, TWIN, search};
+use rayon::prelude::*;
+
+use super::{Builder, Grown, Placement, search_memory};
+use crate::space::Space;
+
+/// Points that one task searches for.
+const CHUNK: usize = 256;
+
+impl<S: Space> Builder<'_, S> {
+    /// The pairs of new points that cannot both stay where they are, over the tree in which all of them hang. Ids are places in
+    /// the batch.
+    pub(super) fn conflicts(&self, crowded: &Grown<S>, batch: &[Idx], placement: &Placement) -> Vec<Conflict> {
+        let kernel = self.space.kernel(&crowded.packed);
+        let view = crowded.tree.view();
+        let ladder = self.ladder.view();
+        let mut places = vec![NONE; placement.levels.len()];
+        for (place, &slot) in batch.iter().enumerate() {
+            places[at(slot)] = place as Idx;
+        }
+        let mut positions = vec![NONE; batch.len()];
+        let mut fresh = vec![0u8; view.len()];
+        for (position, &slot) in crowded.tree.ids.iter().enumerate() {
+            if places[at(slot)] != NONE {
+                positions[at(places[at(slot)])] = position as Idx;
+                fresh[position] = 1;
+            }
+        }
+        let found: Vec<Vec<Conflict>> = positions
+            .par_chunks(CHUNK)
+            .map(|positions| {
+                let mut room = vec![Conflict::default(); 8 * CHUNK];
+                let mut used = 0;
+                self.workers.with(|memory| {
+                    search_memory(memory, &crowded.tree);
+                    for &position in positions {
+                        if crowded.tree.levels[at(position)] == TWIN {
+                            continue;
+                        }
+                        let slot = at(crowded.tree.ids[at(position)]);
+                        loop {
+                            let visitor = Conflicts::new(view, ladder, &fresh, at(position), &mut room[used..]);
+                            let (visitor, _) = search(
+                                self.tier,
+                                view,
+                                &kernel,
+                                self.space.query(slot),
+                                visitor,
+                                &mut Arena::new(memory),
+                            )
+                            .expect("the memory was sized for this tree");
+                            let count = visitor.found();
+                            if used + count <= room.len() {
+                                used += count;
+                                break;
+                            }
+                            room.resize((used + count).max(2 * room.len()), Conflict::default());
+                        }
+                    }
+                });
+                room.truncate(used);
+                for conflict in &mut room {
+                    conflict.id = places[at(conflict.id)];
+                    conflict.other = places[at(conflict.other)];
+                }
+                room
+            })
+            .collect();
+        found.concat()
+    }
+}

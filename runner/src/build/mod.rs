@@ -1,0 +1,189 @@
+//! Building a tree: batches, each searched against the tree so far, thinned by independent sets, and merged.
+
+mod batches;
+mod config;
+mod conflict;
+mod settle;
+mod traverse;
+
+pub use config::BuildConfig;
+
+use covertree_kernels::arena::Block;
+use covertree_kernels::index::{Idx, NONE, at, idx_len};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{TWIN, farthest};
+use rayon::prelude::*;
+
+use crate::space::Space;
+use crate::tree::{Ladder, Order, Runs, Shape, Tree, lay_out};
+use crate::workers::Workers;
+
+/// What the builder knows of each slot.
+pub(crate) struct Placement {
+    /// Level; `TWIN` for twins.
+    pub levels: Vec<i32>,
+    /// Parent slot.
+    pub parents: Vec<Idx>,
+    /// Distance to the parent.
+    pub distances: Vec<f64>,
+}
+
+/// A tree with its points packed in its order.
+pub(crate) struct Grown<S: Space> {
+    pub tree: Tree,
+    pub runs: Runs,
+    pub packed: S::Packed,
+}
+
+/// Everything that stays the same over all batches.
+pub(crate) struct Builder<'a, S: Space> {
+    pub space: &'a S,
+    pub config: &'a BuildConfig,
+    pub tier: Tier,
+    pub ladder: Ladder,
+    pub workers: Workers,
+}
+
+/// Builds the tree over all points of a space. The ids of the tree are slots.
+pub(crate) fn build<S: Space>(space: &S, config: &BuildConfig, tier: Tier) -> Tree {
+    let len = idx_len(space.len()).expect("the points were counted when they were read");
+    let batches = batches::plan(len, config);
+    let Some(&root) = batches.members.first() else {
+        return lay_out(&Shape { slots: &[], parents: &[], levels: &[] }, Ladder::new(config.base, 1.0), space.order())
+            .0;
+    };
+    // The root covers everything on level 0: its farthest point sets the scale.
+    let packed = space.pack_slots();
+    let farthest = {
+        let kernel = space.kernel(&packed);
+        farthest(tier, &kernel, space.query(at(root)), 0, at(len))
+    };
+    drop(packed);
+    let scale = if farthest > 0.0 { farthest } else { 1.0 };
+    let builder = Builder { space, config, tier, ladder: Ladder::new(config.base, scale), workers: Workers::new() };
+    let mut placement =
+        Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
+    placement.levels[at(root)] = 0;
+    let mut slots = vec![root];
+    let mut grown = builder.grow(&slots, &placement);
+    for batch in batches.rest() {
+        slots = merge(&slots, batch);
+        grown = builder.insert(grown, &slots, batch, &mut placement);
+    }
+    builder.measure(&mut grown);
+    grown.tree
+}
+
+/// Merges two ascending lists of slots.
+fn merge(left: &[Idx], right: &[Idx]) -> Vec<Idx> {
+    let mut out = Vec::with_capacity(left.len() + right.len());
+    let (mut i, mut j) = (0, 0);
+    while i < left.len() && j < right.len() {
+        if left[i] < right[j] {
+            out.push(left[i]);
+            i += 1;
+        } else {
+            out.push(right[j]);
+            j += 1;
+        }
+    }
+    out.extend_from_slice(&left[i..]);
+    out.extend_from_slice(&right[j..]);
+    out
+}
+
+/// Subtrees above this size have their reach computed by several tasks.
+const REACH_SPLIT: usize = 1 << 14;
+
+impl<S: Space> Builder<'_, S> {
+    /// Inserts a batch: traverse, find conflicts, settle them level by level, and lay the tree out anew.
+    fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
+        let t0 = std::time::Instant::now();
+        self.traverse(&grown, batch, placement);
+        drop(grown);
+        let t1 = std::time::Instant::now();
+        let crowded = self.grow(slots, placement);
+        let t2 = std::time::Instant::now();
+        let conflicts = self.conflicts(&crowded, batch, placement);
+        let t3 = std::time::Instant::now();
+        if conflicts.is_empty() {
+            return crowded;
+        }
+        drop(crowded);
+        let ne = conflicts.len();
+        self.settle(batch, conflicts, placement);
+        let t4 = std::time::Instant::now();
+        let g = self.grow(slots, placement);
+        if std::env::var("CT_TIME").is_ok() && batch.len() > 1000 {
+            eprintln!(
+                "batch {} traverse {:?} grow {:?} conflicts {:?} ({ne}) settle {:?} grow {:?}",
+                batch.len(),
+                t1 - t0,
+                t2 - t1,
+                t3 - t2,
+                t4 - t3,
+                t4.elapsed()
+            );
+        }
+        g
+    }
+
+    /// Lays the tree of these slots out, packs its points and bounds its groups.
+    fn grow(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
+        let shape = Shape { slots, parents: &placement.parents, levels: &placement.levels };
+        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space.order());
+        let packed = self.space.pack(&tree, self.tier);
+        let mut grown = Grown { tree, runs, packed };
+        if grown.tree.order == Order::Blocks {
+            self.measure(&mut grown);
+        }
+        grown
+    }
+
+    /// Measures the reach of each node, and of each group from its center.
+    fn measure(&self, grown: &mut Grown<S>) {
+        let kernel = self.space.kernel(&grown.packed);
+        let Tree { ids, reaches, groups, .. } = &mut grown.tree;
+        let Runs { firsts, ends } = &grown.runs;
+        reaches.par_iter_mut().enumerate().with_min_len(256).for_each(|(node, reach)| {
+            *reach = round_up(self.reach(self.space, &kernel, at(ids[node]), at(firsts[node]), at(ends[node])));
+        });
+        groups.par_iter_mut().with_min_len(256).for_each(|group| {
+            let center = at(group.center);
+            group.reach = if group.end == ends[center] {
+                reaches[center]
+            } else {
+                round_up(self.reach(self.space, &kernel, at(ids[center]), at(group.first), at(group.end)))
+            };
+        });
+    }
+
+    fn reach<'k>(&self, space: &'k S, kernel: &S::Kernel<'k>, slot: usize, first: usize, end: usize) -> f64 {
+        if first >= end {
+            return 0.0;
+        }
+        if end - first <= REACH_SPLIT {
+            return farthest(self.tier, kernel, space.query(slot), first, end);
+        }
+        let middle = (first + (end - first) / 2).next_multiple_of(16).min(end);
+        let (left, right) = rayon::join(
+            || self.reach(space, kernel, slot, first, middle),
+            || self.reach(space, kernel, slot, middle, end),
+        );
+        left.max(right)
+    }
+}
+
+/// Rounds to the next `f32` that is not below.
+fn round_up(value: f64) -> f32 {
+    let near = value as f32; // rounds to nearest; repaired below
+    if f64::from(near) < value { near.next_up() } else { near }
+}
+
+/// Scratch of one worker, cut for a search.
+pub(crate) fn search_memory(memory: &mut Vec<Block>, tree: &Tree) {
+    let need = covertree_kernels::tree::search_blocks(tree.waiting);
+    if memory.len() < need {
+        memory.resize(need.max(2 * memory.len()), Block::default());
+    }
+}

@@ -1,0 +1,40 @@
+//! Where each point of a batch would stand if it were alone.
+
+use covertree_kernels::arena::Arena;
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::tree::{Covering, TWIN, search};
+use rayon::prelude::*;
+
+use super::{Builder, Grown, Placement, search_memory};
+use crate::space::Space;
+
+/// Points that one task searches for.
+const CHUNK: usize = 256;
+
+impl<S: Space> Builder<'_, S> {
+    /// Gives each point of the batch the nearest node that covers it, and the level below the lowest on which it does.
+    pub(super) fn traverse(&self, grown: &Grown<S>, batch: &[Idx], placement: &mut Placement) {
+        let kernel = self.space.kernel(&grown.packed);
+        let view = grown.tree.view();
+        let ladder = self.ladder.view();
+        let mut found = vec![(0 as Idx, 0.0f64); batch.len()];
+        found.par_chunks_mut(CHUNK).zip(batch.par_chunks(CHUNK)).for_each(|(found, batch)| {
+            self.workers.with(|memory| {
+                search_memory(memory, &grown.tree);
+                for (found, &slot) in found.iter_mut().zip(batch) {
+                    let visitor = Covering::new(view, ladder);
+                    let (visitor, _) =
+                        search(self.tier, view, &kernel, self.space.query(at(slot)), visitor, &mut Arena::new(memory))
+                            .expect("the memory was sized for this tree");
+                    *found = visitor.found().expect("the root covers every point");
+                }
+            });
+        });
+        for (&slot, (position, distance)) in batch.iter().zip(found) {
+            let slot = at(slot);
+            placement.parents[slot] = grown.tree.ids[at(position)];
+            placement.distances[slot] = distance;
+            placement.levels[slot] = if distance > 0.0 { ladder.level_over(distance) - 1 } else { TWIN };
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Points under a metric, as the builder and the queries see them.
+
+use std::marker::PhantomData;
+
+use covertree_kernels::dist::{self, Form};
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::simd::{Real, Tier};
+use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use rayon::prelude::*;
+
+use crate::tree::{Order, Tree};
+
+/// A family of kernel metrics over packed coordinates, one for each borrow of the points.
+pub trait PanelMetric: Copy + Send + Sync + 'static {
+    /// Precision in which the points are stored.
+    type Real: Real;
+    /// The kernel metric over borrowed panels; a query is one row.
+    type Kernel<'a>: kernel::Metric<Real = Self::Real> + for<'q> QueryIsRow<'q, Self::Real> + Sync;
+    /// The kernel metric over these points, with a box around each group if there are any.
+    fn kernel<'a>(points: Panels<'a, Self::Real>, boxes: Option<Boxes<'a, Self::Real>>) -> Self::Kernel<'a>;
+}
+
+/// Says that a kernel metric takes a row of coordinates as its query.
+pub trait QueryIsRow<'q, T: 'q>: kernel::Metric {
+    /// The row as a query.
+    fn from_row(row: &'q [T]) -> Self::Query<'q>;
+}
+
+impl<'q, T: Real, F: Form> QueryIsRow<'q, T> for Coordinates<'_, T, F> {
+    #[inline(always)]
+    fn from_row(row: &'q [T]) -> &'q [T] {
+        row
+    }
+}
+
+/// A coordinate metric given by its form: Euclidean, Manhattan or Chebyshev.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByForm<T, F>(PhantomData<(T, F)>);
+
+impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
+    type Real = T;
+    type Kernel<'a> = Coordinates<'a, T, F>;
+    fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
+        let metric = Coordinates::new(points);
+        match boxes {
+            Some(boxes) => metric.with_boxes(boxes),
+            None => metric,
+        }
+    }
+}
+
+/// Euclidean distance.
+pub type Euclidean<T> = ByForm<T, dist::SquaredEuclidean>;
+/// Manhattan distance.
+pub type Manhattan<T> = ByForm<T, dist::Manhattan>;
+/// Chebyshev distance.
+pub type Chebyshev<T> = ByForm<T, dist::Chebyshev>;
+
+/// Points that a tree is built over. A *slot* is a place in the order in which the builder keeps them.
+pub trait Space: Sync {
+    /// The points in the order of a tree.
+    type Packed: Send + Sync;
+    /// The kernel metric over packed points.
+    type Kernel<'a>: kernel::Metric + Sync
+    where
+        Self: 'a;
+    /// Number of points.
+    fn len(&self) -> usize;
+    /// Whether there are no points.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Puts the point of slot `order[i]` into slot `i`.
+    fn reorder(&mut self, order: &[Idx]);
+    /// The order of storage that suits the metric.
+    fn order(&self) -> Order;
+    /// Packs the points of a tree whose ids are slots.
+    fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
+    /// The kernel metric over packed points.
+    fn kernel<'a>(&'a self, packed: &'a Self::Packed) -> Self::Kernel<'a>;
+    /// The kernel metric over the points in the order of their slots.
+    fn pack_slots(&self) -> Self::Packed;
+    /// The point of a slot as a query.
+    fn query<'a>(&'a self, slot: usize) -> <Self::Kernel<'a> as kernel::Metric>::Query<'a>;
+}
+
+/// Row-major coordinates under a panel metric.
+pub struct RowSpace<M: PanelMetric> {
+    data: Vec<M::Real>,
+    dim: usize,
+}
+
+impl<M: PanelMetric> RowSpace<M> {
+    /// The rows of `data`, `dim` coordinates each.
+    pub fn new(data: Vec<M::Real>, dim: usize) -> Self {
+        assert!(dim > 0 && data.len().is_multiple_of(dim), "{} values are no rows of {dim}", data.len());
+        Self { data, dim }
+    }
+
+    /// Coordinates of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// All coordinates, row by row.
+    pub fn data(&self) -> &[M::Real] {
+        &self.data
+    }
+
+    fn pack_panels(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
+        let lanes = M::Real::LANES;
+        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
+        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
+        data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
+            |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
+        );
+        PackedPoints { data, corners: Vec::new(), dim: self.dim, len: slots.len(), groups: 0 }
+    }
+}
+
+/// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
+pub struct PackedPoints<T> {
+    data: Vec<T>,
+    corners: Vec<T>,
+    dim: usize,
+    len: usize,
+    groups: usize,
+}
+
+impl<T: Real> PackedPoints<T> {
+    /// The panels.
+    pub fn panels(&self) -> Panels<'_, T> {
+        Panels::new(&self.data, self.dim, self.len).expect("the shape was made by pack")
+    }
+
+    /// The boxes, if there are any.
+    pub fn boxes(&self) -> Option<Boxes<'_, T>> {
+        (!self.corners.is_empty()).then(|| {
+            let corners = Panels::new(&self.corners, 2 * self.dim, self.groups).expect("the shape was made by pack");
+            Boxes::new(corners).expect("each box has two corners")
+        })
+    }
+
+    /// Encloses each group of the tree.
+    fn enclose(&mut self, groups: &[Group], tier: Tier) {
+        let lanes = T::LANES;
+        let stride = 2 * self.dim * lanes;
+        let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
+        corners.par_chunks_mut(stride).zip(groups.par_chunks(lanes)).for_each(|(panel, groups)| {
+            let mut corner = vec![T::default(); 2 * self.dim];
+            for (lane, group) in groups.iter().enumerate() {
+                let (low, high) = corner.split_at_mut(self.dim);
+                if group.first < group.end {
+                    box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
+                        .expect("groups are runs of positions");
+                }
+                for (row, &value) in panel.chunks_exact_mut(lanes).zip(&corner) {
+                    row[lane] = value;
+                }
+            }
+        });
+        self.corners = corners;
+        self.groups = groups.len();
+    }
+}
+
+/// Most coordinates of points whose groups are bounded by boxes: beyond, a box bounds no better than a ball.
+const BOXED_DIM_MAX: usize = 16;
+
+/// Panels that one task packs.
+const PACK_PANELS: usize = 256;
+
+impl<M: PanelMetric> Space for RowSpace<M> {
+    type Packed = PackedPoints<M::Real>;
+    type Kernel<'a> = M::Kernel<'a>;
+
+    fn len(&self) -> usize {
+        self.data.len() / self.dim
+    }
+
+    fn reorder(&mut self, order: &[Idx]) {
+        let mut data = vec![M::Real::default(); self.data.len()];
+        data.par_chunks_mut(self.dim * 4096).zip(order.par_chunks(4096)).for_each(|(out, rows)| {
+            for (out, &row) in out.chunks_exact_mut(self.dim).zip(rows) {
+                out.copy_from_slice(&self.data[at(row) * self.dim..(at(row) + 1) * self.dim]);
+            }
+        });
+        self.data = data;
+    }
+
+    fn order(&self) -> Order {
+        if self.dim <= BOXED_DIM_MAX { Order::Subtrees } else { Order::Blocks }
+    }
+
+    fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
+        let mut packed = self.pack_panels(tree.ids());
+        if tree.order() == Order::Subtrees {
+            packed.enclose(&tree.groups, tier);
+        }
+        packed
+    }
+
+    fn kernel<'a>(&'a self, packed: &'a Self::Packed) -> M::Kernel<'a> {
+        M::kernel(packed.panels(), packed.boxes())
+    }
+
+    fn pack_slots(&self) -> PackedPoints<M::Real> {
+        let slots: Vec<Idx> = (0..self.len() as Idx).collect(); // counted when the space was made
+        self.pack_panels(&slots)
+    }
+
+    fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {
+        <M::Kernel<'a> as QueryIsRow<'a, M::Real>>::from_row(&self.data[slot * self.dim..(slot + 1) * self.dim])
+    }
+}

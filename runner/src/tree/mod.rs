@@ -1,0 +1,74 @@
+//! The tree as the runner owns it.
+
+mod ladder;
+mod layout;
+
+pub use ladder::Ladder;
+pub use layout::Order;
+pub(crate) use layout::{Runs, Shape, lay_out};
+
+use covertree_kernels::index::Idx;
+use covertree_kernels::tree::{Group, TreeParts, TreeView};
+
+/// A compressed cover tree: structure of arrays, indexed by position (see `covertree_kernels::tree`).
+#[derive(Clone, Debug)]
+pub struct Tree {
+    pub(crate) ids: Vec<Idx>,
+    pub(crate) levels: Vec<i32>,
+    pub(crate) parents: Vec<Idx>,
+    pub(crate) reaches: Vec<f32>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) waiting: Idx,
+    pub(crate) order: Order,
+    pub(crate) ladder: Ladder,
+}
+
+impl Tree {
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The arrays, borrowed.
+    pub fn parts(&self) -> TreeParts<'_> {
+        TreeParts { ids: &self.ids, levels: &self.levels, groups: &self.groups, waiting: self.waiting }
+    }
+
+    /// The tree as the kernels search it.
+    ///
+    /// # Panics
+    /// Never for a tree that this crate built or read: both check the order of storage.
+    pub fn view(&self) -> TreeView<'_> {
+        TreeView::new(self.parts()).expect("the layout keeps the order of storage")
+    }
+
+    /// Row number of the point at each position.
+    pub fn ids(&self) -> &[Idx] {
+        &self.ids
+    }
+
+    /// Level of the point at each position.
+    pub fn levels(&self) -> &[i32] {
+        &self.levels
+    }
+
+    /// Position of the parent of the point at each position; the root's is -1.
+    pub fn parents(&self) -> &[Idx] {
+        &self.parents
+    }
+
+    /// The order of storage.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// The radii of the levels.
+    pub fn ladder(&self) -> &Ladder {
+        &self.ladder
+    }
+}
