@@ -74,8 +74,8 @@ pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod order;
-pub mod select;
 pub mod residual;
+pub mod select;
 pub mod simd;
 pub mod topk;
 pub mod tree;
