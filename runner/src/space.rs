@@ -9,6 +9,7 @@ use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
+use crate::order::hilbert_order;
 use crate::tree::{Order, Tree};
 
 /// A family of kernel metrics over packed coordinates, one for each borrow of the points.
@@ -71,6 +72,8 @@ pub trait Space: Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// The points along a space-filling curve; `None` where there is none, and the given order has to do.
+    fn curve(&self, tier: Tier) -> Option<Vec<Idx>>;
     /// Puts the point of slot `order[i]` into slot `i`.
     fn reorder(&mut self, order: &[Idx]);
     /// The order of storage that suits the metric.
@@ -177,6 +180,10 @@ impl<M: PanelMetric> Space for RowSpace<M> {
 
     fn len(&self) -> usize {
         self.data.len() / self.dim
+    }
+
+    fn curve(&self, tier: Tier) -> Option<Vec<Idx>> {
+        Some(hilbert_order(tier, &self.data, self.dim))
     }
 
     fn reorder(&mut self, order: &[Idx]) {

@@ -42,6 +42,12 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
         sum
     }
 
+    /// [`finish`](Self::finish) in every lane, by the same operation.
+    #[inline(always)]
+    fn finish_lanes<L: Lanes>(sum: L::F64) -> L::F64 {
+        sum
+    }
+
     /// The sum that belongs to a distance, within half a unit in the last place barring underflow.
     #[inline(always)]
     fn unfinish(distance: f64) -> f64 {
@@ -103,6 +109,10 @@ impl Form for SquaredEuclidean {
     #[inline(always)]
     fn finish<L: Lanes>(sum: f64) -> f64 {
         L::sqrt(sum)
+    }
+    #[inline(always)]
+    fn finish_lanes<L: Lanes>(sum: L::F64) -> L::F64 {
+        L::sqrt_lanes(sum)
     }
     #[inline(always)]
     fn unfinish(distance: f64) -> f64 {

@@ -296,3 +296,19 @@ pub(crate) fn squared_norms<T: Real, L: Lanes>(panels: &[T], dim: usize, out: &m
         sum.store(&mut out[p * T::LANES..]);
     }
 }
+
+/// Distances by the published formula of one query to the sixteen points of an `f32` panel: every coordinate widened,
+/// sums in `f64`, unfused, in order of the dimension, finished lane by lane.
+#[inline(always)]
+pub(crate) fn widened<T: Real, F: Form, L: Lanes>(query: &[T], panel: &[T], out: &mut [f64; 16]) {
+    let zero = <L::F64 as Vector>::splat(0.0);
+    let (mut low, mut high) = (zero, zero);
+    for (&q, row) in query.iter().zip(panel.chunks_exact(T::LANES)) {
+        let q = <L::F64 as Vector>::splat(q.to_f64());
+        let (row_low, row_high) = T::widen::<L>(row);
+        low = F::step::<L::F64, true>(low, q, row_low);
+        high = F::step::<L::F64, true>(high, q, row_high);
+    }
+    F::finish_lanes::<L>(low).store(out);
+    F::finish_lanes::<L>(high).store(&mut out[8..]);
+}

@@ -1,5 +1,7 @@
 //! Which points are inserted when.
 
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::group::{radix_sort_keys, radix_sort_keys_blocks};
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::{Idx, at};
 use rayon::prelude::*;
@@ -21,10 +23,12 @@ impl Batches {
     }
 }
 
-/// Prefix doubling over a random permutation: 1, 1, 2, 4, 8 ...
-pub(crate) fn plan(len: Idx, config: &BuildConfig) -> Batches {
-    let mut members: Vec<Idx> = (0..len).collect();
-    members.par_sort_unstable_by_key(|&slot| (priority(config.seed, 0, slot), slot));
+/// Prefix doubling over a random permutation of the rows: 1, 1, 2, 4, 8 ... `rows[slot]` is the row of a slot.
+pub(crate) fn plan(rows: &[Idx], config: &BuildConfig) -> Batches {
+    let mut keys: Vec<u64> = rows.par_iter().map(|&row| priority(config.seed, 0, row)).collect();
+    let mut members: Vec<Idx> = (0..rows.len() as Idx).collect(); // counted by the caller
+    let mut memory = vec![Block::default(); radix_sort_keys_blocks(keys.len())];
+    radix_sort_keys(&mut keys, &mut members, &mut Arena::new(&mut memory)).expect("the memory has the size");
     let mut ends = Vec::new();
     let mut end = 0;
     while end < members.len() {

@@ -8,7 +8,6 @@ mod traverse;
 
 pub use config::BuildConfig;
 
-use covertree_kernels::arena::Block;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{TWIN, farthest};
@@ -44,13 +43,30 @@ pub(crate) struct Builder<'a, S: Space> {
     pub workers: Workers,
 }
 
-/// Builds the tree over all points of a space. The ids of the tree are slots.
-pub(crate) fn build<S: Space>(space: &S, config: &BuildConfig, tier: Tier) -> Tree {
+/// Builds the tree over all points of a space, whose points it puts into an order of its own.
+pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Tree, S::Packed) {
     let len = idx_len(space.len()).expect("the points were counted when they were read");
-    let batches = batches::plan(len, config);
+    let rows = match space.curve(tier) {
+        Some(order) => {
+            space.reorder(&order);
+            order
+        }
+        None => (0..len).collect(),
+    };
+    let batches = batches::plan(&rows, config);
+    let Grown { mut tree, packed, .. } = build_slots(space, &batches, config, tier);
+    tree.ids.par_iter_mut().for_each(|id| *id = rows[at(*id)]);
+    (tree, packed)
+}
+
+/// Builds the tree whose ids are slots.
+fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildConfig, tier: Tier) -> Grown<S> {
+    let len = idx_len(space.len()).expect("counted by the caller");
     let Some(&root) = batches.members.first() else {
-        return lay_out(&Shape { slots: &[], parents: &[], levels: &[] }, Ladder::new(config.base, 1.0), space.order())
-            .0;
+        let nothing = Shape { slots: &[], parents: &[], levels: &[] };
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space.order());
+        let packed = space.pack(&tree, tier);
+        return Grown { tree, runs, packed };
     };
     // The root covers everything on level 0: its farthest point sets the scale.
     let packed = space.pack_slots();
@@ -71,7 +87,7 @@ pub(crate) fn build<S: Space>(space: &S, config: &BuildConfig, tier: Tier) -> Tr
         grown = builder.insert(grown, &slots, batch, &mut placement);
     }
     builder.measure(&mut grown);
-    grown.tree
+    grown
 }
 
 /// Merges two ascending lists of slots.
@@ -98,34 +114,16 @@ const REACH_SPLIT: usize = 1 << 14;
 impl<S: Space> Builder<'_, S> {
     /// Inserts a batch: traverse, find conflicts, settle them level by level, and lay the tree out anew.
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
-        let t0 = std::time::Instant::now();
         self.traverse(&grown, batch, placement);
         drop(grown);
-        let t1 = std::time::Instant::now();
         let crowded = self.grow(slots, placement);
-        let t2 = std::time::Instant::now();
         let conflicts = self.conflicts(&crowded, batch, placement);
-        let t3 = std::time::Instant::now();
         if conflicts.is_empty() {
             return crowded;
         }
         drop(crowded);
-        let ne = conflicts.len();
         self.settle(batch, conflicts, placement);
-        let t4 = std::time::Instant::now();
-        let g = self.grow(slots, placement);
-        if std::env::var("CT_TIME").is_ok() && batch.len() > 1000 {
-            eprintln!(
-                "batch {} traverse {:?} grow {:?} conflicts {:?} ({ne}) settle {:?} grow {:?}",
-                batch.len(),
-                t1 - t0,
-                t2 - t1,
-                t3 - t2,
-                t4 - t3,
-                t4.elapsed()
-            );
-        }
-        g
+        self.grow(slots, placement)
     }
 
     /// Lays the tree of these slots out, packs its points and bounds its groups.
@@ -178,12 +176,4 @@ impl<S: Space> Builder<'_, S> {
 fn round_up(value: f64) -> f32 {
     let near = value as f32; // rounds to nearest; repaired below
     if f64::from(near) < value { near.next_up() } else { near }
-}
-
-/// Scratch of one worker, cut for a search.
-pub(crate) fn search_memory(memory: &mut Vec<Block>, tree: &Tree) {
-    let need = covertree_kernels::tree::search_blocks(tree.waiting);
-    if memory.len() < need {
-        memory.resize(need.max(2 * memory.len()), Block::default());
-    }
 }

@@ -28,6 +28,8 @@ pub enum Order {
 const SCANNED: usize = 48;
 /// Neighbouring subtrees are joined to one group up to this many points.
 const JOINED: usize = 32;
+/// Groups that are joined to one in the layer above.
+const FAN: usize = 16;
 
 /// The children of each slot, in the order of their slots.
 struct Children {
@@ -91,6 +93,7 @@ pub(crate) fn lay_out(shape: &Shape<'_>, ladder: Ladder, order: Order) -> (Tree,
         ladder,
     };
     if len == 0 {
+        tree.waiting = 1;
         return (tree, Runs::default());
     }
     let children = Children::new(shape, order);
@@ -146,17 +149,100 @@ struct Places {
     tops: Vec<i32>,
 }
 
-/// A child's share of its parent's run: what a group is made of.
-struct Part {
-    first: Idx,
-    end: Idx,
-    center: Idx,
-    top: i32,
-    /// Whether it can be split further.
-    splits: bool,
+fn form_groups(tree: &mut Tree, places: &Places) {
+    match tree.order {
+        Order::Blocks => form_by_node(tree, places),
+        Order::Subtrees => form_pyramid(tree, places),
+    }
 }
 
-fn form_groups(tree: &mut Tree, places: &Places) {
+/// A run of positions that may become a group.
+#[derive(Clone, Copy)]
+struct Run {
+    first: Idx,
+    end: Idx,
+    top: i32,
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        at(self.end - self.first)
+    }
+}
+
+/// By subtrees: small runs cut at the borders of subtrees, then groups of `FAN` neighbours, layer upon layer.
+fn form_pyramid(tree: &mut Tree, places: &Places) {
+    let mut runs = Vec::new();
+    let mut open = vec![Run { first: 1, end: tree.ids.len() as Idx, top: places.tops[0] }];
+    while let Some(run) = open.pop() {
+        if run.len() <= SCANNED {
+            runs.push(Group {
+                first: run.first,
+                block: run.end,
+                end: run.end,
+                center: run.first,
+                top: run.top,
+                ..Group::default()
+            });
+        } else {
+            open.extend(units(tree, places, run).into_iter().rev());
+        }
+    }
+    let mut layers = vec![runs];
+    while layers.last().is_some_and(|layer| layer.len() > 1) {
+        let mut kids = 0;
+        let above = layers[layers.len() - 1]
+            .chunks(FAN)
+            .map(|members| {
+                let (first, last) = (members[0], members[members.len() - 1]);
+                let top = members.iter().map(|member| member.top).max().unwrap_or(i32::MIN);
+                let from = kids;
+                kids += members.len() as Idx;
+                Group { kids: from, kids_end: kids, end: last.end, block: first.first, top, ..first }
+            })
+            .collect();
+        layers.push(above);
+    }
+    tree.waiting = 1 + layers.len() as Idx * (FAN as Idx - 1);
+    // The top layer comes first; kids were numbered within their layer.
+    let mut start = 0;
+    for layer in layers.iter().rev() {
+        start += layer.len() as Idx;
+        tree.groups.extend(layer.iter().map(|group| match group.kids < group.kids_end {
+            true => Group { kids: group.kids + start, kids_end: group.kids_end + start, ..*group },
+            false => *group,
+        }));
+    }
+    tree.groups[0].center = 0;
+}
+
+fn join(left: Run, right: Run) -> Run {
+    Run { first: left.first, end: right.end, top: left.top.max(right.top) }
+}
+
+/// The subtrees that a run of neighbouring subtrees consists of, or, for a single subtree, its node and what hangs on it.
+/// Small neighbours are joined.
+fn units(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
+    let mut units: Vec<Run> = Vec::new();
+    let mut position = run.first;
+    while position < run.end {
+        let end = if position == run.first && places.ends[at(position)] >= run.end {
+            position + 1
+        } else {
+            places.ends[at(position)]
+        };
+        let unit = Run { first: position, end, top: tree.levels[at(position)] };
+        match units.last_mut() {
+            Some(last) if last.len() + unit.len() <= JOINED => *last = join(*last, unit),
+            _ => units.push(unit),
+        }
+        position = end;
+    }
+    units
+}
+
+/// By blocks: the run of each node that is not small, and of its children.
+fn form_by_node(tree: &mut Tree, places: &Places) {
     let len = tree.ids.len();
     let whole = Group { first: 1, block: 1, end: len as Idx, top: places.tops[0], ..Group::default() };
     tree.groups.push(whole);
@@ -165,8 +251,7 @@ fn form_groups(tree: &mut Tree, places: &Places) {
     while done < tree.groups.len() {
         let kids = tree.groups.len() as Idx;
         let group = tree.groups[done];
-        // The splittable groups are those of a single node, which is their center.
-        if at(group.end - group.first) > SCANNED && group.block < group.end {
+        if at(group.end - group.first) > SCANNED {
             split(tree, places, &group);
         }
         let count = tree.groups.len() as Idx - kids;
@@ -182,52 +267,16 @@ fn form_groups(tree: &mut Tree, places: &Places) {
     tree.waiting = tree.waiting.max(1);
 }
 
-/// Appends the groups that a node's run is split into.
+/// Appends a group for each child of the group's node that has descendants; those come first in the block.
 fn split(tree: &mut Tree, places: &Places, group: &Group) {
     let node = at(group.center);
-    let mut open: Option<Part> = None;
-    let by_subtrees = tree.order == Order::Subtrees;
-    if by_subtrees && group.first == group.center {
-        // The node itself stands first and joins what follows.
-        open = Some(Part {
-            first: group.first,
-            end: group.first + 1,
-            center: group.first,
-            top: tree.levels[node],
-            splits: false,
-        });
-    }
-    let mut child = places.firsts[node];
-    let block_end = if by_subtrees { places.ends[node] } else { block_end(places, node) };
-    while child < block_end {
+    for child in group.first..block_end(places, node) {
         let (first, end) = (places.firsts[at(child)], places.ends[at(child)]);
-        let part = if by_subtrees {
-            let top = tree.levels[at(child)];
-            Part { first: child, end, center: child, top, splits: at(end - child) > SCANNED }
-        } else {
-            if first == end {
-                break; // children without descendants come last
-            }
-            Part { first, end, center: child, top: places.tops[at(child)], splits: true }
-        };
-        child = if by_subtrees { end } else { child + 1 };
-        open = match open {
-            Some(before) if by_subtrees && !part.splits && !before.splits && at(part.end - before.first) <= JOINED => {
-                Some(Part { end: part.end, top: before.top.max(part.top), ..before })
-            }
-            before => {
-                push_part(tree, before);
-                Some(part)
-            }
-        };
-    }
-    push_part(tree, open);
-}
-
-fn push_part(tree: &mut Tree, part: Option<Part>) {
-    if let Some(Part { first, end, center, top, splits }) = part {
-        let block = if splits { first } else { end };
-        tree.groups.push(Group { first, block, end, center, top, ..Group::default() });
+        if first == end {
+            break;
+        }
+        let top = places.tops[at(child)];
+        tree.groups.push(Group { first, block: end, end, center: child, top, ..Group::default() });
     }
 }
 
