@@ -95,3 +95,28 @@ fn landmark() {
 fn residual() {
     replay("residual", cases::residual::check)
 }
+
+#[test]
+fn dist_block() {
+    replay("dist_block", cases::dist_block::check);
+}
+
+#[test]
+fn dist_by_dots() {
+    replay("dist_by_dots", cases::dist_by_dots::check);
+}
+
+#[test]
+fn dist_capped() {
+    replay("dist_capped", cases::dist_capped::check);
+}
+
+#[test]
+fn dist_one_to_run() {
+    replay("dist_one_to_run", cases::dist_one_to_run::check);
+}
+
+#[test]
+fn topk() {
+    replay("topk", cases::topk::check);
+}

@@ -11,6 +11,12 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// Whether partial sums never fall, so that a partial sum is a lower bound of the whole.
     const GROWS: bool;
 
+    /// Whether a step has a multiplication and an addition that can be fused; if not, both roundings are one.
+    const FUSES: bool;
+
+    /// Whether a step begins with the difference of its operands, for which it needs a register.
+    const SUBTRACTS: bool;
+
     /// Adds one dimension to the sum.
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
 
@@ -82,6 +88,8 @@ pub struct Dot;
 
 impl Form for SquaredEuclidean {
     const GROWS: bool = true;
+    const FUSES: bool = true;
+    const SUBTRACTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         let diff = query.sub(point);
@@ -114,6 +122,8 @@ impl Form for SquaredEuclidean {
 
 impl Form for Manhattan {
     const GROWS: bool = true;
+    const FUSES: bool = false;
+    const SUBTRACTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         sum.add(query.sub(point).abs())
@@ -132,6 +142,8 @@ impl Form for Manhattan {
 
 impl Form for Chebyshev {
     const GROWS: bool = true;
+    const FUSES: bool = false;
+    const SUBTRACTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         sum.max(query.sub(point).abs())
@@ -151,6 +163,8 @@ impl Form for Chebyshev {
 
 impl Form for Dot {
     const GROWS: bool = false;
+    const FUSES: bool = true;
+    const SUBTRACTS: bool = false;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         if EXACT { sum.add(query.mul(point)) } else { query.mul_add(point, sum) }

@@ -13,7 +13,7 @@ use crate::simd::{Lanes, Real, Vector};
 pub(crate) const CUT_DIMS: usize = 16;
 
 /// Dimensions that are unrolled: their panel rows are sliced, hence checked, at once.
-const UNROLL: usize = 8;
+const UNROLL: usize = 4;
 
 /// Panels that are taken in step: as many as have their sums in registers beside the operands, up to the four that
 /// hide the latency of a fused multiply-add.
@@ -24,18 +24,30 @@ const fn group_panels<L: Lanes>() -> usize {
 /// Sums of one query (`[dim]`) against contiguous panels (`[count][dim][LANES]`), written to `out` (`[count][LANES]`).
 #[inline(always)]
 pub(crate) fn one_to_run<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], panels: &[T], out: &mut [T]) {
+    if query.len() <= FEW_DIMS {
+        few_dims::<T, F, L, EXACT>(query, panels, out);
+    } else {
+        many_dims::<T, F, L, EXACT>(query, panels, out);
+    }
+}
+
+/// Up to this dimension the query stays in registers while all panels pass.
+pub(crate) const FEW_DIMS: usize = 4;
+
+/// [`one_to_run`] for at most [`FEW_DIMS`] dimensions.
+#[inline(always)]
+pub(crate) fn few_dims<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], panels: &[T], out: &mut [T]) {
     match query.len() {
-        1 => few_dims::<T, F, L, EXACT, 1>(query, panels, out),
-        2 => few_dims::<T, F, L, EXACT, 2>(query, panels, out),
-        3 => few_dims::<T, F, L, EXACT, 3>(query, panels, out),
-        4 => few_dims::<T, F, L, EXACT, 4>(query, panels, out),
-        _ => many_dims::<T, F, L, EXACT>(query, panels, out),
+        1 => dims::<T, F, L, EXACT, 1>(query, panels, out),
+        2 => dims::<T, F, L, EXACT, 2>(query, panels, out),
+        3 => dims::<T, F, L, EXACT, 3>(query, panels, out),
+        _ => dims::<T, F, L, EXACT, 4>(query, panels, out),
     }
 }
 
 /// [`one_to_run`] for `DIM` dimensions: the query stays in registers, and sums this short overlap by themselves.
 #[inline(always)]
-fn few_dims<T: Real, F: Form, L: Lanes, const EXACT: bool, const DIM: usize>(query: &[T], panels: &[T], out: &mut [T]) {
+fn dims<T: Real, F: Form, L: Lanes, const EXACT: bool, const DIM: usize>(query: &[T], panels: &[T], out: &mut [T]) {
     let zero = <T::On<L>>::splat(T::default());
     let mut splats = [zero; DIM];
     for d in 0..DIM {
@@ -141,11 +153,6 @@ pub(crate) fn one_to_run_capped<T: Real, F: Form, L: Lanes, const EXACT: bool>(
     const { assert!(F::GROWS, "partial sums of this form are no lower bounds") };
     let stride = query.len() * T::LANES;
     let count = panels.len() / stride;
-    if query.len() <= CUT_DIMS {
-        one_to_run::<T, F, L, EXACT>(query, panels, out);
-        counters.panels_full += count as u64; // widens
-        return Cut::Full;
-    }
     let (mut full, mut deepest, mut first) = (0, 0, 0);
     while first < count {
         let len = (count - first).min(BATCH_PANELS);

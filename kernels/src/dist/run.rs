@@ -32,7 +32,7 @@ impl<T: Real, F: Form> OnLanes for OneToRun<'_, T, F> {
     type Out = ();
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        if self.kind.exact {
+        if !F::FUSES || self.kind.exact {
             lanes::one_to_run::<T, F, L, true>(self.query, self.panels.data(), self.out);
         } else {
             lanes::one_to_run::<T, F, L, false>(self.query, self.panels.data(), self.out);
@@ -54,7 +54,7 @@ impl<T: Real, F: Form> OnLanes for OneToRunCapped<'_, T, F> {
     #[inline(always)]
     fn run<L: Lanes>(self) -> Cut {
         let (query, panels, cap) = (self.query, self.panels.data(), self.cap);
-        if self.kind.exact {
+        if !F::FUSES || self.kind.exact {
             lanes::one_to_run_capped::<T, F, L, true>(query, panels, cap, self.out, self.counters)
         } else {
             lanes::one_to_run_capped::<T, F, L, false>(query, panels, cap, self.out, self.counters)
@@ -90,8 +90,8 @@ impl<T: Real, F: Form> OnLanes for BlockToRun<'_, T, F> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (len, dim, panels) = (self.queries.len(), self.queries.dim(), self.panels.data());
-        tile::pack_queries::<T, L>(self.queries.data(), dim, self.packed);
-        if self.kind.exact {
+        tile::pack_queries::<T, F, L>(self.queries.data(), dim, self.packed);
+        if !F::FUSES || self.kind.exact {
             tile::block_to_run::<T, F, L, true>(self.packed, len, dim, panels, Plain, self.out);
         } else {
             tile::block_to_run::<T, F, L, false>(self.packed, len, dim, panels, Plain, self.out);
@@ -126,7 +126,7 @@ impl<T: Real> OnLanes for SquaredByDots<'_, T> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (len, dim, panels) = (self.queries.len(), self.queries.dim(), self.panels.data());
-        tile::pack_queries::<T, L>(self.queries.data(), dim, self.packed);
+        tile::pack_queries::<T, Dot, L>(self.queries.data(), dim, self.packed);
         tile::squared_norms_of_rows(self.queries.data(), dim, self.query_norms);
         let finish = FromDots { queries: self.query_norms, points: self.norms };
         tile::block_to_run::<T, Dot, L, false>(self.packed, len, dim, panels, finish, self.out);

@@ -1,6 +1,6 @@
 //! A block of queries against packed panels, in register tiles.
 //!
-//! One query against a panel loads a vector for each one that it adds. A tile of `TILE_ROWS` queries loads it once for
+//! One query against a panel loads a vector for each one that it adds. A tile of several queries loads it once for
 //! all of them, so that the multiply-adds, not the loads, are the limit. The queries are packed first: the elements
 //! that a tile broadcasts for one dimension lie together, and a tile reads forward.
 //!
@@ -12,7 +12,7 @@
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
 use super::form::Form;
-use super::lanes;
+use super::lanes::{self, FEW_DIMS};
 use crate::simd::{Lanes, Real, Vector};
 
 /// Dimensions of a panel that all tiles pass at once.
@@ -24,15 +24,17 @@ const QUERY_BYTES: usize = 192 * 1024;
 /// Dimensions that are unrolled.
 const UNROLL: usize = 4;
 
-/// Up to this dimension a tile has too little to do between its loads and its stores: the queries go one by one, each
-/// in registers, against panels that stay in the first-level cache.
-const FEW_DIMS: usize = 4;
-
 /// Panel bytes that stay in the first-level cache beside the output.
 const NEAR_BYTES: usize = 16 * 1024;
 
-/// The largest `TILE_ROWS`; every other one divides it.
+/// The largest number of rows of a tile; every other one divides it.
 const TILE_ROWS_MAX: usize = 12;
+
+/// Rows of the tile. Where sixteen registers must hold two vectors a row, a form that subtracts first has none left for
+/// its differences at six rows: four are a quarter faster than six that spill. With thirty-two there is room.
+const fn tile_rows<F: Form, L: Lanes>() -> usize {
+    if L::TILE_ROWS == 6 && F::SUBTRACTS { 4 } else { L::TILE_ROWS }
+}
 
 /// Elements of `len` packed queries, enough on any tier.
 pub(crate) const fn packed_len(len: usize, dim: usize) -> usize {
@@ -74,12 +76,13 @@ impl<T: Real> Finish<T> for FromDots<'_, T> {
     }
 }
 
-/// Packs row-major queries into tiles `[tile][dim][TILE_ROWS]`, [`packed_len`] elements or more. The last tile repeats
-/// the last query.
+/// Packs row-major queries into tiles `[tile][dim][rows]` for [`block_to_run`] of the same form; takes
+/// [`packed_len`] elements or more. The last tile repeats the last query.
 #[inline(always)]
-pub(crate) fn pack_queries<T: Real, L: Lanes>(queries: &[T], dim: usize, packed: &mut [T]) {
-    match L::TILE_ROWS {
+pub(crate) fn pack_queries<T: Real, F: Form, L: Lanes>(queries: &[T], dim: usize, packed: &mut [T]) {
+    match tile_rows::<F, L>() {
         2 => pack_tiles::<T, 2>(queries, dim, packed),
+        4 => pack_tiles::<T, 4>(queries, dim, packed),
         6 => pack_tiles::<T, 6>(queries, dim, packed),
         _ => pack_tiles::<T, 12>(queries, dim, packed),
     }
@@ -121,8 +124,9 @@ pub(crate) fn block_to_run<T: Real, F: Form, L: Lanes, const EXACT: bool>(
     finish: impl Finish<T>,
     out: &mut [T],
 ) {
-    match L::TILE_ROWS {
+    match tile_rows::<F, L>() {
         2 => tiles::<T, F, L, EXACT, 2>(packed, len, dim, panels, finish, out),
+        4 => tiles::<T, F, L, EXACT, 4>(packed, len, dim, panels, finish, out),
         6 => tiles::<T, F, L, EXACT, 6>(packed, len, dim, panels, finish, out),
         _ => tiles::<T, F, L, EXACT, 12>(packed, len, dim, panels, finish, out),
     }
@@ -234,7 +238,8 @@ fn add_dim<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: usize>(
     sums
 }
 
-/// [`block_to_run`] for at most [`FEW_DIMS`] dimensions.
+/// [`block_to_run`] for at most [`FEW_DIMS`] dimensions. A tile would have too little to do between its loads and its
+/// stores: the queries go one by one, each in registers, against panels that stay in the first-level cache.
 #[inline(always)]
 fn few_dims<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: usize>(
     packed: &[T],
@@ -256,7 +261,7 @@ fn few_dims<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: usize>(
                 query[d] = tile[d * ROWS + q % ROWS];
             }
             let out = &mut out[q * stride + lane..][..lanes];
-            lanes::one_to_run::<T, F, L, EXACT>(&query[..dim], panels, out);
+            lanes::few_dims::<T, F, L, EXACT>(&query[..dim], panels, out);
             for l in (0..lanes).step_by(T::LANES) {
                 let sum = <T::On<L>>::load(&out[l..]);
                 finish.finish::<L>(q, lane + l, sum).store(&mut out[l..]);
