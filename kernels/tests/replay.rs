@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 
 /// Runs `check` on every file of `fuzz/corpus/<kernel>`, and on a few plain inputs that need no file.
-#[allow(dead_code)] // the first family brings the first caller
 fn replay(kernel: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(kernel);
     let mut files = 0;
