@@ -50,3 +50,48 @@ fn order_keys() {
 fn radix_sort_keys() {
     replay("radix_sort_keys", cases::radix_sort_keys::check);
 }
+
+#[test]
+fn conflict_csr() {
+    replay("conflict_csr", cases::conflict_csr::check);
+}
+
+#[test]
+fn conflict_within() {
+    replay("conflict_within", cases::conflict_within::check);
+}
+
+#[test]
+fn kth_smallest() {
+    replay("kth_smallest", cases::kth_smallest::check);
+}
+
+#[test]
+fn merge_runs() {
+    replay("merge_runs", cases::merge_runs::check);
+}
+
+#[test]
+fn mis() {
+    replay("mis", cases::mis::check);
+}
+
+#[test]
+fn positions_at_most() {
+    replay("positions_at_most", cases::positions_at_most::check);
+}
+
+#[test]
+fn covariance() {
+    replay("covariance", cases::covariance::check)
+}
+
+#[test]
+fn landmark() {
+    replay("landmark", cases::landmark::check)
+}
+
+#[test]
+fn residual() {
+    replay("residual", cases::residual::check)
+}
