@@ -5,10 +5,19 @@
 
 pub mod conflict_csr;
 pub mod conflict_within;
+pub mod covariance;
+pub mod grid_cells;
+pub mod grid_table;
+pub mod group_by_key;
 pub mod kth_smallest;
+pub mod landmark;
 pub mod merge_runs;
 pub mod mis;
+pub mod order_bounds;
+pub mod order_keys;
 pub mod positions_at_most;
+pub mod radix_sort_keys;
+pub mod residual;
 
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);

@@ -22,6 +22,36 @@ fn replay(kernel: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn grid_cells() {
+    replay("grid_cells", cases::grid_cells::check);
+}
+
+#[test]
+fn grid_table() {
+    replay("grid_table", cases::grid_table::check);
+}
+
+#[test]
+fn group_by_key() {
+    replay("group_by_key", cases::group_by_key::check);
+}
+
+#[test]
+fn order_bounds() {
+    replay("order_bounds", cases::order_bounds::check);
+}
+
+#[test]
+fn order_keys() {
+    replay("order_keys", cases::order_keys::check);
+}
+
+#[test]
+fn radix_sort_keys() {
+    replay("radix_sort_keys", cases::radix_sort_keys::check);
+}
+
+#[test]
 fn conflict_csr() {
     replay("conflict_csr", cases::conflict_csr::check);
 }
@@ -49,4 +79,19 @@ fn mis() {
 #[test]
 fn positions_at_most() {
     replay("positions_at_most", cases::positions_at_most::check);
+}
+
+#[test]
+fn covariance() {
+    replay("covariance", cases::covariance::check)
+}
+
+#[test]
+fn landmark() {
+    replay("landmark", cases::landmark::check)
+}
+
+#[test]
+fn residual() {
+    replay("residual", cases::residual::check)
 }

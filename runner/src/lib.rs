@@ -1,8 +1,10 @@
 //! Exact nearest neighbours in any metric space: a parallel compressed cover tree.
+pub mod answers;
 pub mod build;
 pub mod error;
 pub mod formats;
 pub mod generate;
+pub mod index;
 mod order;
 pub mod points;
 mod random;
@@ -11,9 +13,6 @@ pub mod summary;
 pub mod tree;
 mod workers;
 
+pub use answers::Answers;
 pub use build::BuildConfig;
-use covertree_kernels::simd::Tier;
-/// Temporary
-pub fn try_build<S: space::Space>(space: &mut S, config: &BuildConfig) -> tree::Tree {
-    build::build(space, config, Tier::detect())
-}
+pub use index::Index;

@@ -14,8 +14,14 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// Adds one dimension to the sum.
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
 
-    /// The same for one pair in `f64`, unfused: the published formula.
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64;
+    /// The same for one pair, unfused: the published formula in the arithmetic of `T`.
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T;
+
+    /// [`step_scalar`](Self::step_scalar) in `f64`: the published formula.
+    #[inline(always)]
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+        Self::step_scalar(sum, query, point)
+    }
 
     /// Bound on the relative error of a sum over `dim` dimensions in `T` arithmetic, fused or not, barring underflow.
     /// For [`Dot`] the error is relative to the sum of the magnitudes of the products.
@@ -27,6 +33,12 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// The distance that belongs to a sum, rounded correctly.
     #[inline(always)]
     fn finish<L: Lanes>(sum: f64) -> f64 {
+        sum
+    }
+
+    /// [`finish`](Self::finish) in every lane, by the same operation.
+    #[inline(always)]
+    fn finish_lanes<L: Lanes>(sum: L::F64) -> L::F64 {
         sum
     }
 
@@ -42,6 +54,13 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
 pub(crate) fn gamma(n: usize, roundoff: f64) -> f64 {
     let nu = n as f64 * roundoff;
     if nu < 0.5 { nu / (1.0 - nu) } else { f64::INFINITY }
+}
+
+/// The absolute value; exact, and plus zero for both zeros.
+#[inline(always)]
+fn magnitude<T: Real>(value: T) -> T {
+    let zero = T::default();
+    if value > zero { value } else { zero - value }
 }
 
 /// `sum of (query - point)^2`. Each term carries one rounding of the difference (twice, for it is squared), one of the
@@ -69,7 +88,7 @@ impl Form for SquaredEuclidean {
         if EXACT { sum.add(diff.mul(diff)) } else { diff.mul_add(diff, sum) }
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
         let diff = query - point;
         sum + diff * diff
     }
@@ -84,6 +103,10 @@ impl Form for SquaredEuclidean {
         L::sqrt(sum)
     }
     #[inline(always)]
+    fn finish_lanes<L: Lanes>(sum: L::F64) -> L::F64 {
+        L::sqrt_lanes(sum)
+    }
+    #[inline(always)]
     fn unfinish(distance: f64) -> f64 {
         distance * distance
     }
@@ -96,8 +119,8 @@ impl Form for Manhattan {
         sum.add(query.sub(point).abs())
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
-        sum + (query - point).abs()
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
+        sum + magnitude(query - point)
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {
         gamma(dim + 1, T::ROUNDOFF)
@@ -114,8 +137,8 @@ impl Form for Chebyshev {
         sum.max(query.sub(point).abs())
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
-        let diff = (query - point).abs();
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
+        let diff = magnitude(query - point);
         if diff > sum { diff } else { sum }
     }
     fn relative_error<T: Real>(_dim: usize) -> f64 {
@@ -133,7 +156,7 @@ impl Form for Dot {
         if EXACT { sum.add(query.mul(point)) } else { query.mul_add(point, sum) }
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
         sum + query * point
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {

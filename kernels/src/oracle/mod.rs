@@ -2,8 +2,13 @@
 //! benchmarks and fuzz targets; they allocate, and panic where a kernel would return an error.
 
 pub mod conflict;
+pub mod covariance;
+pub mod dist;
+pub mod grid;
 pub mod group;
+pub mod landmark;
 pub mod mis;
 pub mod order;
+pub mod residual;
 pub mod select;
 pub mod topk;

@@ -53,6 +53,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn sqrt_lanes(value: F64x8) -> F64x8 {
+        value.sqrt()
+    }
+
+    #[inline(always)]
     fn prefetch<T>(data: &[T], at: usize) {
         if let Some(item) = data.get(at) {
             // SAFETY: SSE is part of every x86-64 with SSE2, and a prefetch of a valid reference reads nothing.

@@ -34,6 +34,15 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn sqrt_lanes(value: f64x8) -> f64x8 {
+        let mut lanes = value.to_array();
+        for lane in &mut lanes {
+            *lane = libm::sqrt(*lane);
+        }
+        f64x8::new(lanes)
+    }
+
+    #[inline(always)]
     fn prefetch<T>(_data: &[T], _at: usize) {}
 
     #[inline(always)]

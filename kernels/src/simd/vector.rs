@@ -1,5 +1,7 @@
 //! The lane traits: what a kernel body may ask of a tier.
 
+use core::ops::{Add, Mul, Sub};
+
 use bytemuck::Pod;
 
 mod sealed {
@@ -10,7 +12,19 @@ mod sealed {
 pub(super) use sealed::Sealed;
 
 /// `f32` or `f64`: the element of a panel.
-pub trait Real: Sealed + Pod + PartialOrd + Default + Send + Sync + core::fmt::Debug + 'static {
+pub trait Real:
+    Sealed
+    + Pod
+    + PartialOrd
+    + Default
+    + Send
+    + Sync
+    + core::fmt::Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + 'static
+{
     /// The vector of this element on tier `L`.
     type On<L: Lanes>: Vector<Elem = Self>;
     /// Elements of a panel row: 64 bytes on every tier.
@@ -31,6 +45,9 @@ pub trait Real: Sealed + Pod + PartialOrd + Default + Send + Sync + core::fmt::D
     fn to_f64(self) -> f64;
     /// The next number towards plus infinity; finite input.
     fn next_up(self) -> Self;
+    /// Widens the first `LANES` elements of a panel row to `f64`: the lower eight and the upper eight, where there are
+    /// sixteen.
+    fn widen<L: Lanes>(row: &[Self]) -> (L::F64, L::F64);
 }
 
 impl Real for f32 {
@@ -53,6 +70,10 @@ impl Real for f32 {
     fn next_up(self) -> Self {
         f32::next_up(self)
     }
+    #[inline(always)]
+    fn widen<L: Lanes>(row: &[Self]) -> (L::F64, L::F64) {
+        L::widen(<L::F32 as Vector>::load(row))
+    }
 }
 
 impl Real for f64 {
@@ -74,6 +95,11 @@ impl Real for f64 {
     #[inline(always)]
     fn next_up(self) -> Self {
         f64::next_up(self)
+    }
+    #[inline(always)]
+    fn widen<L: Lanes>(row: &[Self]) -> (L::F64, L::F64) {
+        let row = <L::F64 as Vector>::load(row);
+        (row, row)
     }
 }
 
@@ -133,6 +159,8 @@ pub trait Lanes: Sealed + Copy + 'static {
     /// The square root, correctly rounded, by the tier's own instruction: `libm` would mix encodings of two tiers, which
     /// costs more than a hundred cycles each time on some machines.
     fn sqrt(value: f64) -> f64;
+    /// [`sqrt`](Self::sqrt) in every lane: correctly rounded.
+    fn sqrt_lanes(value: Self::F64) -> Self::F64;
     /// Asks the cache for the line that holds `data[at]`; does nothing out of range.
     fn prefetch<T>(data: &[T], at: usize);
     /// Writes `base + l` for each bit `l` below 16 that is set in `mask`, ascending, to the front of `to`. The places

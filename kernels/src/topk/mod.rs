@@ -122,6 +122,7 @@ impl<'a> KBest<'a> {
     }
 
     /// Keeps a pair whose distance is at most the worst one, unless it is full and the id decides against it.
+    #[inline(always)]
     fn keep(&mut self, distance: f64, id: Idx) {
         debug_assert!(id >= 0, "{id}");
         if self.distances.len() <= SORTED_MAX {
@@ -155,7 +156,7 @@ impl<'a> KBest<'a> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn keep_in_heap(&mut self, distance: f64, id: Idx) {
         let k = self.distances.len();
         if self.len < k {

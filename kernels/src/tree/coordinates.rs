@@ -86,7 +86,9 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     #[inline(always)]
     fn ceiling(&self, distance: f64) -> T {
         let sum = F::unfinish(distance) * (1.0 + self.relative) + self.absolute;
-        if sum < T::HUGE { T::from_f64(sum).next_up() } else { T::INFINITY }
+        // Twice the unit roundoff more than pays for the rounding to `T`.
+        let sum = sum * (1.0 + 2.0 * T::ROUNDOFF);
+        if sum < T::HUGE { T::from_f64(sum) } else { T::INFINITY }
     }
 
     #[inline(always)]
@@ -116,6 +118,20 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
             sum = F::step_f64(sum, q.to_f64(), self.points.coordinate(position, d).to_f64());
         }
         F::finish::<L>(sum)
+    }
+
+    #[inline(always)]
+    fn distances<L: Lanes>(&self, query: &[T], start: usize, mask: u32, surrogates: &[T], out: &mut [f64; 16]) {
+        if T::IS_F64 || mask.count_ones() < 3 {
+            let mut rest = mask;
+            while rest != 0 {
+                let lane = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                out[lane] = self.distance::<L>(query, start + lane, surrogates[lane]);
+            }
+        } else {
+            lanes::widened::<T, F, L>(query, self.points.run(start / T::LANES, 1), out);
+        }
     }
 
     #[inline(always)]

@@ -32,6 +32,9 @@ impl<'a> Covering<'a> {
 }
 
 impl Visitor for Covering<'_> {
+    const DIVES: bool = true;
+    const BY_GROUP: bool = true;
+
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.distance
@@ -109,6 +112,9 @@ impl<'a, 'o> Conflicts<'a, 'o> {
 }
 
 impl Visitor for Conflicts<'_, '_> {
+    const DIVES: bool = false;
+    const BY_GROUP: bool = true;
+
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.radius

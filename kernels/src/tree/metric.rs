@@ -61,6 +61,25 @@ pub trait Metric {
     /// The distance by the published formula, given the point's surrogate (which some metrics can use).
     fn distance<L: Lanes>(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;
 
+    /// Distances by the published formula of those points of the panel at `start` whose bit is set in `mask`, at least;
+    /// other elements of `out` may be overwritten with anything. `surrogates` are the panel's.
+    #[inline(always)]
+    fn distances<L: Lanes>(
+        &self,
+        query: Self::Query<'_>,
+        start: usize,
+        mask: u32,
+        surrogates: &[Self::Real],
+        out: &mut [f64; 16],
+    ) {
+        let mut rest = mask;
+        while rest != 0 {
+            let lane = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            out[lane] = self.distance::<L>(query, start + lane, surrogates[lane]);
+        }
+    }
+
     /// A lower bound of the computed distance to any point within a computed `reach` of a point whose computed
     /// distance is at least `center`: `center - reach`, less the slack by which computed distances may break the
     /// triangle inequality. May be negative.

@@ -78,10 +78,14 @@ impl<M: Metric, V: Visitor> OnLanes for Descend<'_, '_, '_, M, V> {
             search.scan::<L>(query, 0, 1, f64::INFINITY, &mut surrogates);
             search.push(0, 0.0)?;
         }
+        let dived = if V::DIVES && search.metric.has_boxes() { search.dive::<L>(query, &mut surrogates) } else { 0 };
         while search.depth > 0 {
             search.depth -= 1;
             let next = search.stack[search.depth];
             let group = search.view.parts().groups[at(next.group)];
+            if next.group == dived && dived != 0 {
+                continue;
+            }
             let cap = search.visitor.cap_in(&group);
             if next.bound > search.metric.ceiling(cap).to_f64() {
                 search.counters.pruned += 1;
@@ -95,6 +99,46 @@ impl<M: Metric, V: Visitor> OnLanes for Descend<'_, '_, '_, M, V> {
 }
 
 impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
+    /// Goes straight down into the nearest group of each layer and scans the last one, so that the cap is small before
+    /// anything has to wait. Returns that group, or 0 where there is none below the root.
+    #[inline(always)]
+    fn dive<L: Lanes>(&mut self, query: M::Query<'_>, surrogates: &mut [M::Real]) -> Idx {
+        let lanes = M::Real::LANES;
+        let mut place = 0;
+        loop {
+            let Some(&group) = self.view.parts().groups.get(at(place)) else { return 0 };
+            let (kids, kids_end) = (at(group.kids), at(group.kids_end));
+            if kids == kids_end {
+                if place != 0 {
+                    let cap = self.visitor.cap_in(&group);
+                    self.scan_all::<L>(query, &group, cap, surrogates);
+                }
+                return place;
+            }
+            let to = kids_end.min(kids / lanes * lanes + CHUNK);
+            self.metric.box_bounds::<L>(query, kids, to, &mut surrogates[..run_len(lanes, kids, to)]);
+            let skip = kids % lanes;
+            let mut nearest = 0;
+            for kid in 1..to - kids {
+                if surrogates[skip + kid] < surrogates[skip + nearest] {
+                    nearest = kid;
+                }
+            }
+            place = (kids + nearest) as Idx; // a group number fits: the view checked the length
+        }
+    }
+
+    /// Scans the block of a group.
+    #[inline(always)]
+    fn scan_all<L: Lanes>(&mut self, query: M::Query<'_>, group: &Group, cap: f64, surrogates: &mut [M::Real]) {
+        let (mut from, block) = (at(group.first), at(group.block));
+        while from < block {
+            let to = block.min(from / M::Real::LANES * M::Real::LANES + CHUNK);
+            self.scan::<L>(query, from, to, cap, surrogates);
+            from = to;
+        }
+    }
+
     /// Scans the block of a group and lets its groups wait.
     #[inline(always)]
     fn expand<L: Lanes>(
@@ -105,25 +149,24 @@ impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
         surrogates: &mut [M::Real],
     ) -> Result<(), KernelError> {
         let below = self.depth;
-        let (first, block) = (at(group.first), at(group.block));
         let (kids, kids_end) = (at(group.kids), at(group.kids_end));
-        let boxes = self.metric.has_boxes();
-        let mut from = first;
-        while from < block {
-            let to = block.min(from / M::Real::LANES * M::Real::LANES + CHUNK);
-            self.scan::<L>(query, from, to, cap, surrogates);
-            if !boxes {
-                // One group per child, in their order: those whose centers were just scanned.
-                let from_kid = kids_end.min(kids + (from - first));
-                self.push_balls::<L>(from_kid, kids_end.min(kids + (to - first)), from, surrogates)?;
-            }
-            from = to;
-        }
-        if boxes {
+        if self.metric.has_boxes() {
+            self.scan_all::<L>(query, group, cap, surrogates);
             let mut from = kids;
             while from < kids_end {
                 let to = kids_end.min(from / M::Real::LANES * M::Real::LANES + CHUNK);
                 self.push_boxes::<L>(query, from, to, surrogates)?;
+                from = to;
+            }
+        } else {
+            let (first, block) = (at(group.first), at(group.block));
+            let mut from = first;
+            while from < block {
+                let to = block.min(from / M::Real::LANES * M::Real::LANES + CHUNK);
+                self.scan::<L>(query, from, to, cap, surrogates);
+                // One group per child, in their order: those whose centers were just scanned.
+                let from_kid = kids_end.min(kids + (from - first));
+                self.push_balls::<L>(from_kid, kids_end.min(kids + (to - first)), from, surrogates)?;
                 from = to;
             }
         }
@@ -178,7 +221,15 @@ impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                self.push(start + lane, values[lane].to_f64())?;
+                let bound = values[lane].to_f64();
+                if V::BY_GROUP {
+                    let cap = self.visitor.cap_in(&self.view.parts().groups[start + lane]);
+                    if bound > self.metric.ceiling(cap).to_f64() {
+                        self.counters.pruned += 1;
+                        continue;
+                    }
+                }
+                self.push(start + lane, bound)?;
             }
         }
         Ok(())
@@ -211,21 +262,21 @@ impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
             let vector = <<M::Real as Real>::On<L>>::load(values);
             let mut mask = vector.le(<<M::Real as Real>::On<L>>::splat(ceiling));
             mask &= lanes_within(start, from, to);
+            if mask == 0 {
+                continue;
+            }
+            let mut distances = [0.0; 16];
+            self.metric.distances::<L>(query, start, mask, values, &mut distances);
+            self.counters.settled += u64::from(mask.count_ones());
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                let position = start + lane;
-                if values[lane] > ceiling || !self.visitor.admits(position) {
-                    continue;
-                }
-                let distance = self.metric.distance::<L>(query, position, values[lane]);
-                self.counters.settled += 1;
-                if distance <= cap {
-                    self.visitor.offer(position, distance);
+                if distances[lane] <= cap && self.visitor.admits(start + lane) {
+                    self.visitor.offer(start + lane, distances[lane]);
                     cap = smaller(limit, self.visitor.cap());
-                    ceiling = self.metric.ceiling(cap);
                 }
             }
+            ceiling = self.metric.ceiling(cap);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use covertree_kernels::arena::Arena;
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::{Conflict, Conflicts, TWIN, search};
+use covertree_kernels::tree::{Conflict, Conflicts, TWIN, search, search_blocks};
 use rayon::prelude::*;
 
-use super::{Builder, Grown, Placement, search_memory};
+use super::{Builder, Grown, Placement};
 use crate::space::Space;
 
 /// Points that one task searches for.
@@ -35,8 +35,7 @@ impl<S: Space> Builder<'_, S> {
             .map(|positions| {
                 let mut room = vec![Conflict::default(); 8 * CHUNK];
                 let mut used = 0;
-                self.workers.with(|memory| {
-                    search_memory(memory, &crowded.tree);
+                self.workers.with(search_blocks(crowded.tree.waiting), |memory| {
                     for &position in positions {
                         if crowded.tree.levels[at(position)] == TWIN {
                             continue;

@@ -8,7 +8,6 @@ mod traverse;
 
 pub use config::BuildConfig;
 
-use covertree_kernels::arena::Block;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{TWIN, farthest};
@@ -45,8 +44,7 @@ pub(crate) struct Builder<'a, S: Space> {
 }
 
 /// Builds the tree over all points of a space, whose points it puts into an order of its own.
-pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> Tree {
-    let t0 = std::time::Instant::now();
+pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Tree, S::Packed) {
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let rows = match space.curve(tier) {
         Some(order) => {
@@ -55,22 +53,20 @@ pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -
         }
         None => (0..len).collect(),
     };
-    let t1 = std::time::Instant::now();
     let batches = batches::plan(&rows, config);
-    if std::env::var("CT_TIME").is_ok() {
-        eprintln!("order {:?} plan {:?}", t1 - t0, t1.elapsed());
-    }
-    let mut tree = build_slots(space, &batches, config, tier);
+    let Grown { mut tree, packed, .. } = build_slots(space, &batches, config, tier);
     tree.ids.par_iter_mut().for_each(|id| *id = rows[at(*id)]);
-    tree
+    (tree, packed)
 }
 
 /// Builds the tree whose ids are slots.
-fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildConfig, tier: Tier) -> Tree {
+fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildConfig, tier: Tier) -> Grown<S> {
     let len = idx_len(space.len()).expect("counted by the caller");
     let Some(&root) = batches.members.first() else {
-        return lay_out(&Shape { slots: &[], parents: &[], levels: &[] }, Ladder::new(config.base, 1.0), space.order())
-            .0;
+        let nothing = Shape { slots: &[], parents: &[], levels: &[] };
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space.order());
+        let packed = space.pack(&tree, tier);
+        return Grown { tree, runs, packed };
     };
     // The root covers everything on level 0: its farthest point sets the scale.
     let packed = space.pack_slots();
@@ -91,7 +87,7 @@ fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildCo
         grown = builder.insert(grown, &slots, batch, &mut placement);
     }
     builder.measure(&mut grown);
-    grown.tree
+    grown
 }
 
 /// Merges two ascending lists of slots.
@@ -118,34 +114,16 @@ const REACH_SPLIT: usize = 1 << 14;
 impl<S: Space> Builder<'_, S> {
     /// Inserts a batch: traverse, find conflicts, settle them level by level, and lay the tree out anew.
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
-        let t0 = std::time::Instant::now();
         self.traverse(&grown, batch, placement);
         drop(grown);
-        let t1 = std::time::Instant::now();
         let crowded = self.grow(slots, placement);
-        let t2 = std::time::Instant::now();
         let conflicts = self.conflicts(&crowded, batch, placement);
-        let t3 = std::time::Instant::now();
         if conflicts.is_empty() {
             return crowded;
         }
         drop(crowded);
-        let ne = conflicts.len();
         self.settle(batch, conflicts, placement);
-        let t4 = std::time::Instant::now();
-        let g = self.grow(slots, placement);
-        if std::env::var("CT_TIME").is_ok() && batch.len() > 1000 {
-            eprintln!(
-                "batch {} traverse {:?} grow {:?} conflicts {:?} ({ne}) settle {:?} grow {:?}",
-                batch.len(),
-                t1 - t0,
-                t2 - t1,
-                t3 - t2,
-                t4 - t3,
-                t4.elapsed()
-            );
-        }
-        g
+        self.grow(slots, placement)
     }
 
     /// Lays the tree of these slots out, packs its points and bounds its groups.
@@ -198,12 +176,4 @@ impl<S: Space> Builder<'_, S> {
 fn round_up(value: f64) -> f32 {
     let near = value as f32; // rounds to nearest; repaired below
     if f64::from(near) < value { near.next_up() } else { near }
-}
-
-/// Scratch of one worker, cut for a search.
-pub(crate) fn search_memory(memory: &mut Vec<Block>, tree: &Tree) {
-    let need = covertree_kernels::tree::search_blocks(tree.waiting);
-    if memory.len() < need {
-        memory.resize(need.max(2 * memory.len()), Block::default());
-    }
 }

@@ -2,10 +2,10 @@
 
 use covertree_kernels::arena::Arena;
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::tree::{Covering, TWIN, search};
+use covertree_kernels::tree::{Covering, TWIN, search, search_blocks};
 use rayon::prelude::*;
 
-use super::{Builder, Grown, Placement, search_memory};
+use super::{Builder, Grown, Placement};
 use crate::space::Space;
 
 /// Points that one task searches for.
@@ -19,8 +19,7 @@ impl<S: Space> Builder<'_, S> {
         let ladder = self.ladder.view();
         let mut found = vec![(0 as Idx, 0.0f64); batch.len()];
         found.par_chunks_mut(CHUNK).zip(batch.par_chunks(CHUNK)).for_each(|(found, batch)| {
-            self.workers.with(|memory| {
-                search_memory(memory, &grown.tree);
+            self.workers.with(search_blocks(grown.tree.waiting), |memory| {
                 for (found, &slot) in found.iter_mut().zip(batch) {
                     let visitor = Covering::new(view, ladder);
                     let (visitor, _) =

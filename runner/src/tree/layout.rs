@@ -93,6 +93,7 @@ pub(crate) fn lay_out(shape: &Shape<'_>, ladder: Ladder, order: Order) -> (Tree,
         ladder,
     };
     if len == 0 {
+        tree.waiting = 1;
         return (tree, Runs::default());
     }
     let children = Children::new(shape, order);
@@ -169,59 +170,50 @@ impl Run {
     }
 }
 
-/// By subtrees: groups of at most `FAN` groups each, cut at the borders of subtrees.
+/// By subtrees: small runs cut at the borders of subtrees, then groups of `FAN` neighbours, layer upon layer.
 fn form_pyramid(tree: &mut Tree, places: &Places) {
-    let len = tree.ids.len() as Idx;
-    tree.groups.push(Group { first: 1, block: 1, end: len, top: places.tops[0], ..Group::default() });
-    let mut depths = vec![1 as Idx];
-    let mut done = 0;
-    while done < tree.groups.len() {
-        let group = tree.groups[done];
-        let run = Run { first: group.first, end: group.end, top: group.top };
+    let mut runs = Vec::new();
+    let mut open = vec![Run { first: 1, end: tree.ids.len() as Idx, top: places.tops[0] }];
+    while let Some(run) = open.pop() {
         if run.len() <= SCANNED {
-            tree.groups[done].block = group.end;
-        } else {
-            let kids = widen(tree, places, run);
-            let from = tree.groups.len() as Idx;
-            tree.groups.extend(kids.iter().map(|kid| Group {
-                first: kid.first,
-                block: kid.first,
-                end: kid.end,
-                center: kid.first,
-                top: kid.top,
+            runs.push(Group {
+                first: run.first,
+                block: run.end,
+                end: run.end,
+                center: run.first,
+                top: run.top,
                 ..Group::default()
-            }));
-            tree.groups[done] = Group { kids: from, kids_end: tree.groups.len() as Idx, ..group };
-            depths.extend(std::iter::repeat_n(depths[done] + 1, kids.len()));
-            tree.waiting = tree.waiting.max(depths[done] * (FAN as Idx - 1) + 1);
+            });
+        } else {
+            open.extend(units(tree, places, run).into_iter().rev());
         }
-        done += 1;
     }
-    tree.waiting = tree.waiting.max(1);
-}
-
-/// Splits a run into at most `FAN` runs: joins neighbours if there are more, splits the largest if there are fewer.
-fn widen(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
-    let mut kids = units(tree, places, run);
-    if kids.len() > FAN {
-        let joined = kids.len().div_ceil(FAN);
-        return kids.chunks(joined).map(|run| run[1..].iter().fold(run[0], |all, next| join(all, *next))).collect();
+    let mut layers = vec![runs];
+    while layers.last().is_some_and(|layer| layer.len() > 1) {
+        let mut kids = 0;
+        let above = layers[layers.len() - 1]
+            .chunks(FAN)
+            .map(|members| {
+                let (first, last) = (members[0], members[members.len() - 1]);
+                let top = members.iter().map(|member| member.top).max().unwrap_or(i32::MIN);
+                let from = kids;
+                kids += members.len() as Idx;
+                Group { kids: from, kids_end: kids, end: last.end, block: first.first, top, ..first }
+            })
+            .collect();
+        layers.push(above);
     }
-    while kids.len() < FAN {
-        let Some((place, largest)) = kids.iter().copied().enumerate().max_by_key(|(place, kid)| (kid.len(), *place))
-        else {
-            break;
-        };
-        if largest.len() <= SCANNED {
-            break;
-        }
-        let parts = units(tree, places, largest);
-        if kids.len() - 1 + parts.len() > FAN {
-            break;
-        }
-        kids.splice(place..=place, parts);
+    tree.waiting = 1 + layers.len() as Idx * (FAN as Idx - 1);
+    // The top layer comes first; kids were numbered within their layer.
+    let mut start = 0;
+    for layer in layers.iter().rev() {
+        start += layer.len() as Idx;
+        tree.groups.extend(layer.iter().map(|group| match group.kids < group.kids_end {
+            true => Group { kids: group.kids + start, kids_end: group.kids_end + start, ..*group },
+            false => *group,
+        }));
     }
-    kids
+    tree.groups[0].center = 0;
 }
 
 fn join(left: Run, right: Run) -> Run {

@@ -1,0 +1,116 @@
+//! An index: a tree with its points packed in its order.
+
+use covertree_kernels::arena::Arena;
+use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{self as kernel, SearchCounters, knn, search_blocks};
+use rayon::prelude::*;
+
+use crate::answers::Answers;
+use crate::build::{BuildConfig, build};
+use crate::error::Error;
+use crate::space::Space;
+use crate::tree::Tree;
+use crate::workers::Workers;
+
+/// Queries that one task answers.
+const CHUNK: usize = 64;
+
+/// A tree with its points packed in its order, ready to be searched.
+pub struct Index<S: Space> {
+    space: S,
+    tree: Tree,
+    packed: S::Packed,
+    tier: Tier,
+}
+
+impl<S: Space> Index<S> {
+    /// Builds the tree over all points of a space.
+    pub fn build(mut space: S, config: &BuildConfig, tier: Tier) -> Self {
+        let (tree, packed) = build(&mut space, config, tier);
+        Self { space, tree, packed, tier }
+    }
+
+    /// The tree.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The points in the order of the tree.
+    pub fn packed(&self) -> &S::Packed {
+        &self.packed
+    }
+
+    /// The kernel metric over the points.
+    pub fn kernel(&self) -> S::Kernel<'_> {
+        self.space.kernel(&self.packed)
+    }
+
+    /// The nearest `k` points to each of `count` queries, by (distance, id), exactly.
+    ///
+    /// `query(i)` is query `i`; the point whose id is `except(i)` is left out of its answer. A row of the answer that
+    /// has fewer than `k` points is padded with -1 and plus infinity.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `k` is zero.
+    ///
+    /// # Cost
+    /// One traversal per query, split over the threads of the current pool.
+    pub fn knn<'q>(
+        &'q self,
+        count: usize,
+        k: usize,
+        query: impl Fn(usize) -> <S::Kernel<'q> as kernel::Metric>::Query<'q> + Sync,
+        except: impl Fn(usize) -> Idx + Sync,
+    ) -> Result<(Answers, SearchCounters), Error>
+    where
+        S: 'q,
+    {
+        if k == 0 {
+            return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
+        }
+        let mut answers = Answers { ids: vec![NONE; count * k], distances: vec![f64::INFINITY; count * k], k };
+        let kernel = self.kernel();
+        let view = self.tree.view();
+        let workers = Workers::new();
+        let counters = answers
+            .ids
+            .par_chunks_mut(k * CHUNK)
+            .zip(answers.distances.par_chunks_mut(k * CHUNK))
+            .enumerate()
+            .map(|(chunk, (ids, distances))| {
+                let mut total = SearchCounters::default();
+                workers.with(search_blocks(self.tree.waiting), |memory| {
+                    for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
+                        let row = chunk * CHUNK + row;
+                        let mut arena = Arena::new(memory);
+                        let (_, counters) =
+                            knn(self.tier, view, &kernel, query(row), except(row), distances, ids, &mut arena)?;
+                        total.merge(&counters);
+                    }
+                    Ok(total)
+                })
+            })
+            .try_reduce(SearchCounters::default, |mut left, right| {
+                left.merge(&right);
+                Ok(left)
+            })
+            .map_err(Error::Kernel)?;
+        Ok((answers, counters))
+    }
+
+    /// Id of the point at a position.
+    pub fn id(&self, position: usize) -> Idx {
+        self.tree.ids()[position]
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+}
