@@ -88,10 +88,23 @@ fn within(c: &mut Criterion) {
 
 fn graph(c: &mut Criterion) {
     let mut group = c.benchmark_group("csr_from_pairs");
-    for (vertices, len) in [(100_000, 1_000_000), (8_192, 1_000_000), (1_000_000, 2_000_000)] {
+    for (vertices, len, order) in
+        [(100_000, 1_000_000, "tiles"), (100_000, 1_000_000, "random"), (1_000_000, 2_000_000, "tiles")]
+    {
+        // Tiles give pairs of near rows, in the order of the rows.
+        let near = if order == "tiles" { 200 } else { vertices as u64 };
         let hashed = words(2 * len, 3);
-        let ends: Vec<[Idx; 2]> =
-            hashed.chunks(2).map(|pair| [pair[0], pair[1]].map(|word| (word % vertices as u64) as Idx)).collect();
+        let mut ends: Vec<[Idx; 2]> = hashed
+            .chunks(2)
+            .map(|pair| {
+                let row = pair[0] % vertices as u64;
+                [row as Idx, ((row + 1 + pair[1] % near) % vertices as u64) as Idx]
+            })
+            .collect();
+        if order == "tiles" {
+            ends.sort_unstable();
+        }
+        let size = format!("{vertices}x{len}_{order}");
         let weights: Vec<i32> = (0..len as i32).collect();
         let pairs = Pairs::new(&ends, &weights, vertices).expect("every end is a vertex");
         let (mut starts, mut memory) = (vec![0; vertices + 1], vec![Block::splat(0); csr_from_pairs_blocks(vertices)]);
@@ -104,11 +117,11 @@ fn graph(c: &mut Criterion) {
         };
         let edges = at(build().expect("the shapes fit"));
         group.throughput(Throughput::Elements(2 * len as u64));
-        group.bench_function(BenchmarkId::new("scatter_twice", format!("{vertices}x{len}")), |b| b.iter(&mut build));
+        group.bench_function(BenchmarkId::new("scatter_twice", &size), |b| b.iter(&mut build));
         let mut sorted = sort(&ends, &weights);
         assert_eq!(sorted.len(), edges);
         assert!(sorted.iter().zip(&targets).all(|(edge, &target)| edge.1 == target));
-        group.bench_function(BenchmarkId::new("sort_unstable", format!("{vertices}x{len}")), |b| {
+        group.bench_function(BenchmarkId::new("sort_unstable", &size), |b| {
             b.iter(|| sorted = sort(black_box(&ends), &weights))
         });
     }
