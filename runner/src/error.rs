@@ -124,6 +124,67 @@ pub enum Error {
         /// The value.
         value: f64,
     },
+    /// A row is zero where a direction is needed.
+    #[error(
+        "{file}: row {row} (counted from 0) is a zero vector, which has no direction; remove such rows, or choose \
+         another metric"
+    )]
+    ZeroVector {
+        /// The file.
+        file: String,
+        /// The row, from 0.
+        row: usize,
+    },
+    /// A latitude is out of range.
+    #[error(
+        "{file}: row {row}, column 1 (counted from 0) is {value}, and a latitude lies between -90 and 90 degrees; \
+         correct it, and see that the columns are longitude, latitude"
+    )]
+    Latitude {
+        /// The file.
+        file: String,
+        /// The row, from 0.
+        row: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A coordinate is too large for distances to be computed.
+    #[error(
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, and distances to these points can be computed \
+         up to a magnitude of {limit:e}; remove such rows"
+    )]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Row of the value, from 0.
+        row: usize,
+        /// Column of the value, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+        /// The largest magnitude that is admitted.
+        limit: f64,
+    },
+    /// A value cannot be stored in single precision.
+    #[error(
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, which is no f32; use f64 for these points"
+    )]
+    NotSingle {
+        /// The file.
+        file: String,
+        /// Row of the value, from 0.
+        row: usize,
+        /// Column of the value, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A distance function gave what no metric gives.
+    #[error("the distance between {pair} is negative or not a finite number; correct the distance function")]
+    NotAMetric {
+        /// The two, in words.
+        pair: String,
+    },
     /// An id in an array of ids does not fit 32 bits.
     #[error("{file}: value number {at} (counted from 0) is {value}, which is no 32-bit row number; correct it")]
     Id {
