@@ -83,11 +83,11 @@ impl Children {
 pub(crate) fn lay_out(shape: &Shape<'_>, ladder: Ladder, order: Order) -> (Tree, Runs) {
     let len = shape.slots.len();
     let mut tree = Tree {
-        ids: vec![NONE; len],
-        levels: vec![0; len],
-        parents: vec![NONE; len],
-        reaches: vec![0.0; len],
-        groups: Vec::new(),
+        ids: vec![NONE; len].into(),
+        levels: vec![0; len].into(),
+        parents: vec![NONE; len].into(),
+        reaches: vec![0.0; len].into(),
+        groups: Vec::new().into(),
         waiting: 0,
         order,
         ladder,
@@ -172,7 +172,7 @@ impl Run {
 /// By subtrees: groups of at most `FAN` groups each, cut at the borders of subtrees.
 fn form_pyramid(tree: &mut Tree, places: &Places) {
     let len = tree.ids.len() as Idx;
-    tree.groups.push(Group { first: 1, block: 1, end: len, top: places.tops[0], ..Group::default() });
+    tree.groups.to_mut().push(Group { first: 1, block: 1, end: len, top: places.tops[0], ..Group::default() });
     let mut depths = vec![1 as Idx];
     let mut done = 0;
     while done < tree.groups.len() {
@@ -183,7 +183,7 @@ fn form_pyramid(tree: &mut Tree, places: &Places) {
         } else {
             let kids = widen(tree, places, run);
             let from = tree.groups.len() as Idx;
-            tree.groups.extend(kids.iter().map(|kid| Group {
+            tree.groups.to_mut().extend(kids.iter().map(|kid| Group {
                 first: kid.first,
                 block: kid.first,
                 end: kid.end,
@@ -253,7 +253,7 @@ fn units(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
 fn form_by_node(tree: &mut Tree, places: &Places) {
     let len = tree.ids.len();
     let whole = Group { first: 1, block: 1, end: len as Idx, top: places.tops[0], ..Group::default() };
-    tree.groups.push(whole);
+    tree.groups.to_mut().push(whole);
     let mut waits = vec![0 as Idx];
     let mut done = 0;
     while done < tree.groups.len() {
@@ -284,7 +284,7 @@ fn split(tree: &mut Tree, places: &Places, group: &Group) {
             break;
         }
         let top = places.tops[at(child)];
-        tree.groups.push(Group { first, block: end, end, center: child, top, ..Group::default() });
+        tree.groups.to_mut().push(Group { first, block: end, end, center: child, top, ..Group::default() });
     }
 }
 
