@@ -268,6 +268,43 @@ pub enum Error {
         /// Bytes needed.
         bytes: u64,
     },
+    /// The file is not a saved tree.
+    #[error("{file}: is no tree file of covertree ({problem}); make one with covertree build")]
+    NotTree {
+        /// The file.
+        file: String,
+        /// What it lacks.
+        problem: String,
+    },
+    /// The saved tree is of another version of the format.
+    #[error(
+        "{file}: is a tree file of version {found}, and this program reads version {known}; use the program that wrote \
+         it, or build the tree again"
+    )]
+    TreeVersion {
+        /// The file.
+        file: String,
+        /// Its version.
+        found: u32,
+        /// The version that is read.
+        known: u32,
+    },
+    /// The bytes of a saved tree are not those that were written.
+    #[error("{file}: is damaged ({problem}); copy it again, or build the tree again")]
+    TreeDamaged {
+        /// The file.
+        file: String,
+        /// How that shows.
+        problem: String,
+    },
+    /// The bytes of a saved tree are as they were written, and make no tree.
+    #[error("{file}: holds no valid tree ({problem}); build it again")]
+    TreeInvalid {
+        /// The file.
+        file: String,
+        /// What does not fit.
+        problem: String,
+    },
     /// The file cannot be written.
     #[error("{file}: cannot be written ({}); check the folder, its permissions and its free space", .source.kind())]
     Write {

@@ -173,7 +173,7 @@ impl<S: Space> Builder<'_, S> {
 }
 
 /// Rounds to the next `f32` that is not below.
-fn round_up(value: f64) -> f32 {
+pub(crate) fn round_up(value: f64) -> f32 {
     let near = value as f32; // rounds to nearest; repaired below
     if f64::from(near) < value { near.next_up() } else { near }
 }

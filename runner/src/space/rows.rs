@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use covertree_kernels::dist::{self, Form};
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
@@ -13,7 +14,7 @@ use super::{Scaling, Space};
 use crate::error::Error;
 use crate::order::hilbert_order;
 use crate::points::{Points, Values};
-use crate::tree::{Order, Tree};
+use crate::tree::{Order, Storage, Tree};
 
 /// A family of kernel metrics over packed coordinates, one for each borrow of the points.
 pub trait PanelMetric: Copy + Send + Sync + 'static {
@@ -159,23 +160,44 @@ impl<M: PanelMetric> RowSpace<M> {
         data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
             |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
         );
-        PackedPoints { data, corners: Vec::new(), dim: self.dim, len: slots.len(), groups: 0 }
+        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
     }
 }
 
 /// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
 pub struct PackedPoints<T> {
-    data: Vec<T>,
-    corners: Vec<T>,
+    data: Storage<T>,
+    corners: Storage<T>,
     dim: usize,
     len: usize,
     groups: usize,
 }
 
 impl<T: Real> PackedPoints<T> {
+    /// Points that are packed already, with the corners of `groups` boxes (or none and 0).
+    ///
+    /// # Errors
+    /// As [`Panels::new`] and [`Boxes::new`] where the lengths do not fit.
+    pub fn new(
+        data: Storage<T>,
+        corners: Storage<T>,
+        dim: usize,
+        len: usize,
+        groups: usize,
+    ) -> Result<Self, KernelError> {
+        Panels::new(&data, dim, len)?;
+        Boxes::new(Panels::new(&corners, 2 * dim, groups)?)?;
+        Ok(Self { data, corners, dim, len, groups })
+    }
+
     /// The panels.
     pub fn panels(&self) -> Panels<'_, T> {
         Panels::new(&self.data, self.dim, self.len).expect("the shape was made by pack")
+    }
+
+    /// The packed corners of the boxes; empty where there are no boxes.
+    pub fn corners(&self) -> &[T] {
+        &self.corners
     }
 
     /// The boxes, if there are any.
@@ -206,7 +228,7 @@ impl<T: Real> PackedPoints<T> {
                 }
             }
         });
-        self.corners = corners;
+        self.corners = corners.into();
         self.groups = groups.len();
     }
 }
