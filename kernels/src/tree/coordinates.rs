@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use super::Boxes;
 use super::metric::Metric;
 use crate::dist::{Form, lanes};
-use crate::simd::{Lanes, Real};
+use crate::simd::{Lanes, Real, Vector};
 use crate::view::Panels;
 
 /// The metric that belongs to a [`Form`], over packed points.
@@ -75,6 +75,16 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     }
 
     #[inline(always)]
+    fn surrogate_panel<L: Lanes>(&self, query: &[T], from: usize, _to: usize, _ceiling: T) -> T::On<L> {
+        let panel = self.points.run(from / T::LANES, 1);
+        if T::IS_F64 {
+            lanes::one_to_panel::<T, F, L, true>(query, panel)
+        } else {
+            lanes::one_to_panel::<T, F, L, false>(query, panel)
+        }
+    }
+
+    #[inline(always)]
     fn box_bounds<L: Lanes>(&self, query: &[T], from: usize, to: usize, out: &mut [T]) {
         if let Some(boxes) = self.boxes {
             if T::IS_F64 {
@@ -82,6 +92,15 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
             } else {
                 boxes.bounds::<F, L, false>(query, from, to, out);
             }
+        }
+    }
+
+    #[inline(always)]
+    fn box_panel<L: Lanes>(&self, query: &[T], from: usize, _to: usize) -> T::On<L> {
+        match self.boxes {
+            Some(boxes) if T::IS_F64 => boxes.panel_bounds::<F, L, true>(query, from / T::LANES),
+            Some(boxes) => boxes.panel_bounds::<F, L, false>(query, from / T::LANES),
+            None => <T::On<L>>::splat(T::default()),
         }
     }
 

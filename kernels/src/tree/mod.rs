@@ -33,6 +33,8 @@
 //! partition the rest, wait for their turn.
 
 mod boxes;
+mod by_balls;
+mod by_boxes;
 mod coordinates;
 mod cover;
 mod items;

@@ -45,6 +45,15 @@ pub trait Space: Sync {
     fn reorder(&mut self, order: &[Idx]);
     /// The order of storage that suits the metric.
     fn order(&self) -> Order;
+    /// Number of axes along which siblings are arranged; none where there are no coordinates.
+    fn axes(&self) -> usize {
+        0
+    }
+    /// Coordinate of the point of a slot on one of the [axes](Self::axes).
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        let _ = (slot, axis);
+        0.0
+    }
     /// Packs the points of a tree whose ids are slots.
     fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
     /// The kernel metric over packed points.

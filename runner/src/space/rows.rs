@@ -186,7 +186,10 @@ impl<T: Real> PackedPoints<T> {
         groups: usize,
     ) -> Result<Self, KernelError> {
         Panels::new(&data, dim, len)?;
-        Boxes::new(Panels::new(&corners, 2 * dim, groups)?)?;
+        if groups > 0 {
+            let width = corners.len() / groups.next_multiple_of(T::LANES);
+            Boxes::new(Panels::new(&corners, width, groups)?)?;
+        }
         Ok(Self { data, corners, dim, len, groups })
     }
 
@@ -222,6 +225,8 @@ impl<T: Real> PackedPoints<T> {
                 if group.first < group.end {
                     box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
                         .expect("groups are runs of positions");
+                } else {
+                    corner.fill(T::INFINITY); // infinitely far from everything
                 }
                 for (row, &value) in panel.chunks_exact_mut(lanes).zip(&corner) {
                     row[lane] = value;
@@ -272,6 +277,14 @@ impl<M: PanelMetric> Space for RowSpace<M> {
 
     fn order(&self) -> Order {
         if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Subtrees } else { Order::Blocks }
+    }
+
+    fn axes(&self) -> usize {
+        M::boxed(self.dim)
+    }
+
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        self.data[slot * self.dim + axis].to_f64()
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {

@@ -5,6 +5,7 @@ pub mod file;
 pub(crate) mod fixtures;
 mod ladder;
 mod layout;
+mod pyramid;
 mod storage;
 pub mod validate;
 
