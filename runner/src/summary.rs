@@ -33,7 +33,10 @@ mod tests {
 
     #[test]
     fn the_peak_is_read_from_its_own_line_only() {
-        assert_eq!(parse_field("Name:\tx\nVmPeak:\t 99 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 7 kB\n", "VmHWM:"), Some(1234 * 1024));
+        assert_eq!(
+            parse_field("Name:\tx\nVmPeak:\t 99 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 7 kB\n", "VmHWM:"),
+            Some(1234 * 1024)
+        );
         assert_eq!(parse_field("VmPeak: 99 kB\n", "VmHWM:"), None);
         assert_eq!(parse_field("VmHWM: many kB\n", "VmHWM:"), None);
         assert_eq!(parse_field("VmHWM: 18446744073709551615 kB\n", "VmHWM:"), None);

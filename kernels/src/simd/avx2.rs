@@ -30,6 +30,35 @@ impl Sealed for F64x8 {}
 // SAFETY (every block below): these types are private to `simd`, and a value of them is only made by code that is
 // generic over `Lanes` and runs inside `enter`, whose caller has proved AVX2 and FMA.
 
+/// For each mask of eight lanes the numbers of the lanes that are set, ascending, a byte each, the first one lowest.
+static SET_LANES: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut end) = (0, 0);
+        while lane < 8 {
+            if mask >> lane & 1 == 1 {
+                table[mask] |= lane << (8 * end);
+                end += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    table
+};
+
+/// Writes `base + l` for each set bit `l` of a mask of eight to the front of `to`, and anything behind.
+#[inline(always)]
+fn store_eight(mask: usize, base: i32, to: &mut [i32]) {
+    let (lanes, to) = (SET_LANES[mask], to[..8].as_mut_ptr());
+    // SAFETY: AVX2 is there, see above; `to` points at eight elements, checked by the slice.
+    unsafe {
+        let lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(lanes as i64)); // the same bits
+        _mm256_storeu_si256(to.cast(), _mm256_add_epi32(_mm256_set1_epi32(base), lanes));
+    }
+}
+
 impl Lanes for Avx2 {
     type F32 = F32x16;
     type F64 = F64x8;
@@ -64,11 +93,47 @@ impl Lanes for Avx2 {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(item).cast()) }
         }
     }
+
+    #[inline(always)]
+    fn store_places(mask: u32, base: i32, to: &mut [i32]) {
+        let to = &mut to[..LANES_F32];
+        let (low, high) = ((mask & 0xff) as usize, (mask >> 8 & 0xff) as usize); // a byte each
+        let end = low.count_ones() as usize; // at most eight
+        store_eight(low, base, &mut to[..8]);
+        store_eight(high, base + 8, &mut to[end..end + 8]);
+    }
+}
+
+/// The smallest of eight lanes.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn least_ps(lanes: __m256) -> f32 {
+    // SAFETY: the caller vouches for AVX.
+    unsafe {
+        let four = _mm_min_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+        let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// The smallest of four lanes.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn least_pd(lanes: __m256d) -> f64 {
+    // SAFETY: the caller vouches for AVX.
+    unsafe {
+        let two = _mm_min_pd(_mm256_castpd256_pd128(lanes), _mm256_extractf128_pd::<1>(lanes));
+        _mm_cvtsd_f64(_mm_min_sd(two, _mm_unpackhi_pd(two, two)))
+    }
 }
 
 macro_rules! avx2_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
-     $div:ident, $min:ident, $max:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
+     $div:ident, $min:ident, $max:ident, $least:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
      $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
@@ -121,6 +186,11 @@ macro_rules! avx2_vector {
             fn max(self, other: Self) -> Self {
                 // SAFETY: AVX is there, see above.
                 unsafe { Self($max(self.0, other.0), $max(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn least(self) -> $elem {
+                // SAFETY: AVX is there, see above.
+                unsafe { $least($min(self.0, self.1)) }
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -194,6 +264,7 @@ avx2_vector!(
     _mm256_div_ps,
     _mm256_min_ps,
     _mm256_max_ps,
+    least_ps,
     _mm256_andnot_ps,
     _mm256_sqrt_ps,
     _mm256_fmadd_ps,
@@ -220,6 +291,7 @@ avx2_vector!(
     _mm256_div_pd,
     _mm256_min_pd,
     _mm256_max_pd,
+    least_pd,
     _mm256_andnot_pd,
     _mm256_sqrt_pd,
     _mm256_fmadd_pd,

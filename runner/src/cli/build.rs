@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use covertree::any::check_config;
 use covertree::error::{Error, shown};
 use covertree::formats::output::check_target;
-use covertree::any::check_config;
 use covertree::{AnyIndex, BuildConfig};
 
 use super::args::{MetricArgs, PointsArgs, StrategyArgs, dtype_name};

@@ -110,8 +110,7 @@ fn tree_outcome(index: &AnyIndex, report: &Report, file: &str) -> Outcome {
         violations_found: report.found,
         violations,
     };
-    let record =
-        Record { tree: Some(tree), build_s: None, sampled: report.sampled, ..built(index, "check", 0.0) };
+    let record = Record { tree: Some(tree), build_s: None, sampled: report.sampled, ..built(index, "check", 0.0) };
     let failed = (!report.is_valid()).then(|| format!("{file}: breaks {} laws of its tree", report.found));
     Outcome { record, text, failed, ..Outcome::default() }
 }
@@ -139,8 +138,7 @@ fn check_answer(ids: &PathBuf, args: &CheckArgs, session: &Session) -> Result<Ou
     let some = asked.take_rows(&rows)?;
     let graph = queries.is_none() && !args.asked.include_self;
     let except = |row: usize| if graph { rows[row] } else { NONE };
-    let (truth, query_s) =
-        session.stage("brute force", || brute::knn(&points, &some, args.metric.metric, k, except));
+    let (truth, query_s) = session.stage("brute force", || brute::knn(&points, &some, args.metric.metric, k, except));
     let truth = truth?;
     let recall = recall(&truth, rows.iter().map(|&row| &found[at(row) * width..][..k]));
     let file = shown(ids);

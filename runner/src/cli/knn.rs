@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use covertree::any::check_config;
 use covertree::error::{Error, shown};
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
-use covertree::any::check_config;
 use covertree::{AnyIndex, BuildConfig};
 
 use super::args::{AnswerFiles, MetricArgs, PointsArgs, StrategyArgs, check_dim, check_k};

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use covertree::AnyIndex;
 use covertree::answers::Answers;
 use covertree::error::{Error, shown};
 use covertree::formats::output::Outputs;
 use covertree::formats::read_points;
 use covertree::tree::file::ReadMode;
-use covertree::AnyIndex;
 
 use super::args::{AnswerFiles, ReadingArgs, check_dim, check_k};
 use super::build::built;

@@ -1,8 +1,8 @@
 //! What a run works with: its threads, its tier, its clock and its progress bar.
 
 use std::io::{IsTerminal, stderr};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 

@@ -111,7 +111,9 @@ fn the_figures_of_a_run_are_one_object() {
         assert!(object[name].as_f64().unwrap() > 0.0, "{name}");
     }
     assert!(object["total_s"].as_f64() > object["query_s"].as_f64());
-    for line in ["build points.npy -o tree.ct", "check tree.ct", "query tree.ct --queries points.npy -k 1 -o nn", "doctor"] {
+    for line in
+        ["build points.npy -o tree.ct", "check tree.ct", "query tree.ct --queries points.npy -k 1 -o nn", "doctor"]
+    {
         let text = place.done(&format!("{line} --json"));
         assert!(serde_json::from_str::<Value>(&text).unwrap().is_object(), "{line}");
     }
