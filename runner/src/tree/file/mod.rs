@@ -118,7 +118,9 @@ impl Packed {
 /// Sections that every file has, in their order.
 const NAMES: [&str; 9] = ["metric", "config", "ids", "levels", "parents", "reaches", "groups", "points", "corners"];
 
-/// Coordinates of packed points, and of the corners of their boxes (where there are any).
-fn coordinates_of<T: Real>(len: usize, groups: usize, dim: usize) -> (usize, usize) {
-    (panels_len::<T>(len, dim), panels_len::<T>(groups, dim.saturating_mul(2)))
+/// Whether so many values are the packed corners of boxes around `groups` groups, over the first few of `dim` values of a point
+/// (a metric may keep values that boxes do not bound); or none at all.
+fn corners_fit<T: Real>(corners: usize, groups: usize, dim: usize) -> bool {
+    let row = 2 * panels_len::<T>(groups, 1); // the low and the high corners in one dimension
+    corners == 0 || (row > 0 && corners.is_multiple_of(row) && corners / row <= dim)
 }

@@ -10,12 +10,13 @@ use bytemuck::Pod;
 use covertree_kernels::index::{Idx, LEN_MAX, at};
 use covertree_kernels::simd::Real;
 use covertree_kernels::tree::Group;
+use covertree_kernels::view::panels_len;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::header::{ALIGN, BYTE_ORDER, CHECKSUM, Header, MAGIC, SECTIONS_MAX, Section, VERSION};
 use super::header::{name_of, order_of, places};
-use super::{Contents, Mapping, NAMES, Packed, coordinates_of};
+use super::{Contents, Mapping, NAMES, Packed, corners_fit};
 use crate::error::{Error, quoted, shown};
 use crate::formats::npy::open_regular;
 use crate::space::PackedPoints;
@@ -274,10 +275,13 @@ impl Sections<'_> {
     }
 
     fn points<T: Real>(&self, dim: usize, len: usize, groups: usize, order: Order) -> Result<PackedPoints<T>, String> {
-        let (points_len, corners_len) = coordinates_of::<T>(len, groups, dim);
-        let points: Storage<T> = self.array(7, points_len)?;
+        let points: Storage<T> = self.array(7, panels_len::<T>(len, dim))?;
         let boxed = order == Order::Subtrees && groups > 0;
-        let corners: Storage<T> = self.array(8, if boxed { corners_len } else { 0 })?;
+        let (name, place) = &self.sections[8];
+        let corners: Storage<T> = self.values(name, place)?;
+        if corners.is_empty() == boxed || !corners_fit::<T>(corners.len(), groups, dim) {
+            return Err(format!("its section {name:?} holds {} values, which box no {groups} groups", corners.len()));
+        }
         for (what, values) in [("points", &points), ("corners", &corners)] {
             let not_finite = |value: &T| !value.to_f64().is_finite();
             if let Some(place) = values.par_iter().position_first(not_finite) {

@@ -8,7 +8,7 @@ use covertree_kernels::simd::Real;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::header::{BYTE_ORDER, Header, MAGIC, SECTIONS_MAX, Section, VERSION, name_bytes, order_code, places};
-use super::{Contents, NAMES, PackedRef, coordinates_of};
+use super::{Contents, NAMES, PackedRef, corners_fit};
 use crate::error::{Error, shown};
 use crate::formats::output::Outputs;
 use crate::space::PackedPoints;
@@ -121,8 +121,7 @@ fn coordinates<'a, T: Real>(
 ) -> Result<(&'a [u8], &'a [u8]), String> {
     let (len, groups) = (contents.tree.len(), contents.tree.groups.len());
     let (panels, corners) = (points.panels(), points.corners());
-    let (_, corners_len) = coordinates_of::<T>(len, groups, panels.dim());
-    if panels.len() != len || !(corners.is_empty() || corners.len() == corners_len) {
+    if panels.len() != len || !corners_fit::<T>(corners.len(), groups, panels.dim()) {
         return Err(format!("{} points were packed for a tree of {len} points; pack them for it", panels.len()));
     }
     Ok((bytemuck::cast_slice(panels.data()), bytemuck::cast_slice(corners)))
