@@ -89,11 +89,11 @@ pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) ->
     let len = shape.slots.len();
     let order = space.order();
     let mut tree = Tree {
-        ids: vec![NONE; len],
-        levels: vec![0; len],
-        parents: vec![NONE; len],
-        reaches: vec![0.0; len],
-        groups: Vec::new(),
+        ids: vec![NONE; len].into(),
+        levels: vec![0; len].into(),
+        parents: vec![NONE; len].into(),
+        reaches: vec![0.0; len].into(),
+        groups: Vec::new().into(),
         waiting: 0,
         order,
         ladder,
@@ -182,7 +182,7 @@ fn by_blocks(
 fn form_by_node(tree: &mut Tree, places: &Places) {
     let len = tree.ids.len();
     let whole = Group { first: 1, block: 1, end: len as Idx, top: places.tops[0], ..Group::default() };
-    tree.groups.push(whole);
+    tree.groups.to_mut().push(whole);
     let mut waits = vec![0 as Idx];
     let mut done = 0;
     while done < tree.groups.len() {
@@ -213,7 +213,7 @@ fn split(tree: &mut Tree, places: &Places, group: &Group) {
             break;
         }
         let top = places.tops[at(child)];
-        tree.groups.push(Group { first, block: end, end, center: child, top, ..Group::default() });
+        tree.groups.to_mut().push(Group { first, block: end, end, center: child, top, ..Group::default() });
     }
 }
 

@@ -105,7 +105,7 @@ impl<S: Space> Pyramid<'_, S> {
             groups[place].top = tops.chain(levels.iter().copied()).max().unwrap_or(i32::MIN);
         }
         groups[0].center = 0;
-        self.tree.groups = groups;
+        self.tree.groups = groups.into();
     }
 
     /// Appends the parts of a cell, [`FAN`] at most (one less behind the very first group), in the order of their positions.

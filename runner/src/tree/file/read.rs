@@ -317,7 +317,7 @@ fn waiting(groups: &[Group]) -> Idx {
         let count = kids.len() as Idx; // a range of indices
         below[place] = kids.iter().fold(count, |most, kid| most.max(count - 1 + kid));
     }
-    below.first().map_or(1, |&below| below.max(1))
+    below.first().map_or(0, |&below| below.max(1))
 }
 
 /// The sections are aligned in memory as they are in the file, for each type of value.
