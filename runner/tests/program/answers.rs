@@ -10,7 +10,7 @@ fn a_saved_tree_answers_as_one_step_does() {
     for dtype in ["f32", "f64"] {
         place.done(&format!("generate clusters --rows 900 --dim 3 --dtype {dtype} -o points.npy"));
         place.done(&format!("generate clusters --rows 77 --dim 3 --dtype {dtype} --seed 42 -o queries.npy"));
-        for metric in ["euclidean", "manhattan", "chebyshev"] {
+        for metric in ["euclidean", "manhattan", "chebyshev", "angular"] {
             place.done(&format!("build points.npy -o tree.ct --metric {metric}"));
             place.done(&format!("knn points.npy --queries queries.npy -k 7 -o one --metric {metric}"));
             for way in ["", "--mmap"] {
@@ -39,6 +39,19 @@ fn bytes_do_not_depend_on_threads_or_tier() {
             assert!(*first.get_or_insert_with(|| bytes.clone()) == bytes, "{with}");
         }
     }
+}
+
+#[test]
+fn places_are_longitude_and_latitude() {
+    let place = Place::new();
+    place.file("places.csv", "lat,lon\n0,179\n0,-179\n0,170\n90,7\n");
+    place.done("build places.csv --columns lon,lat -o tree.ct --metric haversine");
+    assert!(place.done("check tree.ct").starts_with("tree.ct: valid: 4 points"));
+    place.file("here.csv", "180,0\n");
+    place.done("query tree.ct --queries here.csv -k 3 -o nn");
+    assert_eq!(values::<i32>(&place.path("nn.ids.npy")), [0, 1, 2]);
+    let degrees: Vec<f64> = values::<f64>(&place.path("nn.dist.npy")).iter().map(|d| d.to_degrees()).collect();
+    assert!(degrees.iter().zip([1.0, 1.0, 10.0]).all(|(found, want)| (found - want).abs() < 1e-9), "{degrees:?}");
 }
 
 #[test]

@@ -122,6 +122,26 @@ fn queries_of_another_dimension_name_both_files() {
 }
 
 #[test]
+fn points_that_do_not_suit_the_metric_name_the_row() {
+    let place = furnished();
+    place.points("zero.npy", 2, &[1.0, 0.0, 0.0, 0.0]);
+    place.points("pole.npy", 2, &[1.0, 0.0, 0.0, 91.0]);
+    place.points("good.npy", 2, &[1.0, 0.0, 0.0, 1.0]);
+    for (file, metric, telling) in [
+        ("zero.npy", "angular", "row 1 (counted from 0) is a zero vector"),
+        ("pole.npy", "haversine", "row 1, column 1 (counted from 0) is 91"),
+        ("points.npy", "haversine", "haversine takes 2"),
+    ] {
+        let message = place.refused(&format!("knn {file} -k 2 -o nn --metric {metric}"));
+        assert!(message.starts_with(&format!("error: {file}: ")) && message.contains(telling), "{message}");
+        let message = place.refused(&format!("build {file} -o out.ct --metric {metric}"));
+        assert!(message.starts_with(&format!("error: {file}: ")) && message.contains(telling), "{message}");
+    }
+    let message = place.refused("knn good.npy --queries zero.npy -k 1 -o nn --metric angular");
+    assert!(message.starts_with("error: zero.npy: row 1 (counted from 0) is a zero vector"), "{message}");
+}
+
+#[test]
 fn outputs_that_cannot_be_written_are_refused_before_the_work() {
     let place = furnished();
     std::fs::create_dir(place.path("taken.ids.npy")).unwrap();
