@@ -141,10 +141,43 @@ fn sort(ends: &[[Idx; 2]], weights: &[i32]) -> Vec<(Idx, Idx, i32)> {
     edges
 }
 
+/// The sixteen nearest of rows of a hundred neighbours.
+fn nearest(c: &mut Criterion) {
+    const ROWS: usize = 10_000;
+    const CAP: usize = 16;
+    let starts: Vec<Idx> = (0..=ROWS as Idx).map(|row| 100 * row).collect();
+    let targets: Vec<Idx> = (0..100 * ROWS).map(|edge| ((edge / 100 + 1 + edge % 100) % ROWS) as Idx).collect();
+    let weights = normal(targets.len(), 8);
+    let edges = Edges::new(&starts, &targets, &weights).expect("the graph is well formed");
+    let (mut lens, mut near, mut distances) = (vec![0; ROWS], vec![0; CAP * ROWS], vec![0.0; CAP * ROWS]);
+    let mut group = c.benchmark_group("nearest_of_rows");
+    group.throughput(Throughput::Elements(targets.len() as u64));
+    group.bench_function(BenchmarkId::new("heap", CAP), |b| {
+        b.iter(|| {
+            let out = Nearest { lens: &mut lens, entries: &mut near, distances: &mut distances };
+            nearest_of_rows::<Idx>(black_box(&edges), CAP, 0, out, &mut ConflictCounters::default())
+        })
+    });
+    let mut sorted = vec![];
+    group.bench_function(BenchmarkId::new("sort_unstable", CAP), |b| {
+        b.iter(|| {
+            sorted.clear();
+            for row in 0..ROWS {
+                let (targets, weights) = edges.of(row);
+                let mut own: Vec<(f64, Idx)> = weights.iter().copied().zip(targets.iter().copied()).collect();
+                own.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                sorted.extend(own[..CAP].iter().map(|pair| pair.0));
+            }
+        })
+    });
+    assert_eq!(sorted, distances);
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = within, graph
+    targets = within, graph, nearest
 }
 criterion_main!(benches);
