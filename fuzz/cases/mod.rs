@@ -18,6 +18,7 @@ pub mod order_keys;
 pub mod positions_at_most;
 pub mod radix_sort_keys;
 pub mod residual;
+pub mod sphere;
 
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);

@@ -95,3 +95,8 @@ fn landmark() {
 fn residual() {
     replay("residual", cases::residual::check)
 }
+
+#[test]
+fn sphere() {
+    replay("sphere", cases::sphere::check)
+}
