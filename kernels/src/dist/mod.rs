@@ -27,13 +27,13 @@
 //! keeps the same bound, but its last bits may differ between tiers.
 //!
 //! # Which entrance
-//! | entrance | work | limited by | rate on AVX2, `f32`, of the fused multiply-add limit |
-//! | --- | --- | --- | --- |
-//! | [`one_to_run`] | one query, all panels | the cache that the panels stream from | RATE |
-//! | [`one_to_run_capped`] | the same, left early above a cap | the same | by data |
-//! | [`widened_one_to_run`] | one `f64` query, `f32` panels, in `f64` | conversion | RATE |
-//! | [`block_to_run`] | a block of queries, all panels | multiply-adds | RATE |
-//! | [`squared_by_dots`] | squared distances from dot products | multiply-adds | RATE |
+//! | entrance | work | limited by |
+//! | --- | --- | --- |
+//! | [`one_to_run`] | one query, all panels | the cache that the panels stream from |
+//! | [`one_to_run_capped`] | the same, left early above a cap | the same |
+//! | [`widened_one_to_run`] | one `f64` query, `f32` panels, in `f64` | conversion |
+//! | [`block_to_run`] | a block of queries, all panels | multiply-adds |
+//! | [`squared_by_dots`] | squared distances from dot products | multiply-adds |
 //!
 //! `benches/benches/dist.rs` measures them, with the limit itself in the same run.
 
