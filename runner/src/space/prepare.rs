@@ -57,8 +57,8 @@ impl Scaling {
 
     /// The scaling of this exponent; `None` for one that no points have.
     pub fn from_exponent(exponent: i32) -> Option<Self> {
-        let large = 500 - 400 <= exponent && exponent <= 1023 - 400;
-        let small = -1074 <= exponent && exponent < -400;
+        let large = (500 - 400..=1023 - 400).contains(&exponent);
+        let small = (-1074..-400).contains(&exponent);
         (exponent == 0 || large || small).then_some(Self { exponent })
     }
 
