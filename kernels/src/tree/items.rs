@@ -214,6 +214,7 @@ mod tests {
     }
 
     /// Letters in which two words differ, and the difference of their lengths.
+    #[allow(clippy::ptr_arg)] // the items are strings
     fn hamming(a: &String, b: &String) -> f64 {
         (a.chars().zip(b.chars()).filter(|(a, b)| a != b).count() + a.len().abs_diff(b.len())) as f64
     }
