@@ -88,10 +88,23 @@ fn within(c: &mut Criterion) {
 
 fn graph(c: &mut Criterion) {
     let mut group = c.benchmark_group("csr_from_pairs");
-    for (vertices, len) in [(100_000, 1_000_000), (8_192, 1_000_000), (1_000_000, 2_000_000)] {
+    for (vertices, len, order) in
+        [(100_000, 1_000_000, "tiles"), (100_000, 1_000_000, "random"), (1_000_000, 2_000_000, "tiles")]
+    {
+        // Tiles give pairs of near rows, in the order of the rows.
+        let near = if order == "tiles" { 200 } else { vertices as u64 };
         let hashed = words(2 * len, 3);
-        let ends: Vec<[Idx; 2]> =
-            hashed.chunks(2).map(|pair| [pair[0], pair[1]].map(|word| (word % vertices as u64) as Idx)).collect();
+        let mut ends: Vec<[Idx; 2]> = hashed
+            .chunks(2)
+            .map(|pair| {
+                let row = pair[0] % vertices as u64;
+                [row as Idx, ((row + 1 + pair[1] % near) % vertices as u64) as Idx]
+            })
+            .collect();
+        if order == "tiles" {
+            ends.sort_unstable();
+        }
+        let size = format!("{vertices}x{len}_{order}");
         let weights: Vec<i32> = (0..len as i32).collect();
         let pairs = Pairs::new(&ends, &weights, vertices).expect("every end is a vertex");
         let (mut starts, mut memory) = (vec![0; vertices + 1], vec![Block::splat(0); csr_from_pairs_blocks(vertices)]);
@@ -104,11 +117,11 @@ fn graph(c: &mut Criterion) {
         };
         let edges = at(build().expect("the shapes fit"));
         group.throughput(Throughput::Elements(2 * len as u64));
-        group.bench_function(BenchmarkId::new("scatter_twice", format!("{vertices}x{len}")), |b| b.iter(&mut build));
+        group.bench_function(BenchmarkId::new("scatter_twice", &size), |b| b.iter(&mut build));
         let mut sorted = sort(&ends, &weights);
         assert_eq!(sorted.len(), edges);
         assert!(sorted.iter().zip(&targets).all(|(edge, &target)| edge.1 == target));
-        group.bench_function(BenchmarkId::new("sort_unstable", format!("{vertices}x{len}")), |b| {
+        group.bench_function(BenchmarkId::new("sort_unstable", &size), |b| {
             b.iter(|| sorted = sort(black_box(&ends), &weights))
         });
     }
@@ -128,10 +141,43 @@ fn sort(ends: &[[Idx; 2]], weights: &[i32]) -> Vec<(Idx, Idx, i32)> {
     edges
 }
 
+/// The sixteen nearest of rows of a hundred neighbours.
+fn nearest(c: &mut Criterion) {
+    const ROWS: usize = 10_000;
+    const CAP: usize = 16;
+    let starts: Vec<Idx> = (0..=ROWS as Idx).map(|row| 100 * row).collect();
+    let targets: Vec<Idx> = (0..100 * ROWS).map(|edge| ((edge / 100 + 1 + edge % 100) % ROWS) as Idx).collect();
+    let weights = normal(targets.len(), 8);
+    let edges = Edges::new(&starts, &targets, &weights).expect("the graph is well formed");
+    let (mut lens, mut near, mut distances) = (vec![0; ROWS], vec![0; CAP * ROWS], vec![0.0; CAP * ROWS]);
+    let mut group = c.benchmark_group("nearest_of_rows");
+    group.throughput(Throughput::Elements(targets.len() as u64));
+    group.bench_function(BenchmarkId::new("heap", CAP), |b| {
+        b.iter(|| {
+            let out = Nearest { lens: &mut lens, entries: &mut near, distances: &mut distances };
+            nearest_of_rows::<Idx>(black_box(&edges), CAP, 0, out, &mut ConflictCounters::default())
+        })
+    });
+    let mut sorted = vec![];
+    group.bench_function(BenchmarkId::new("sort_unstable", CAP), |b| {
+        b.iter(|| {
+            sorted.clear();
+            for row in 0..ROWS {
+                let (targets, weights) = edges.of(row);
+                let mut own: Vec<(f64, Idx)> = weights.iter().copied().zip(targets.iter().copied()).collect();
+                own.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                sorted.extend(own[..CAP].iter().map(|pair| pair.0));
+            }
+        })
+    });
+    assert_eq!(sorted, distances);
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = within, graph
+    targets = within, graph, nearest
 }
 criterion_main!(benches);

@@ -7,8 +7,9 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::residual::{
-    PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, block_to_run, gather_row, narrow,
-    one_to_run, pack_queries, pack_queries_blocks, row_norms, scalar, scales_and_margins, settle_run,
+    CutRows, GateCounters, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, Step, Tails,
+    block_to_run, gate_run, gather_row, narrow, one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks,
+    row_norms, scalar, scales_and_margins, settle_run, tail_norms,
 };
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::{Panels, panels_len};
@@ -136,9 +137,77 @@ fn settling(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn early_exit(criterion: &mut Criterion) {
+    let fixture = Fixture::<f64>::new();
+    let points = fixture.points();
+    let all = points.run(0, points.panels()).expect("all panels");
+    let (mut z, mut v) = (vec![0.0; DIM], vec![0.0; COLUMNS]);
+    gather_row(&points, 5, &mut z, &mut v).expect("the point is there");
+    let query = ResidualQuery { coordinates: &z, v: &v, scale: fixture.scales[5], margin: fixture.margins[5] };
+    let step = Step::new(64).expect("a multiple of 32");
+    let tests = step.tests(COLUMNS);
+    let mut tails = vec![0.0; LEN * tests];
+    tail_norms(&fixture.model, step, LEN, &fixture.v, &mut tails).expect("the shapes fit");
+    let own: Vec<f64> = (0..tests).map(|test| tails[test * 8 + 5]).collect();
+    let (mut out, mut masks, mut ends) = (vec![0.0; LEN], vec![0; LEN / 8], vec![0; LEN / 8]);
+    let mut counters = ResidualCounters::default();
+    let mut group = criterion.benchmark_group("residual::one_to_run_cut f64");
+    group.throughput(Throughput::Elements(LEN as u64));
+    for (what, least) in [("never leaves", 0.0), ("leaves", 1.0)] {
+        for tier in Tier::all() {
+            group.bench_function(format!("{tier} {what}/{LEN}x{COLUMNS}"), |bencher| {
+                bencher.iter(|| {
+                    let cut = Tails { step, query: &own, points: &tails };
+                    let rows = CutRows { out: &mut out, masks: &mut masks, ends: &mut ends };
+                    one_to_run_cut(tier, black_box(&query), &all, cut, least, rows, &mut counters)
+                });
+            });
+        }
+    }
+    group.bench_function(format!("scalar twin/{LEN}x{COLUMNS}"), |bencher| {
+        bencher.iter(|| scalar::one_to_run(black_box(&query), &all, &mut out));
+    });
+    group.finish();
+}
+
+fn gates(criterion: &mut Criterion) {
+    let features: Vec<f32> = normal(LEN * 64, 7).iter().map(|&z| z as f32).collect();
+    let query: Vec<f32> = normal(64, 8).iter().map(|&z| z as f32).collect();
+    let (mut squares, mut masks) = (vec![0.0; LEN], vec![0; LEN / 16]);
+    let mut counters = GateCounters::default();
+    let mut group = criterion.benchmark_group("residual::gate_run");
+    group.throughput(Throughput::Elements(LEN as u64));
+    for dim in [3, 64] {
+        let panels = Panels::new(&features[..LEN * dim], dim, LEN).expect("whole panels");
+        for tier in Tier::all() {
+            group.bench_function(format!("{tier}/{LEN}x{dim}"), |bencher| {
+                bencher.iter(|| {
+                    let query = black_box(&query[..dim]);
+                    gate_run(tier, 0.5, query, panels, &mut squares, &mut masks, &mut counters)
+                });
+            });
+        }
+        group.bench_function(format!("plain loop/{LEN}x{dim}"), |bencher| {
+            bencher.iter(|| {
+                for (panel, out) in
+                    black_box(&features[..LEN * dim]).chunks_exact(dim * 16).zip(squares.chunks_exact_mut(16))
+                {
+                    out.fill(0.0);
+                    for (q, row) in query.iter().zip(panel.chunks_exact(16)) {
+                        for (square, x) in out.iter_mut().zip(row) {
+                            *square += (q - x) * (q - x);
+                        }
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = tiles_of_both, settling
+    targets = tiles_of_both, settling, early_exit, gates
 }
 criterion_main!(benches);

@@ -11,13 +11,12 @@ pub fn check(data: &[u8]) {
     let (limit, cut, border) = (groups as Idx, bytes.below(len + 1), bytes.below(groups + 1));
     let keys: Vec<Idx> = (0..len).map(|_| Idx::from(bytes.u8()) % limit).collect();
     let priorities: Vec<u64> = (0..len).map(|_| u64::from(bytes.u8() % 8)).collect();
+    let wide = bytes.u8() % 32 == 3; // seldom: it touches megabytes
     let (want_starts, want_rows) = oracle::group_by_key(&keys, limit);
 
     let (mut starts, mut rows) = (vec![-7; groups + 1], vec![-7; len]);
     group_by_key(&keys, limit, &mut starts, &mut rows).expect("the keys are in range");
     assert_eq!((&starts, &rows), (&want_starts, &want_rows));
-
-    check_wide(&keys, limit);
 
     let (mut chunk_starts, mut chunk_rows) = (vec![-7; 2 * (groups + 1)], vec![-7; len]);
     let (a, b) = chunk_starts.split_at_mut(groups + 1);
@@ -39,6 +38,9 @@ pub fn check(data: &[u8]) {
     assert_eq!(winners, oracle::least_per_group(&starts, &rows, &priorities));
     let counts = group_counts(&starts).expect("the starts rise");
     assert_eq!((counts.rows, counts.pairs), (len as u64, oracle::pairs(&keys)));
+    if wide {
+        check_wide(&keys, limit);
+    }
 }
 
 /// The same keys spread over so many groups that they go through buckets.

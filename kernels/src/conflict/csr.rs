@@ -237,14 +237,13 @@ pub const fn scatter_blocks(vertices: usize) -> usize {
     blocks::<Idx>(vertices)
 }
 
-/// Appends to rows of a range of vertices; drops what a row has no room for.
+/// Appends to the rows of a range of vertices.
 struct Appender<'a, W> {
     first: Idx,
+    starts: &'a [Idx],
+    /// Where the next edge of each row goes, counted from the first edge of the range.
     cursors: &'a mut [Idx],
-    ends: &'a [Idx],
-    base: Idx,
     out: EdgesMut<'a, W>,
-    written: Idx,
 }
 
 impl<'a, W: Weight> Appender<'a, W> {
@@ -255,28 +254,35 @@ impl<'a, W: Weight> Appender<'a, W> {
         arena: &mut Arena<'a>,
     ) -> Result<Self, KernelError> {
         let cursors = arena.take::<Idx>(at(range.end - range.start))?;
-        cursors.copy_from_slice(&starts[at(range.start)..at(range.end)]);
-        let (base, ends) = (starts[at(range.start)], &starts[at(range.start) + 1..=at(range.end)]);
-        Ok(Self { first: range.start, cursors, ends, base, out, written: 0 })
+        let starts = &starts[at(range.start)..=at(range.end)];
+        for (cursor, start) in cursors.iter_mut().zip(starts) {
+            *cursor = start - starts[0];
+        }
+        Ok(Self { first: range.start, starts, cursors, out })
     }
 
     #[inline(always)]
     fn append(&mut self, row: Idx, target: Idx, weight: W) {
         // A row below the range becomes negative, and so too large for the slice.
-        let row = (row - self.first) as usize;
-        if let Some(cursor) = self.cursors.get_mut(row)
-            && *cursor < self.ends[row]
-        {
-            let place = at(*cursor - self.base);
-            self.out.targets[place] = target;
-            self.out.weights[place] = weight;
+        let Some(cursor) = self.cursors.get_mut((row - self.first) as usize) else { return };
+        let place = *cursor as usize; // never negative
+        // Only with starts that do not belong to these edges may a row run into the next, or out of the range.
+        if let (Some(to), Some(to_weight)) = (self.out.targets.get_mut(place), self.out.weights.get_mut(place)) {
+            *to = target;
+            *to_weight = weight;
             *cursor += 1;
-            self.written += 1;
         }
+    }
+
+    /// The number of edges in the rows that came out as long as they should be.
+    fn finish(&self) -> Idx {
+        let rows = self.cursors.iter().zip(self.starts.windows(2));
+        rows.filter(|(cursor, row)| **cursor == row[1] - self.starts[0]).map(|(_, row)| row[1] - row[0]).sum()
     }
 }
 
-/// Writes the rows of the vertices `range`, each in the order of the pairs; returns how many edges it wrote.
+/// Writes the rows of the vertices `range`, each in the order of the pairs; returns how many edges stand in complete
+/// rows, which is all of them.
 ///
 /// | argument | shape |
 /// | --- | --- |
@@ -285,8 +291,7 @@ impl<'a, W: Weight> Appender<'a, W> {
 /// | `out` | `starts[range.end] - starts[range.start]` edges, overwritten |
 /// | `arena` | [`scatter_blocks`]`(range.len())` |
 ///
-/// With other starts than those of the same pairs, an edge that its row has no room for is dropped, a row that is too
-/// long keeps what stood there, and the number returned tells.
+/// With starts that do not come from the same pairs, the rows hold anything, and the number returned is smaller.
 ///
 /// # Errors
 /// [`KernelError::Shape`], [`KernelError::Value`] at the first start that falls, [`KernelError::Key`] for a range that
@@ -309,11 +314,11 @@ pub fn scatter_pairs<W: Weight>(
             rows.append(b, a, weight);
         }
     }
-    Ok(rows.written)
+    Ok(rows.finish())
 }
 
-/// Writes the rows of the vertices `range` sorted by neighbour, duplicates side by side; returns how many edges it
-/// wrote.
+/// Writes the rows of the vertices `range` sorted by neighbour, duplicates side by side; returns how many edges stand in
+/// complete rows, which is all of them.
 ///
 /// `edges` must hold each edge in both of its rows with the same weight, as [`scatter_pairs`] leaves them: the rows are
 /// sorted by transposing. Among equal neighbours the order is that of `edges`. Otherwise arguments, errors and the
@@ -335,7 +340,7 @@ pub fn sort_rows<W: Weight>(
             rows.append(target, vertex as Idx, weight); // fits: the number of vertices does
         }
     }
-    Ok(rows.written)
+    Ok(rows.finish())
 }
 
 /// Degrees of the vertices `first..first + degrees.len()` without duplicates; the rows are sorted.
@@ -423,7 +428,9 @@ pub const fn csr_from_pairs_blocks(vertices: usize) -> usize {
 /// [`KernelError::Shape`] for any length that does not fit, [`KernelError::Scratch`]. Nothing is written then.
 ///
 /// # Cost
-/// Reads and writes each edge three times, twice at random places.
+/// Reads and writes each edge three times, twice at random places. Pairs in the order of their rows, as tiles give
+/// them, stay within the caches and cost a fraction of sorting the edges; pairs in no order at all, over more vertices
+/// than the caches hold, cost about as much as sorting them.
 pub fn csr_from_pairs<W: Weight>(
     pairs: &Pairs<'_, W>,
     starts: &mut [Idx],

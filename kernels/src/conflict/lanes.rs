@@ -103,22 +103,23 @@ pub(super) fn settle<T: Real, F: Form>(points: Panels<'_, T>, position: usize, p
     sums
 }
 
-/// The coordinates of the rows at `position..` in the dimensions `dim..`, as many as are held.
+/// The coordinates of a tile's rows in the dimensions `dim..`, as many as are held; where the tile has fewer rows than
+/// it could, the last one stands in for those that are missing.
 #[inline(always)]
-fn hold<T: Real, const R: usize>(points: Panels<'_, T>, position: usize, dim: usize, held: &mut [[T; R]; HELD]) {
+fn hold<T: Real>(points: Panels<'_, T>, tile: &Tile<T>, dim: usize, held: &mut [[T; ROWS]; HELD]) {
     for (row, d) in held.iter_mut().zip(dim..points.dim()) {
         for (slot, value) in row.iter_mut().enumerate() {
-            *value = points.coordinate(position + slot, d);
+            *value = points.coordinate(tile.position + slot.min(tile.rows - 1), d);
         }
     }
 }
 
 /// Adds some dimensions of a panel to the sums of a tile.
 #[inline(always)]
-fn add_dims<T: Real, F: Form, L: Lanes, const R: usize>(sums: &mut [T::On<L>; R], held: &[[T; R]], panel: &[T]) {
+fn add_dims<T: Real, F: Form, L: Lanes>(sums: &mut [T::On<L>; ROWS], held: &[[T; ROWS]], panel: &[T]) {
     for (query, row) in held.iter().zip(panel.chunks_exact(T::LANES)) {
         let row = <T::On<L>>::load(row);
-        for slot in 0..R {
+        for slot in 0..ROWS {
             let query = <T::On<L>>::splat(query[slot]);
             sums[slot] = if T::IS_F64 {
                 F::step::<T::On<L>, true>(sums[slot], query, row)
@@ -131,18 +132,19 @@ fn add_dims<T: Real, F: Form, L: Lanes, const R: usize>(sums: &mut [T::On<L>; R]
 
 /// The lanes whose sums are at most the bounds, sixteen bits for each row.
 #[inline(always)]
-fn at_most<T: Real, L: Lanes, const R: usize>(sums: &[T::On<L>; R], bounds: &[T::On<L>; R]) -> u64 {
+fn at_most<T: Real, L: Lanes>(sums: &[T::On<L>; ROWS], bounds: &[T::On<L>; ROWS]) -> u64 {
     let mut mask = 0;
-    for slot in 0..R {
+    for slot in 0..ROWS {
         mask |= u64::from(sums[slot].le(bounds[slot])) << (LANES_F32 * slot);
     }
     mask
 }
 
-/// A tile: its rows and their radii.
-struct Tile<T, const R: usize> {
+/// A tile: the rows from `position` on, and their radii.
+struct Tile<T> {
     position: usize,
-    caps: [Caps<T>; R],
+    rows: usize,
+    caps: [Caps<T>; ROWS],
 }
 
 impl<T: Real, F: Form, S: Sink> OnLanes for Within<'_, T, F, S> {
@@ -156,27 +158,23 @@ impl<T: Real, F: Form, S: Sink> OnLanes for Within<'_, T, F, S> {
         // The last radius seen and its caps: mostly all rows have the same.
         let mut known = (0.0, Caps::new::<F, L>(0.0, self.points.dim()));
         while row < rows {
-            if rows - row >= ROWS {
-                self.tile::<L, ROWS>(row, &mut known, &mut work);
-                row += ROWS;
-            } else {
-                self.tile::<L, 1>(row, &mut known, &mut work);
-                row += 1;
-            }
+            self.tile::<L>(row, ROWS.min(rows - row), &mut known, &mut work);
+            row += ROWS;
         }
         work
     }
 }
 
 impl<T: Real, F: Form, S: Sink> Within<'_, T, F, S> {
-    /// The rows `row..row + R` of the scope against all of its columns.
+    /// The rows `row..row + rows` of the scope against all of its columns.
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize>(&mut self, row: usize, known: &mut (f64, Caps<T>), work: &mut Work) {
+    fn tile<L: Lanes>(&mut self, row: usize, rows: usize, known: &mut (f64, Caps<T>), work: &mut Work) {
         let (points, dim) = (self.points, self.points.dim());
-        let mut tile = Tile { position: at(self.scope.first) + row, caps: [known.1; R] };
-        let (mut reject, mut accept) = ([<T::On<L>>::splat(T::default()); R], [<T::On<L>>::splat(T::default()); R]);
-        for slot in 0..R {
-            let radius = self.scope.radius[row + slot];
+        let mut tile = Tile { position: at(self.scope.first) + row, rows, caps: [known.1; ROWS] };
+        let zero = <T::On<L>>::splat(T::default());
+        let (mut reject, mut accept) = ([zero; ROWS], [zero; ROWS]);
+        for slot in 0..ROWS {
+            let radius = self.scope.radius[row + slot.min(rows - 1)];
             if radius != known.0 {
                 *known = (radius, Caps::new::<F, L>(radius, dim));
             }
@@ -186,47 +184,47 @@ impl<T: Real, F: Form, S: Sink> Within<'_, T, F, S> {
         }
         // The first row of a tile has the most columns.
         let columns = self.scope.columns_of(tile.position);
-        let mut held = [[T::default(); R]; HELD];
-        hold(points, tile.position, 0, &mut held);
-        self.sink.begin(row, R);
+        let mut held = [[T::default(); ROWS]; HELD];
+        hold(points, &tile, 0, &mut held);
+        self.sink.begin(row, rows);
         for panel in columns.start / T::LANES..columns.end.div_ceil(T::LANES) {
-            let mut sums = [<T::On<L>>::splat(T::default()); R];
+            let mut sums = [zero; ROWS];
             let data = points.run(panel, 1);
-            add_dims::<T, F, L, R>(&mut sums, &held[..DIMS.min(dim)], data);
-            let mut found = at_most::<T, L, R>(&sums, &reject);
+            add_dims::<T, F, L>(&mut sums, &held[..DIMS.min(dim)], data);
+            let mut found = at_most::<T, L>(&sums, &reject);
             let mut done = DIMS;
             while done < dim && found != 0 {
                 if done.is_multiple_of(HELD) {
-                    hold(points, tile.position, done, &mut held);
+                    hold(points, &tile, done, &mut held);
                 }
                 let some = &held[done % HELD..(done % HELD + DIMS).min(done % HELD + dim - done)];
-                add_dims::<T, F, L, R>(&mut sums, some, &data[done * T::LANES..]);
+                add_dims::<T, F, L>(&mut sums, some, &data[done * T::LANES..]);
                 // Sums only grow, also after rounding: a lane that has passed its radius stays there.
-                found = at_most::<T, L, R>(&sums, &reject);
+                found = at_most::<T, L>(&sums, &reject);
                 done += DIMS;
             }
             if dim > HELD && done > HELD {
-                hold(points, tile.position, 0, &mut held);
+                hold(points, &tile, 0, &mut held);
             }
             work.tiles_cut += u64::from(done < dim);
             if found == 0 {
                 continue;
             }
-            found &= self.asked::<R>(panel, tile.position);
+            found &= self.asked(panel, &tile);
             if !S::WANTS_SUMS {
-                let sure = at_most::<T, L, R>(&sums, &accept) & found;
-                for slot in 0..R {
+                let sure = at_most::<T, L>(&sums, &accept) & found;
+                for slot in 0..rows {
                     self.sink.add(slot, ((sure >> (LANES_F32 * slot)) & 0xffff).count_ones());
                 }
                 work.pairs += u64::from(sure.count_ones());
                 found &= !sure;
             }
             if found != 0 {
-                let mut lanes = [[T::default(); LANES_F32]; R];
-                for slot in 0..R {
+                let mut lanes = [[T::default(); LANES_F32]; ROWS];
+                for slot in 0..ROWS {
                     sums[slot].store(&mut lanes[slot]);
                 }
-                self.take::<L, R>(panel, &tile, found, &lanes, work);
+                self.take::<L>(panel, &tile, found, &lanes, work);
             }
         }
         work.kept += self.sink.end();
@@ -234,16 +232,16 @@ impl<T: Real, F: Form, S: Sink> Within<'_, T, F, S> {
 
     /// The pairs of a tile and a panel that the scope asks about, sixteen bits for each row.
     #[inline(always)]
-    fn asked<const R: usize>(&self, panel: usize, position: usize) -> u64 {
+    fn asked(&self, panel: usize, tile: &Tile<T>) -> u64 {
         let (start, end) = (at(self.scope.columns.start), at(self.scope.columns.end));
         let base = panel * T::LANES;
-        let apart = base >= position + R || (self.scope.which == Which::All && base + T::LANES <= position);
-        if apart && base >= start && base + T::LANES <= end {
-            return u64::MAX;
+        let before = self.scope.which == Which::All && base + T::LANES <= tile.position;
+        if (before || base >= tile.position + tile.rows) && base >= start && base + T::LANES <= end {
+            return u64::MAX >> (u64::BITS as usize - LANES_F32 * tile.rows);
         }
         let mut asked = 0;
-        for slot in 0..R {
-            let row = position + slot;
+        for slot in 0..tile.rows {
+            let row = tile.position + slot;
             let from = if self.scope.which == Which::Above { start.max(row + 1) } else { start };
             let own = lane_mask(base, row, row + 1, T::LANES);
             asked |= (lane_mask(base, from, end, T::LANES) & !own) << (LANES_F32 * slot);
@@ -253,15 +251,15 @@ impl<T: Real, F: Form, S: Sink> Within<'_, T, F, S> {
 
     /// Hands the sink those of the pairs `found` that the formula confirms; `lanes` are their sums in the tile.
     #[inline(always)]
-    fn take<L: Lanes, const R: usize>(
+    fn take<L: Lanes>(
         &mut self,
         panel: usize,
-        tile: &Tile<T, R>,
+        tile: &Tile<T>,
         found: u64,
-        lanes: &[[T; LANES_F32]; R],
+        lanes: &[[T; LANES_F32]; ROWS],
         work: &mut Work,
     ) {
-        for slot in 0..R {
+        for (slot, lanes) in lanes.iter().enumerate() {
             let mut mask = (found >> (LANES_F32 * slot)) & 0xffff;
             if mask == 0 {
                 continue;
@@ -274,7 +272,7 @@ impl<T: Real, F: Form, S: Sink> Within<'_, T, F, S> {
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize; // below 16
                 mask &= mask - 1;
-                let sum = if T::IS_F64 { lanes[slot][lane].to_f64() } else { settled[lane] };
+                let sum = if T::IS_F64 { lanes[lane].to_f64() } else { settled[lane] };
                 if sum <= tile.caps[slot].sum {
                     // fits: a position of a point
                     self.sink.take::<L>(slot, (panel * T::LANES + lane) as Idx, sum);

@@ -42,20 +42,21 @@ impl<E: Entry> Nearest<'_, E> {
         want("distances", places, self.distances.len())
     }
 
-    /// Writes one row from its heap; returns how many it holds.
-    fn write(&mut self, row: usize, position: Idx, cap: usize, heap: Heap) -> u64 {
-        let mut kept = heap.into_vec();
-        kept.sort_unstable();
-        let (entries, distances) =
-            (&mut self.entries[row * cap..(row + 1) * cap], &mut self.distances[row * cap..(row + 1) * cap]);
-        entries.fill(E::unused(position));
-        distances.fill(f64::INFINITY);
-        for (neighbour, (entry, distance)) in kept.iter().zip(entries.iter_mut().zip(distances)) {
-            *entry = E::pair(position, neighbour.column);
-            *distance = neighbour.distance;
+    /// Empties a heap into a row; returns how many it held.
+    fn write(&mut self, row: usize, position: Idx, cap: usize, heap: &mut Heap) -> u64 {
+        let places = row * cap..(row + 1) * cap;
+        let (entries, distances) = (&mut self.entries[places.clone()], &mut self.distances[places]);
+        let len = heap.len();
+        entries[len..].fill(E::unused(position));
+        distances[len..].fill(f64::INFINITY);
+        for (entry, distance) in entries[..len].iter_mut().zip(&mut distances[..len]).rev() {
+            if let Some(farthest) = heap.pop() {
+                *entry = E::pair(position, farthest.column);
+                *distance = farthest.distance;
+            }
         }
-        self.lens[row] = kept.len() as Idx; // at most the cap
-        kept.len() as u64 // widens
+        self.lens[row] = len as Idx; // at most the cap
+        len as u64 // widens
     }
 }
 
@@ -97,10 +98,10 @@ fn offer(heap: &mut Heap, cap: usize, neighbour: Neighbour) {
     if heap.len() < cap {
         // A heap that is not full takes everything.
         let _ = heap.push(neighbour);
-    } else if let Some(mut worst) = heap.peek_mut()
-        && neighbour < *worst
+    } else if heap.peek().is_some_and(|farthest| neighbour < *farthest)
+        && let Some(mut farthest) = heap.peek_mut()
     {
-        *worst = neighbour;
+        *farthest = neighbour;
     }
 }
 
@@ -140,9 +141,9 @@ impl<F: Form, E: Entry> Sink for Heaps<'_, F, E> {
     fn end(&mut self) -> u64 {
         let mut kept = 0;
         for slot in 0..self.rows {
-            let heap = core::mem::take(&mut self.heaps[slot]);
             let row = self.row + slot;
-            kept += self.out.write(row, self.first + row as Idx, self.cap, heap); // fits: the scope was checked
+            let position = self.first + row as Idx; // fits: the scope was checked
+            kept += self.out.write(row, position, self.cap, &mut self.heaps[slot]);
         }
         kept
     }
@@ -178,8 +179,8 @@ pub fn nearest_of_rows<E: Entry>(
         }
     }
     out.check(out.lens.len(), cap)?;
+    let mut heap = Heap::new();
     for (row, vertex) in (first..last).enumerate() {
-        let mut heap = Heap::new();
         let (targets, weights) = edges.of(crate::index::at(vertex));
         for (&column, &distance) in targets.iter().zip(weights) {
             if column != vertex {
@@ -187,7 +188,7 @@ pub fn nearest_of_rows<E: Entry>(
                 counters.pairs += 1;
             }
         }
-        counters.kept += out.write(row, vertex, cap, heap);
+        counters.kept += out.write(row, vertex, cap, &mut heap);
     }
     counters.rows += out.lens.len() as u64; // widens
     Ok(())

@@ -407,7 +407,7 @@ fn wrong_tiles_are_refused_and_nothing_is_written() {
         (1, 11, Scope { first: 8, ..good.clone() }),
         (2, -1, Scope { columns: -1..3, ..good.clone() }),
         (3, 11, Scope { columns: 0..11, ..good.clone() }),
-        (3, 2, Scope { columns: 4..2, ..good.clone() }),
+        (3, 2, Scope { columns: Range { start: 4, end: 2 }, ..good.clone() }),
     ] {
         assert_eq!(count(&scope, &mut counts), Err(KernelError::Key { at, key, limit: 10 }));
     }
@@ -477,8 +477,14 @@ fn wrong_graphs_are_refused_and_nothing_is_written() {
     assert_eq!(scatter(&[0, 1, 3, 4], Range { start: 2, end: 1 }, 1).map(|_| ()), key(1, 1, 3));
     assert_eq!(scatter(&[0, 1, 3, 4], 0..2, 1), Err(KernelError::Shape { what: "targets", want: 3, got: 4 }));
     assert_eq!(scatter(&[0, 1, 3, 4], 0..3, 0), Err(KernelError::Scratch { need: 1, have: 0 }));
-    assert_eq!(scatter(&[0, 0, 1, 4], 0..3, 1), Ok(2), "a row without room drops, one too long keeps what it held");
-    assert_eq!((targets, out_weights), ([0, 1, -7, -7], [5, 6, -7, -7]));
+    assert_eq!((targets, out_weights), ([-7; 4], [-7; 4]));
+    let mut scatter = |starts: &[Idx]| {
+        let out = EdgesMut { targets: &mut targets, weights: &mut out_weights };
+        scatter_pairs(&pairs, starts, 0..3, out, &mut Arena::new(&mut memory))
+    };
+    assert_eq!(scatter(&[0, 1, 3, 4]), Ok(4));
+    assert_eq!(scatter(&[0, 0, 1, 4]), Ok(0), "no row came out as long as these starts say");
+    assert_eq!(scatter(&[4, 4, 4, 8]), Ok(0));
 
     let edges = Edges::new(&[0, 2, 3], &[1, 1, 0], &[1, 2, 3]).unwrap();
     let (mut targets, mut weights) = ([-7; 3], [-7; 3]);

@@ -297,6 +297,28 @@ pub(crate) fn squared_norms<T: Real, L: Lanes>(panels: &[T], dim: usize, out: &m
     }
 }
 
+/// Sums of one query (`[dim]`) against one panel (`[dim][LANES]`).
+#[inline(always)]
+pub(crate) fn one_to_panel<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], panel: &[T]) -> T::On<L> {
+    // As above: few dimensions are known to the compiler.
+    match query.len() {
+        1 => sums::<T, F, L, EXACT>(&query[..1], panel),
+        2 => sums::<T, F, L, EXACT>(&query[..2], panel),
+        3 => sums::<T, F, L, EXACT>(&query[..3], panel),
+        4 => sums::<T, F, L, EXACT>(&query[..4], panel),
+        _ => sums::<T, F, L, EXACT>(query, panel),
+    }
+}
+
+#[inline(always)]
+fn sums<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], panel: &[T]) -> T::On<L> {
+    let mut sum = <T::On<L>>::splat(T::default());
+    for (&q, row) in query.iter().zip(panel[..query.len() * T::LANES].chunks_exact(T::LANES)) {
+        sum = F::step::<T::On<L>, EXACT>(sum, <T::On<L>>::splat(q), <T::On<L>>::load(row));
+    }
+    sum
+}
+
 /// Distances by the published formula of one query to the sixteen points of an `f32` panel: every coordinate widened,
 /// sums in `f64`, unfused, in order of the dimension, finished lane by lane.
 #[inline(always)]

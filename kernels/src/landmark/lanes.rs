@@ -6,6 +6,9 @@ use super::frame::REACH;
 use super::{Cross, Frame, FrameMemory, FramePoints, FrameQueries};
 use crate::simd::{LANES_F64, Lanes, Real, Vector};
 
+/// Vectors that go in step, so that their chains of dependent operations overlap.
+const GROUP: usize = 4;
+
 /// Coordinates and extents of packed points from their correlations with the landmarks, `rho: [count][panels][LANES]`.
 #[inline(always)]
 pub(super) fn project<L: Lanes>(
@@ -16,44 +19,81 @@ pub(super) fn project<L: Lanes>(
     memory: &mut FrameMemory<'_, f64>,
 ) {
     let (count, lanes) = (frame.count, memory.spans.len());
-    for first in (0..lanes).step_by(LANES_F64) {
-        let out = &mut memory.coordinates[first * count..][..count * LANES_F64];
-        let mut squares = L::F64::splat(0.0);
+    let (coordinates, extents) = (&mut *memory.coordinates, Extents::new(frame));
+    for first in (0..lanes).step_by(GROUP * LANES_F64) {
+        // Where the panels of the group begin; the last panel is repeated at the end.
+        let mut places = [0; GROUP];
+        for g in 0..GROUP {
+            places[g] = (first + g * LANES_F64).min(lanes - LANES_F64);
+        }
+        let mut squares = [L::F64::splat(0.0); GROUP];
         for i in 0..count {
             let factors = &factor[i * frame.stride..][..i + 1];
-            let mut sum = L::F64::load(&rho[i * lanes + first..]);
-            for (&factor, known) in factors[..i].iter().zip(out.chunks_exact(LANES_F64)) {
-                sum = L::F64::splat(-factor).mul_add(L::F64::load(known), sum);
+            let mut sums = squares;
+            for g in 0..GROUP {
+                sums[g] = L::F64::load(&rho[i * lanes + places[g]..]);
             }
-            let coordinate = sum.div(L::F64::splat(factors[i]));
-            squares = coordinate.mul_add(coordinate, squares);
-            coordinate.store(&mut out[i * LANES_F64..]);
+            for (j, &factor) in factors[..i].iter().enumerate() {
+                let factor = L::F64::splat(-factor);
+                for g in 0..GROUP {
+                    let known = L::F64::load(&coordinates[places[g] * count + j * LANES_F64..]);
+                    sums[g] = factor.mul_add(known, sums[g]);
+                }
+            }
+            let inverse = L::F64::splat(1.0 / factors[i]); // one rounding more, which the frame counts
+            for g in 0..GROUP {
+                let coordinate = sums[g].mul(inverse);
+                squares[g] = coordinate.mul_add(coordinate, squares[g]);
+                coordinate.store(&mut coordinates[places[g] * count + i * LANES_F64..]);
+            }
         }
-        let [span, tail, slack] = extents::<L>(frame, squares.sqrt(), L::F64::load(&errors[first..]));
-        span.store(&mut memory.spans[first..]);
-        tail.store(&mut memory.tails[first..]);
-        slack.store(&mut memory.slacks[first..]);
+        for g in 0..GROUP {
+            let [span, tail, slack] = extents.of(squares[g].sqrt(), L::F64::load(&errors[places[g]..]));
+            span.store(&mut memory.spans[places[g]..]);
+            tail.store(&mut memory.tails[places[g]..]);
+            slack.store(&mut memory.slacks[places[g]..]);
+        }
     }
 }
 
-/// [`Frame::extent`] in lanes, with the rounding of the bounds in the slack.
-#[inline(always)]
-fn extents<L: Lanes>(frame: &Frame, norm: L::F64, error: L::F64) -> [L::F64; 3] {
-    let splat = L::F64::splat;
-    let (zero, one, infinity) = (splat(0.0), splat(1.0), splat(f64::INFINITY));
-    let per_norm = libm::sqrt(frame.count as f64) * frame.rounding() * 1.01;
-    let residual = error.mul_add(splat(frame.error), norm.mul(splat(per_norm)));
-    let delta = residual.mul(splat(frame.inverse * (1.0 + 1e-9)));
-    let inside = norm.mul(splat(1.0 - 1e-14)).sub(delta).max(zero);
-    let lost = inside.mul(inside).mul(splat(1.0 / (1.0 + frame.defect) * (1.0 - 1e-15)));
-    let tail = error.mul_add(error, one).sub(lost).max(zero).add(splat(1e-14)).sqrt();
-    let span = norm.add(delta).mul(splat((1.0 + 1e-12) / libm::sqrt(1.0 - frame.defect)));
-    let constant = splat(0.5 * frame.kappa() + super::points::rounding::<f64>(frame.count));
-    let slack = delta.mul_add(splat(REACH), error.mul(error).mul_add(splat(0.5), constant));
-    // Infinite where the frame is no use for the point, also for NaN.
-    let slack = delta.pick_le(splat(0.25), slack, infinity);
-    let slack = error.pick_le(splat(0.25), slack, infinity);
-    [span, tail, norm.pick_le(splat(REACH), slack, infinity)]
+/// [`Frame::extent`] in lanes, with the rounding of the bounds in the slack. Holds what is the same for all points.
+#[derive(Clone, Copy)]
+struct Extents {
+    /// Residual per `mu` and per norm, both through the inverse: `delta = error * per_error + norm * per_norm`.
+    per_error: f64,
+    per_norm: f64,
+    per_square: f64,
+    per_reach: f64,
+    slack: f64,
+}
+
+impl Extents {
+    fn new(frame: &Frame) -> Self {
+        let inverse = frame.inverse * (1.0 + 2e-9);
+        Self {
+            per_error: frame.error * inverse,
+            per_norm: libm::sqrt(frame.count as f64) * frame.rounding() * 1.01 * inverse,
+            per_square: 1.0 / (1.0 + frame.defect) * (1.0 - 1e-15),
+            per_reach: (1.0 + 1e-12) / libm::sqrt(1.0 - frame.defect),
+            slack: 0.5 * frame.kappa() + super::points::rounding::<f64>(frame.count),
+        }
+    }
+
+    /// Span, tail and slack of points with the norms and error factors of the lanes.
+    #[inline(always)]
+    fn of<V: Vector<Elem = f64>>(&self, norm: V, error: V) -> [V; 3] {
+        let (zero, one, infinity) = (V::splat(0.0), V::splat(1.0), V::splat(f64::INFINITY));
+        let delta = error.mul_add(V::splat(self.per_error), norm.mul(V::splat(self.per_norm)));
+        let inside = norm.mul(V::splat(1.0 - 1e-14)).sub(delta).max(zero);
+        let lost = inside.mul(inside).mul(V::splat(self.per_square));
+        let tail = error.mul_add(error, one).sub(lost).max(zero).add(V::splat(1e-14)).sqrt();
+        let span = norm.add(delta).mul(V::splat(self.per_reach));
+        let slack = delta.mul_add(V::splat(REACH), error.mul(error).mul_add(V::splat(0.5), V::splat(self.slack)));
+        // Infinite where the frame is no use for the point, also for NaN.
+        let slack = delta.pick_le(V::splat(0.25), slack, infinity);
+        let slack = error.pick_le(V::splat(0.25), slack, infinity);
+        [span, tail, norm.pick_le(V::splat(REACH), slack, infinity)]
+    }
 }
 
 /// Coordinates of the points of `S` in the frame of `T`, through `products: [count of S][count of T]`.
@@ -69,12 +109,18 @@ pub(super) fn turn<L: Lanes>(
     coordinates.fill(0.0); // what it stays if S has no landmarks
     let panels = points.coordinates.chunks_exact((cross.rows * LANES_F64).max(1));
     for (out, panel) in coordinates.chunks_exact_mut((cross.columns * LANES_F64).max(1)).zip(panels) {
-        for (j, out) in out.chunks_exact_mut(LANES_F64).enumerate() {
-            let mut sum = L::F64::splat(0.0);
+        for first in (0..cross.columns).step_by(GROUP) {
+            let group = GROUP.min(cross.columns - first);
+            let mut sums = [L::F64::splat(0.0); GROUP];
             for (products, row) in products.chunks_exact(cross.columns).zip(panel.chunks_exact(LANES_F64)) {
-                sum = L::F64::splat(products[j]).mul_add(L::F64::load(row), sum);
+                let (products, row) = (&products[first..first + group], L::F64::load(row));
+                for g in 0..GROUP {
+                    sums[g] = L::F64::splat(products[g.min(group - 1)]).mul_add(row, sums[g]);
+                }
             }
-            sum.store(out);
+            for g in 0..group {
+                sums[g].store(&mut out[(first + g) * LANES_F64..]);
+            }
         }
     }
     for first in (0..tails.len()).step_by(LANES_F64) {

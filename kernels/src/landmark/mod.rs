@@ -39,7 +39,7 @@
 //! points at hand, that is by `p` and the smallest pivot.
 //!
 //! *Coordinates.* `a_x = L^-1 (u_s.u_x)` is computed with a residual of at most `r = mu_x sqrt(sum of mu_s^2) + sqrt(k) gamma |a|`
-//! (data, and the backward error of substitution), so that the computed coordinates are within `delta_x = |L^-1| r` of it.
+//! (data, and the backward error of substitution, one rounding for the reciprocal included), so that the computed coordinates are within `delta_x = |L^-1| r` of it.
 //!
 //! *One-sided.* With `P` the projection on the span, `P u_x.P u_y = a_x' (I + F)^-1 a_y` and `|a_x|^2 / (1 + f) <= |P u_x|^2`.
 //! Hence `t_x^2 = 1 + mu_x^2 - max(0, |a_x| - delta_x)^2 / (1 + f)` is at least the square of what is left, and the computed

@@ -11,4 +11,5 @@ pub mod mis;
 pub mod order;
 pub mod residual;
 pub mod select;
+pub mod sphere;
 pub mod topk;

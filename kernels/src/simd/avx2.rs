@@ -104,9 +104,36 @@ impl Lanes for Avx2 {
     }
 }
 
+/// The smallest of eight lanes.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn least_ps(lanes: __m256) -> f32 {
+    // SAFETY: the caller vouches for AVX.
+    unsafe {
+        let four = _mm_min_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+        let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// The smallest of four lanes.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn least_pd(lanes: __m256d) -> f64 {
+    // SAFETY: the caller vouches for AVX.
+    unsafe {
+        let two = _mm_min_pd(_mm256_castpd256_pd128(lanes), _mm256_extractf128_pd::<1>(lanes));
+        _mm_cvtsd_f64(_mm_min_sd(two, _mm_unpackhi_pd(two, two)))
+    }
+}
+
 macro_rules! avx2_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
-     $div:ident, $min:ident, $max:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
+     $div:ident, $min:ident, $max:ident, $least:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
      $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
@@ -159,6 +186,11 @@ macro_rules! avx2_vector {
             fn max(self, other: Self) -> Self {
                 // SAFETY: AVX is there, see above.
                 unsafe { Self($max(self.0, other.0), $max(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn least(self) -> $elem {
+                // SAFETY: AVX is there, see above.
+                unsafe { $least($min(self.0, self.1)) }
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -232,6 +264,7 @@ avx2_vector!(
     _mm256_div_ps,
     _mm256_min_ps,
     _mm256_max_ps,
+    least_ps,
     _mm256_andnot_ps,
     _mm256_sqrt_ps,
     _mm256_fmadd_ps,
@@ -258,6 +291,7 @@ avx2_vector!(
     _mm256_div_pd,
     _mm256_min_pd,
     _mm256_max_pd,
+    least_pd,
     _mm256_andnot_pd,
     _mm256_sqrt_pd,
     _mm256_fmadd_pd,

@@ -81,7 +81,7 @@ impl Lanes for Avx512 {
 
 macro_rules! avx512_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
-     $div:ident, $min:ident, $max:ident, $abs:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
+     $div:ident, $min:ident, $max:ident, $reduce_min:ident, $abs:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
      $blend:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
@@ -131,6 +131,11 @@ macro_rules! avx512_vector {
             fn max(self, other: Self) -> Self {
                 // SAFETY: AVX-512 is there, see above.
                 unsafe { Self($max(self.0, other.0)) }
+            }
+            #[inline(always)]
+            fn least(self) -> $elem {
+                // SAFETY: AVX-512 is there, see above.
+                unsafe { $reduce_min(self.0) }
             }
             #[inline(always)]
             fn abs(self) -> Self {
@@ -190,6 +195,7 @@ avx512_vector!(
     _mm512_div_ps,
     _mm512_min_ps,
     _mm512_max_ps,
+    _mm512_reduce_min_ps,
     _mm512_abs_ps,
     _mm512_sqrt_ps,
     _mm512_fmadd_ps,
@@ -215,6 +221,7 @@ avx512_vector!(
     _mm512_div_pd,
     _mm512_min_pd,
     _mm512_max_pd,
+    _mm512_reduce_min_pd,
     _mm512_abs_pd,
     _mm512_sqrt_pd,
     _mm512_fmadd_pd,

@@ -106,6 +106,14 @@ macro_rules! portable_vector {
                 self.fast_max(other)
             }
             #[inline(always)]
+            fn least(self) -> $elem {
+                let mut least = self.as_array()[0];
+                for &lane in &self.as_array()[1..] {
+                    least = if lane < least { lane } else { least };
+                }
+                least
+            }
+            #[inline(always)]
             fn abs(self) -> Self {
                 <$vector>::abs(self)
             }

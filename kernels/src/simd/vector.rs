@@ -127,6 +127,8 @@ pub trait Vector: Copy + Sealed {
     fn min(self, other: Self) -> Self;
     /// The larger one; unspecified which where one is NaN.
     fn max(self, other: Self) -> Self;
+    /// The smallest lane; unspecified where one is NaN.
+    fn least(self) -> Self::Elem;
     /// The absolute value.
     fn abs(self) -> Self;
     /// The square root, within one unit in the last place (correctly rounded on `avx2` and `avx512`).

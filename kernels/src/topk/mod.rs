@@ -146,13 +146,20 @@ impl<'a> KBest<'a> {
                 return;
             }
         }
-        while place > 0 && before(distance, id, self.distances[place - 1], self.ids[place - 1]) {
-            self.distances[place] = self.distances[place - 1];
-            self.ids[place] = self.ids[place - 1];
-            place -= 1;
+        // Where the pair belongs is as good as random: moving all that stand behind, by selection instead of a branch per
+        // pair, costs less than the one branch that is predicted wrongly.
+        let (distances, ids) = (&mut self.distances[..=place], &mut self.ids[..=place]);
+        let (mut distance, mut id) = (distance, id);
+        for (held, held_id) in distances[..place].iter_mut().zip(&mut ids[..place]) {
+            let first = before(distance, id, *held, *held_id);
+            let moved = (*held, *held_id);
+            *held = if first { distance } else { moved.0 };
+            *held_id = if first { id } else { moved.1 };
+            distance = if first { moved.0 } else { distance };
+            id = if first { moved.1 } else { id };
         }
-        self.distances[place] = distance;
-        self.ids[place] = id;
+        distances[place] = distance;
+        ids[place] = id;
         if self.len == k {
             self.worst = self.distances[k - 1];
         }

@@ -33,11 +33,8 @@ impl<'a, T: Real> Boxes<'a, T> {
         self.corners.is_empty()
     }
 
-    /// For each box of the run, the form's sum over the gaps between `query` and the box.
-    ///
-    /// The gap of a dimension is `max(low - query, query - high, 0)`. For a point inside the box the rounded difference to
-    /// the query is at least the rounded gap, and the sum is made by the same operations in the same order, each of
-    /// which is monotone also after rounding. So the bound never exceeds the surrogate of a point, with no margin.
+    /// For each box of the run, the form's sum over the gaps between `query` and the box, as
+    /// [`panel_bounds`](Self::panel_bounds) finds it.
     #[inline(always)]
     pub(crate) fn bounds<F: Form, L: Lanes, const EXACT: bool>(
         &self,
@@ -46,22 +43,42 @@ impl<'a, T: Real> Boxes<'a, T> {
         to: usize,
         out: &mut [T],
     ) {
-        let first = from / T::LANES;
-        let panels = self.corners.run(first, to.div_ceil(T::LANES) - first);
-        let zero = <T::On<L>>::splat(T::default());
-        let half = query.len() * T::LANES;
-        for (panel, out) in panels.chunks_exact(2 * half).zip(out.chunks_exact_mut(T::LANES)) {
-            let (lows, highs) = panel.split_at(half);
-            let mut sum = zero;
-            for ((&q, low), high) in query.iter().zip(lows.chunks_exact(T::LANES)).zip(highs.chunks_exact(T::LANES)) {
-                let q = <T::On<L>>::splat(q);
-                let below = <T::On<L>>::load(low).sub(q);
-                let above = q.sub(<T::On<L>>::load(high));
-                sum = F::step::<T::On<L>, EXACT>(sum, below.max(above).max(zero), zero);
-            }
-            sum.store(out);
+        for (panel, out) in (from / T::LANES..to.div_ceil(T::LANES)).zip(out.chunks_exact_mut(T::LANES)) {
+            self.panel_bounds::<F, L, EXACT>(query, panel).store(out);
         }
     }
+
+    /// For each box of one panel, the form's sum over the gaps between `query` and the box.
+    ///
+    /// The gap of a dimension is `max(low - query, query - high, 0)`. For a point inside the box the rounded difference to
+    /// the query is at least the rounded gap, and the sum is made by the same operations in the same order, each of
+    /// which is monotone also after rounding. So the bound never exceeds the surrogate of a point, with no margin.
+    #[inline(always)]
+    pub(crate) fn panel_bounds<F: Form, L: Lanes, const EXACT: bool>(&self, query: &[T], panel: usize) -> T::On<L> {
+        let corners = self.corners.run(panel, 1);
+        // Few dimensions are known to the compiler, so that the loop over them unrolls.
+        match query.len() {
+            1 => gaps::<T, F, L, EXACT>(&query[..1], corners),
+            2 => gaps::<T, F, L, EXACT>(&query[..2], corners),
+            3 => gaps::<T, F, L, EXACT>(&query[..3], corners),
+            4 => gaps::<T, F, L, EXACT>(&query[..4], corners),
+            _ => gaps::<T, F, L, EXACT>(query, corners),
+        }
+    }
+}
+
+#[inline(always)]
+fn gaps<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], corners: &[T]) -> T::On<L> {
+    let zero = <T::On<L>>::splat(T::default());
+    let (lows, highs) = corners[..2 * query.len() * T::LANES].split_at(query.len() * T::LANES);
+    let mut sum = zero;
+    for ((&q, low), high) in query.iter().zip(lows.chunks_exact(T::LANES)).zip(highs.chunks_exact(T::LANES)) {
+        let q = <T::On<L>>::splat(q);
+        let below = <T::On<L>>::load(low).sub(q);
+        let above = q.sub(<T::On<L>>::load(high));
+        sum = F::step::<T::On<L>, EXACT>(sum, below.max(above).max(zero), zero);
+    }
+    sum
 }
 
 /// The smallest and largest coordinate of a run, by dimension.
@@ -80,7 +97,7 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
         let (first, last) = (self.from / T::LANES, (self.to - 1) / T::LANES);
         // Whole panels by vectors, the cut ones at both ends lane by lane.
         let whole = self.from.div_ceil(T::LANES)..self.to / T::LANES;
-        for d in 0..self.points.dim() {
+        for d in 0..self.low.len() {
             let start = self.points.coordinate(self.from, d);
             let (mut low, mut high) = (<T::On<L>>::splat(start), <T::On<L>>::splat(start));
             for panel in whole.clone() {
@@ -111,15 +128,15 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
     }
 }
 
-/// The bounding box of the points at `from..to`.
+/// The bounding box of the leading coordinates of the points at `from..to`: as many as the outputs have room for.
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `low`, `high` | `[dim]`, overwritten |
+/// | `low`, `high` | `[boxed]`, overwritten; `boxed <= dim` |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when an output does not have `dim` elements; [`KernelError::Value`] when the run is empty or not
-/// within the points. Nothing is written then.
+/// [`KernelError::Shape`] when the outputs differ in length or are longer than `dim`; [`KernelError::Value`] when the run
+/// is empty or not within the points. Nothing is written then.
 ///
 /// # Accuracy
 /// Nothing rounds.
@@ -131,8 +148,8 @@ pub fn box_of_run<T: Real>(
     low: &mut [T],
     high: &mut [T],
 ) -> Result<(), KernelError> {
-    want("low", points.dim(), low.len())?;
-    want("high", points.dim(), high.len())?;
+    want("low", low.len().min(points.dim()), low.len())?;
+    want("high", low.len(), high.len())?;
     idx_len(to)?;
     if from >= to || to > points.len() {
         return Err(KernelError::Value { what: "to", at: to });

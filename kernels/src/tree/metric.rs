@@ -1,6 +1,6 @@
 //! What a traversal asks of a metric.
 
-use crate::simd::{Lanes, Real};
+use crate::simd::{Lanes, Real, Vector};
 
 /// A metric over the points of a tree, in the order in which the tree stores them.
 ///
@@ -41,6 +41,21 @@ pub trait Metric {
     /// A lower bound of the distance of a point with this surrogate.
     fn at_least<L: Lanes>(&self, surrogate: Self::Real) -> f64;
 
+    /// The surrogates of the points at `from..to`, which lie in one panel, in the lanes of that panel; see
+    /// [`surrogates`](Self::surrogates). Other lanes hold anything.
+    #[inline(always)]
+    fn surrogate_panel<L: Lanes>(
+        &self,
+        query: Self::Query<'_>,
+        from: usize,
+        to: usize,
+        ceiling: Self::Real,
+    ) -> <Self::Real as Real>::On<L> {
+        let mut out = [Self::Real::default(); 16];
+        self.surrogates::<L>(query, from, to, ceiling, &mut out[..Self::Real::LANES]);
+        <<Self::Real as Real>::On<L>>::load(&out)
+    }
+
     /// Whether groups are bounded by boxes: [`box_bounds`](Self::box_bounds) instead of balls.
     #[inline(always)]
     fn has_boxes(&self) -> bool {
@@ -53,6 +68,15 @@ pub trait Metric {
     fn box_bounds<L: Lanes>(&self, query: Self::Query<'_>, from: usize, to: usize, out: &mut [Self::Real]) {
         let _ = (query, from);
         out[..run_len(Self::Real::LANES, from, to)].fill(Self::Real::default());
+    }
+
+    /// [`box_bounds`](Self::box_bounds) of the groups `from..to`, which lie in one panel, in the lanes of that panel.
+    /// Other lanes hold anything.
+    #[inline(always)]
+    fn box_panel<L: Lanes>(&self, query: Self::Query<'_>, from: usize, to: usize) -> <Self::Real as Real>::On<L> {
+        let mut out = [Self::Real::default(); 16];
+        self.box_bounds::<L>(query, from, to, &mut out[..Self::Real::LANES]);
+        <<Self::Real as Real>::On<L>>::load(&out)
     }
 
     /// An upper bound of the distance of a point with this surrogate.

@@ -33,19 +33,27 @@
 //! partition the rest, wait for their turn.
 
 mod boxes;
+mod by_balls;
+mod by_boxes;
 mod coordinates;
 mod cover;
+mod items;
 mod ladder;
 mod metric;
+#[cfg(test)]
+mod promises;
 mod search;
+mod sphere;
 mod visit;
 
 pub use boxes::{Boxes, box_of_run};
 pub use coordinates::Coordinates;
 pub use cover::{Conflict, Conflicts, Covering};
+pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
+pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};
 pub use visit::{Nearest, Visitor, Within};
 
 use bytemuck::{Pod, Zeroable};

@@ -64,7 +64,7 @@ fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildCo
     let len = idx_len(space.len()).expect("counted by the caller");
     let Some(&root) = batches.members.first() else {
         let nothing = Shape { slots: &[], parents: &[], levels: &[] };
-        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space.order());
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space);
         let packed = space.pack(&tree, tier);
         return Grown { tree, runs, packed };
     };
@@ -129,7 +129,7 @@ impl<S: Space> Builder<'_, S> {
     /// Lays the tree of these slots out, packs its points and bounds its groups.
     fn grow(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
         let shape = Shape { slots, parents: &placement.parents, levels: &placement.levels };
-        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space.order());
+        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space);
         let packed = self.space.pack(&tree, self.tier);
         let mut grown = Grown { tree, runs, packed };
         if grown.tree.order == Order::Blocks {
@@ -173,7 +173,7 @@ impl<S: Space> Builder<'_, S> {
 }
 
 /// Rounds to the next `f32` that is not below.
-fn round_up(value: f64) -> f32 {
+pub(crate) fn round_up(value: f64) -> f32 {
     let near = value as f32; // rounds to nearest; repaired below
     if f64::from(near) < value { near.next_up() } else { near }
 }

@@ -3,7 +3,9 @@
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Group;
 
+use super::pyramid::Pyramid;
 use super::{Ladder, Tree};
+use crate::space::Space;
 
 /// A tree as the builder keeps it: by slot.
 pub(crate) struct Shape<'a> {
@@ -26,15 +28,11 @@ pub enum Order {
 
 /// Groups of at most this many points are scanned from end to end.
 const SCANNED: usize = 48;
-/// Neighbouring subtrees are joined to one group up to this many points.
-const JOINED: usize = 32;
-/// Groups that are joined to one in the layer above.
-const FAN: usize = 16;
-
 /// The children of each slot, in the order of their slots.
-struct Children {
+pub(super) struct Children {
     starts: Vec<Idx>,
-    children: Vec<Idx>,
+    /// The children of all slots, one slot after the other.
+    pub all: Vec<Idx>,
     root: Idx,
 }
 
@@ -67,11 +65,17 @@ impl Children {
                 }
             }
         }
-        Self { starts, children, root }
+        Self { starts, all: children, root }
     }
 
-    fn of(&self, slot: Idx) -> &[Idx] {
-        &self.children[at(self.starts[at(slot)])..at(self.starts[at(slot) + 1])]
+    pub fn of(&self, slot: Idx) -> &[Idx] {
+        let (from, to) = self.range(slot);
+        &self.all[at(from)..at(to)]
+    }
+
+    /// Where the children of a slot stand among all.
+    pub fn range(&self, slot: Idx) -> (Idx, Idx) {
+        (self.starts[at(slot)], self.starts[at(slot) + 1])
     }
 
     fn has_any(&self, slot: Idx) -> bool {
@@ -79,15 +83,17 @@ impl Children {
     }
 }
 
-/// Lays a tree out. Siblings keep the order of their slots. The ids of the tree are slots, and all reaches are still 0.
-pub(crate) fn lay_out(shape: &Shape<'_>, ladder: Ladder, order: Order) -> (Tree, Runs) {
+/// Lays a tree out, in the order of storage that suits the space. By blocks, siblings keep the order of their slots. The ids
+/// of the tree are slots, and all reaches are still 0.
+pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) -> (Tree, Runs) {
     let len = shape.slots.len();
+    let order = space.order();
     let mut tree = Tree {
-        ids: vec![NONE; len],
-        levels: vec![0; len],
-        parents: vec![NONE; len],
-        reaches: vec![0.0; len],
-        groups: Vec::new(),
+        ids: vec![NONE; len].into(),
+        levels: vec![0; len].into(),
+        parents: vec![NONE; len].into(),
+        reaches: vec![0.0; len].into(),
+        groups: Vec::new().into(),
         waiting: 0,
         order,
         ladder,
@@ -109,32 +115,23 @@ pub(crate) fn lay_out(shape: &Shape<'_>, ladder: Ladder, order: Order) -> (Tree,
     for &node in inner.iter().rev() {
         sizes[at(node)] += children.of(node).iter().map(|&child| sizes[at(child)]).sum::<Idx>();
     }
-    let mut places = Places { firsts: vec![1; len], ends: vec![len as Idx; len], tops: vec![i32::MIN; len] };
-    let mut positions = vec![0 as Idx; shape.parents.len()];
     tree.ids[0] = children.root;
     tree.levels[0] = shape.levels[at(children.root)];
-    for &node in &inner {
-        let place = at(positions[at(node)]);
-        let block = children.of(node);
-        let first = places.firsts[place];
-        let mut running = if order == Order::Blocks { first + block.len() as Idx } else { first };
-        for (offset, &child) in block.iter().enumerate() {
-            let position = if order == Order::Blocks { at(first) + offset } else { at(running) };
-            tree.ids[position] = child;
-            tree.levels[position] = shape.levels[at(child)];
-            tree.parents[position] = place as Idx;
-            places.tops[place] = places.tops[place].max(shape.levels[at(child)]);
-            running += Idx::from(order == Order::Subtrees);
-            places.firsts[position] = running;
-            running += sizes[at(child)] - 1;
-            places.ends[position] = running;
-            positions[at(child)] = position as Idx;
+    let positions = vec![0 as Idx; shape.parents.len()];
+    match order {
+        Order::Blocks => {
+            let runs = by_blocks(shape, &children, &inner, &sizes, positions, &mut tree);
+            (tree, runs)
+        }
+        Order::Subtrees => {
+            let ends = vec![len as Idx; len];
+            let mut pyramid = Pyramid { space, shape, children, sizes: &sizes, positions, tree: &mut tree, ends };
+            pyramid.form();
+            let ends = pyramid.ends;
+            (tree, Runs { firsts: (1..=len as Idx).collect(), ends })
         }
     }
-    form_groups(&mut tree, &places);
-    (tree, Runs { firsts: places.firsts, ends: places.ends })
 }
-
 /// For each position, the range of its strict descendants.
 #[derive(Default)]
 pub(crate) struct Runs {
@@ -149,103 +146,43 @@ struct Places {
     tops: Vec<i32>,
 }
 
-fn form_groups(tree: &mut Tree, places: &Places) {
-    match tree.order {
-        Order::Blocks => form_by_node(tree, places),
-        Order::Subtrees => form_pyramid(tree, places),
-    }
-}
-
-/// A run of positions that may become a group.
-#[derive(Clone, Copy)]
-struct Run {
-    first: Idx,
-    end: Idx,
-    top: i32,
-}
-
-impl Run {
-    fn len(&self) -> usize {
-        at(self.end - self.first)
-    }
-}
-
-/// By subtrees: small runs cut at the borders of subtrees, then groups of `FAN` neighbours, layer upon layer.
-fn form_pyramid(tree: &mut Tree, places: &Places) {
-    let mut runs = Vec::new();
-    let mut open = vec![Run { first: 1, end: tree.ids.len() as Idx, top: places.tops[0] }];
-    while let Some(run) = open.pop() {
-        if run.len() <= SCANNED {
-            runs.push(Group {
-                first: run.first,
-                block: run.end,
-                end: run.end,
-                center: run.first,
-                top: run.top,
-                ..Group::default()
-            });
-        } else {
-            open.extend(units(tree, places, run).into_iter().rev());
+/// Blocks of children, breadth first over the nodes that have any.
+fn by_blocks(
+    shape: &Shape<'_>,
+    children: &Children,
+    inner: &[Idx],
+    sizes: &[Idx],
+    mut positions: Vec<Idx>,
+    tree: &mut Tree,
+) -> Runs {
+    let len = tree.ids.len();
+    let mut places = Places { firsts: vec![1; len], ends: vec![len as Idx; len], tops: vec![i32::MIN; len] };
+    for &node in inner {
+        let place = at(positions[at(node)]);
+        let block = children.of(node);
+        let first = places.firsts[place];
+        let mut running = first + block.len() as Idx;
+        for (offset, &child) in block.iter().enumerate() {
+            let position = at(first) + offset;
+            tree.ids[position] = child;
+            tree.levels[position] = shape.levels[at(child)];
+            tree.parents[position] = place as Idx;
+            places.tops[place] = places.tops[place].max(shape.levels[at(child)]);
+            places.firsts[position] = running;
+            running += sizes[at(child)] - 1;
+            places.ends[position] = running;
+            positions[at(child)] = position as Idx;
         }
     }
-    let mut layers = vec![runs];
-    while layers.last().is_some_and(|layer| layer.len() > 1) {
-        let mut kids = 0;
-        let above = layers[layers.len() - 1]
-            .chunks(FAN)
-            .map(|members| {
-                let (first, last) = (members[0], members[members.len() - 1]);
-                let top = members.iter().map(|member| member.top).max().unwrap_or(i32::MIN);
-                let from = kids;
-                kids += members.len() as Idx;
-                Group { kids: from, kids_end: kids, end: last.end, block: first.first, top, ..first }
-            })
-            .collect();
-        layers.push(above);
-    }
-    tree.waiting = 1 + layers.len() as Idx * (FAN as Idx - 1);
-    // The top layer comes first; kids were numbered within their layer.
-    let mut start = 0;
-    for layer in layers.iter().rev() {
-        start += layer.len() as Idx;
-        tree.groups.extend(layer.iter().map(|group| match group.kids < group.kids_end {
-            true => Group { kids: group.kids + start, kids_end: group.kids_end + start, ..*group },
-            false => *group,
-        }));
-    }
-    tree.groups[0].center = 0;
-}
-
-fn join(left: Run, right: Run) -> Run {
-    Run { first: left.first, end: right.end, top: left.top.max(right.top) }
-}
-
-/// The subtrees that a run of neighbouring subtrees consists of, or, for a single subtree, its node and what hangs on it.
-/// Small neighbours are joined.
-fn units(tree: &Tree, places: &Places, run: Run) -> Vec<Run> {
-    let mut units: Vec<Run> = Vec::new();
-    let mut position = run.first;
-    while position < run.end {
-        let end = if position == run.first && places.ends[at(position)] >= run.end {
-            position + 1
-        } else {
-            places.ends[at(position)]
-        };
-        let unit = Run { first: position, end, top: tree.levels[at(position)] };
-        match units.last_mut() {
-            Some(last) if last.len() + unit.len() <= JOINED => *last = join(*last, unit),
-            _ => units.push(unit),
-        }
-        position = end;
-    }
-    units
+    form_by_node(tree, &places);
+    Runs { firsts: places.firsts, ends: places.ends }
 }
 
 /// By blocks: the run of each node that is not small, and of its children.
 fn form_by_node(tree: &mut Tree, places: &Places) {
     let len = tree.ids.len();
     let whole = Group { first: 1, block: 1, end: len as Idx, top: places.tops[0], ..Group::default() };
-    tree.groups.push(whole);
+    tree.groups.to_mut().push(whole);
     let mut waits = vec![0 as Idx];
     let mut done = 0;
     while done < tree.groups.len() {
@@ -276,7 +213,7 @@ fn split(tree: &mut Tree, places: &Places, group: &Group) {
             break;
         }
         let top = places.tops[at(child)];
-        tree.groups.push(Group { first, block: end, end, center: child, top, ..Group::default() });
+        tree.groups.to_mut().push(Group { first, block: end, end, center: child, top, ..Group::default() });
     }
 }
 
