@@ -93,7 +93,8 @@ pub(crate) fn groups(tree: &Tree, findings: &mut Findings) {
                 kids.len() <= at(group.block - group.first)
                     && (group.first..).zip(kids).all(|(child, kid)| kid.center == child)
             }
-            Order::Subtrees => kids.iter().all(|kid| kid.center == kid.first),
+            // An empty group fills a panel of boxes up; nothing is looked for in it.
+            Order::Subtrees => kids.iter().all(|kid| kid.first == kid.end || kid.center == kid.first),
         };
         if !fits {
             findings.add(Violation::Group { group: place, problem: "has groups that are centred elsewhere" });
