@@ -23,7 +23,9 @@ pub mod points;
 pub mod positions_at_most;
 pub mod radix_sort_keys;
 pub mod residual;
+pub mod sphere;
 pub mod topk;
+pub mod tree;
 
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);

@@ -120,3 +120,13 @@ fn dist_one_to_run() {
 fn topk() {
     replay("topk", cases::topk::check);
 }
+
+#[test]
+fn sphere() {
+    replay("sphere", cases::sphere::check)
+}
+
+#[test]
+fn tree() {
+    replay("tree", cases::tree::check);
+}

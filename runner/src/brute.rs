@@ -98,10 +98,10 @@ fn coordinates(
     let dim = points.dim();
     let (points, queries) = (points.to_f64(), queries.to_f64());
     let largest = points.iter().fold(0.0, |largest, value| f64::max(largest, value.abs()));
-    let limit = libm::exp2(500.0);
+    let limit = libm::exp2(502.0);
     let (_, above) = libm::frexp(largest); // 2^(above - 1) <= largest < 2^above
-    let exponent = if largest > limit {
-        above - 500
+    let exponent = if largest > libm::exp2(500.0) {
+        above - 401
     } else if largest > 0.0 && largest < libm::exp2(-400.0) {
         above - 1
     } else {

@@ -245,7 +245,7 @@ impl AnyIndex {
         if preparation.width() != points.dim() {
             return Err(invalid("its points have another number of columns than its metric"));
         }
-        let config = BuildConfig { base: tree.ladder().base(), seed, ..BuildConfig::default() };
+        let config = BuildConfig { base: tree.ladder().base(), seed };
         let body = variant!(metric, points, Packed, points => Body { tree, points });
         let body = body.ok_or_else(|| invalid("its points are of another precision than its metric"))?;
         if !each!(&body, body => body.boxes_fit()) {

@@ -162,7 +162,7 @@ impl FirstWrong {
         // Relaxed is enough: whoever asks has joined the threads that might have told.
         let key = self.0.swap(NOTHING, Ordering::Relaxed);
         let row = (1 << ROW_BITS) - 1;
-        (key != NOTHING).then(|| ((key >> ROW_BITS) & row, key & OUTSIDE != 0, key & row))
+        (key != NOTHING).then_some(((key >> ROW_BITS) & row, key & OUTSIDE != 0, key & row))
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Angular, Euclidean, Haversine, PanelMetric};
 /// | `m` | `e` |
 /// | --- | --- |
 /// | 0, or from `2^-400` to `2^500` | 0: nothing is changed |
-/// | above `2^500` | such that `m` comes to `2^499` or above, below `2^500` |
+/// | above `2^500` | such that `m` comes to `2^400` or above, below `2^401` |
 /// | below `2^-400` | such that `m` comes to 1 or above, below 2 |
 ///
 /// A multiplication by a power of two is exact unless its result is subnormal or infinite; then it is rounded once.
@@ -28,16 +28,20 @@ impl Scaling {
     /// Everything stays as it is.
     pub const NONE: Self = Self { exponent: 0 };
 
-    /// The largest magnitude of a scaled coordinate, `2^500`: sums of squares of up to two million differences are finite.
-    pub const SAFE: f64 = f64::from_bits((1023 + 500) << 52);
+    /// The largest magnitude of a scaled coordinate of a query, `2^502`: the sum of half a million squared differences to
+    /// points is finite.
+    pub const SAFE: f64 = f64::from_bits((1023 + 502) << 52);
+
+    /// The largest magnitude of coordinates of points that are left alone, `2^500`.
+    const LARGE: f64 = f64::from_bits((1023 + 500) << 52);
 
     /// The smallest magnitude of the largest coordinate that is left alone, `2^-400`.
     const SMALL: f64 = f64::from_bits((1023 - 400) << 52);
 
     /// The scaling of points whose largest magnitude this is.
     pub fn of(largest: f64) -> Self {
-        let exponent = if largest > Self::SAFE {
-            libm::ilogb(largest) - 499
+        let exponent = if largest > Self::LARGE {
+            libm::ilogb(largest) - 400
         } else if 0.0 < largest && largest < Self::SMALL {
             libm::ilogb(largest)
         } else {
@@ -53,8 +57,8 @@ impl Scaling {
 
     /// The scaling of this exponent; `None` for one that no points have.
     pub fn from_exponent(exponent: i32) -> Option<Self> {
-        let large = 1 <= exponent && exponent <= 1023 - 499;
-        let small = -1074 <= exponent && exponent < -400;
+        let large = (500 - 400..=1023 - 400).contains(&exponent);
+        let small = (-1074..-400).contains(&exponent);
         (exponent == 0 || large || small).then_some(Self { exponent })
     }
 

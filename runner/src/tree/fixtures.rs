@@ -5,15 +5,17 @@ use covertree_kernels::simd::{Real, Tier};
 use super::Tree;
 use crate::build::{BuildConfig, build};
 use crate::generate::{Distribution, GenerateConfig};
-use crate::space::{PackedPoints, PanelMetric, RowSpace, Space};
+use crate::space::{PackedPoints, PanelMetric, RowSpace};
 
 /// A tree with its points in its order.
 pub(crate) fn built<M: PanelMetric>(rows: &[f64], dim: usize) -> (Tree, PackedPoints<M::Real>) {
-    let data: Vec<M::Real> = rows.iter().map(|&value| M::Real::from_f64(value)).collect();
-    let tier = Tier::detect();
-    let tree = build(&mut RowSpace::<M>::new(data.clone(), dim), &BuildConfig::default(), tier);
-    let packed = RowSpace::<M>::new(data, dim).pack(&tree, tier);
-    (tree, packed)
+    built_on::<M>(Tier::detect(), rows, dim)
+}
+
+/// The same, built on one tier.
+pub(crate) fn built_on<M: PanelMetric>(tier: Tier, rows: &[f64], dim: usize) -> (Tree, PackedPoints<M::Real>) {
+    let data = rows.iter().map(|&value| M::Real::from_f64(value)).collect();
+    build(&mut RowSpace::<M>::new(data, dim), &BuildConfig::default(), tier)
 }
 
 /// Rows of a generated data set, widened.

@@ -15,7 +15,7 @@ use super::*;
 use crate::error::Error;
 use crate::generate::Distribution;
 use crate::space::{Euclidean, PanelMetric, QueryIsRow};
-use crate::tree::fixtures::{built, rows};
+use crate::tree::fixtures::{built, built_on, rows};
 use crate::tree::storage::FileBytes;
 use crate::tree::validate::{PackedQueries, ValidateConfig, validate};
 use crate::tree::{Order, Storage};
@@ -138,6 +138,19 @@ fn a_tree_comes_back_as_it_was() {
             write(&again, &saved.contents(&saved.extra_refs())).unwrap();
             assert_eq!(fs::read(&again).unwrap(), fs::read(&path).unwrap());
         }
+    }
+}
+
+#[test]
+fn every_tier_builds_the_same_file() {
+    for dim in [2, 3, 20, 64] {
+        let data = rows(Distribution::Clusters, 1200, dim, 8);
+        let file = |tier| {
+            let (tree, points) = built_on::<Euclidean<f32>>(tier, &data, dim);
+            bytes_of(&contents(&tree, &Packed::F32(points)))
+        };
+        let plainest = file(Tier::PORTABLE);
+        assert!(Tier::all().all(|tier| file(tier) == plainest), "dimension {dim}");
     }
 }
 
