@@ -9,8 +9,8 @@
 //! - checks its arguments: `KernelError` occurs in its return type; and
 //! - works on memory of the caller: it takes a `Tier`, an `Arena`, a `&mut [..]` or a `&mut self`.
 //!
-//! So neither the check of a view (`Csr::new` writes nothing) nor a size (`_blocks` returns no error) is one, and what is
-//! `pub(crate)` is none either. The row of a kernel is named `family::kernel`, or with the modules between them; a method
+//! So neither the check of a view (`Csr::new` writes nothing) nor a size (`_blocks` returns no error) is one, nor is what
+//! merely cuts its own fields from an arena (it returns `Self`), and what is `pub(crate)` is none either. The row of a kernel is named `family::kernel`, or with the modules between them; a method
 //! may be listed as `family::Type::method`, or the whole type as `family::Type`. A row may also name what the rule does not
 //! find, such as a kernel that cannot fail.
 //!
@@ -131,7 +131,9 @@ fn kernels_of(source: &str) -> Vec<String> {
         let name = rest.split(['(', '<']).next().unwrap_or_default();
         let signature = source[at..].split_once(" {").map_or("", |(signature, _)| signature);
         let (arguments, returns) = signature.rsplit_once("->").unwrap_or((signature, ""));
-        let works = ["Tier", "Arena", "&mut [", "&mut self"].iter().any(|&word| arguments.contains(word))
+        let cuts = arguments.contains("Arena") && !returns.contains("Self");
+        let works = cuts
+            || ["Tier", "&mut [", "&mut self"].iter().any(|&word| arguments.contains(word))
             || (arguments.contains("&'") && arguments.contains(" mut ["));
         if returns.contains("KernelError") && works {
             let owner = owner.filter(|_| line.starts_with(' '));
@@ -326,6 +328,8 @@ impl<'a, T: Into<Vec<T>>> Heap<'a, T> {
     pub fn new(memory: &'a mut [f64]) -> Result<Self, KernelError> {
     }
     pub fn view(data: &'a [f64]) -> Result<Self, KernelError> {
+    }
+    pub fn take(len: usize, arena: &mut Arena<'a>) -> Result<Self, KernelError> {
     }
 }
 impl Iterator for Walk<'_> {
