@@ -1,6 +1,6 @@
 //! `covertree check`: every law of a saved tree, or an answer against brute force.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use covertree::answers::Answers;
@@ -115,7 +115,7 @@ fn tree_outcome(index: &AnyIndex, report: &Report, file: &str) -> Outcome {
     Outcome { record, text, failed, ..Outcome::default() }
 }
 
-fn check_answer(ids: &PathBuf, args: &CheckArgs, session: &Session) -> Result<Outcome, Error> {
+fn check_answer(ids: &Path, args: &CheckArgs, session: &Session) -> Result<Outcome, Error> {
     session.stages(3);
     let read = || -> Result<_, Error> {
         let points = args.points.read()?;
@@ -164,7 +164,7 @@ fn check_answer(ids: &PathBuf, args: &CheckArgs, session: &Session) -> Result<Ou
 }
 
 /// Reads the ids of an answer to `rows` queries; gives the neighbours per query too.
-fn read_answer(path: &PathBuf, rows: usize, points: &Points) -> Result<(Vec<Idx>, usize), Error> {
+fn read_answer(path: &Path, rows: usize, points: &Points) -> Result<(Vec<Idx>, usize), Error> {
     let array = read_ids(path)?;
     let wrong = |problem: String| Error::Usage(format!("{}: {problem}", shown(path)));
     let (len, width) = match array.shape[..] {
