@@ -22,6 +22,8 @@ pub const SORTED_MAX: usize = 32;
 /// | `distances` | `[k]` | unspecified, overwritten |
 /// | `ids` | `[k]` | unspecified, overwritten |
 ///
+/// Both may be cut from an [`Arena`](crate::arena::Arena), by a [`take`](crate::arena::Arena::take) each.
+///
 /// ```
 /// use covertree_kernels::topk::KBest;
 ///
