@@ -27,7 +27,7 @@ pub(crate) struct KnnArgs {
     #[command(flatten)]
     pub points: PointsArgs,
     /// Neighbours per row
-    #[arg(short, value_name = "K")]
+    #[arg(short, value_name = "K", allow_negative_numbers = true)]
     pub k: usize,
     /// Where to write: the beginning of the names of the two files
     #[arg(long, short, value_name = "PREFIX")]

@@ -29,7 +29,7 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
     /// Neighbours per query
-    #[arg(short, value_name = "K")]
+    #[arg(short, value_name = "K", allow_negative_numbers = true)]
     pub k: usize,
     /// Where to write: the beginning of the names of the two files
     #[arg(long, short, value_name = "PREFIX")]

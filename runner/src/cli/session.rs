@@ -92,6 +92,12 @@ impl Session {
     }
 }
 
+/// How the bar looks: stages done, the stage at work, and the time so far.
+pub(crate) fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed})");
+    style.expect("the template is a constant that a test parses").progress_chars("=> ")
+}
+
 /// Threads that the machine runs at once.
 pub(crate) fn available_threads() -> usize {
     thread::available_parallelism().map_or(1, |threads| threads.get())
@@ -107,8 +113,7 @@ impl Progress {
     fn start() -> Self {
         const PATIENCE: Duration = Duration::from_secs(1);
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({elapsed})");
-        bar.set_style(style.expect("the template is a constant that the tests parse").progress_chars("=> "));
+        bar.set_style(style());
         let (stop, stopped) = mpsc::channel();
         let shown = bar.clone();
         let waiting = thread::spawn(move || {

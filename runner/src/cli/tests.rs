@@ -26,6 +26,11 @@ fn every_command_explains_itself_with_an_example() {
 }
 
 #[test]
+fn the_template_of_the_progress_bar_is_one() {
+    drop(session::style());
+}
+
+#[test]
 fn shared_flags_stand_before_and_after_the_command() {
     for line in ["--threads 3 --seed 7 --quiet --json demo", "demo --json --quiet --seed 7 --threads 3"] {
         let Common { threads, seed, tier, quiet, json } = parse(line).unwrap().common;
@@ -48,7 +53,7 @@ fn refusals_are_one_line_and_point_to_the_help() {
         ("build points.npy", "error: the following required arguments were not provided: --output <TREE.ct>; see"),
         ("demo --fast", "error: unexpected argument '--fast' found"),
         ("demo --threads 0", "error: invalid value '0' for '--threads <N>'"),
-        ("knn p.npy -k -3 -o nn", "error: unexpected argument '-3' found"),
+        ("knn p.npy -k -3 -o nn", "error: invalid value '-3' for '-k <K>'"),
         ("knn p.npy -k many -o nn", "error: invalid value 'many' for '-k <K>'"),
         ("knn p.npy -k 3 -o nn --metric cosine", "error: invalid value 'cosine' for '--metric <METRIC>' [possible"),
         ("demo --tier sse9", "error: invalid value 'sse9' for '--tier <TIER>': this machine offers portable"),
