@@ -282,11 +282,12 @@ impl Sections<'_> {
         if corners.is_empty() == boxed || !corners_fit::<T>(corners.len(), groups, dim) {
             return Err(format!("its section {name:?} holds {} values, which box no {groups} groups", corners.len()));
         }
-        for (what, values) in [("points", &points), ("corners", &corners)] {
-            let not_finite = |value: &T| !value.to_f64().is_finite();
-            if let Some(place) = values.par_iter().position_first(not_finite) {
-                return Err(format!("value {place} of its section {what:?} is not finite"));
-            }
+        if let Some(place) = points.par_iter().position_first(|value| !value.to_f64().is_finite()) {
+            return Err(format!("value {place} of its section \"points\" is not finite"));
+        }
+        // The box of an empty group is infinitely far from everything.
+        if let Some(place) = corners.par_iter().position_first(|value| value.to_f64().is_nan()) {
+            return Err(format!("value {place} of its section {name:?} is not a number"));
         }
         PackedPoints::new(points, corners, dim, len, if boxed { groups } else { 0 }).map_err(|error| error.to_string())
     }
