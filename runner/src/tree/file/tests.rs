@@ -368,16 +368,16 @@ fn points_that_are_not_finite_are_refused() {
     let (tree, points) = f64s(40, 2);
     let Packed::F64(points) = points else { unreachable!() };
     let (panels, groups) = (points.panels(), tree.groups.len());
-    for (section, place) in [("points", 17), ("corners", 3)] {
+    for (section, place, want) in [("points", 17, "is not finite"), ("corners", 3, "is not a number")] {
         let (mut data, mut corners) = (panels.data().to_vec(), points.corners().to_vec());
         if section == "points" {
             data[place] = f64::NAN
         } else {
-            corners[place] = f64::INFINITY
+            corners[place] = f64::NAN
         }
         let points = PackedPoints::new(data.into(), corners.into(), 2, 40, groups).unwrap();
         let message = refusal(parse("x", in_memory(&bytes_of(&contents(&tree, &Packed::F64(points))))));
-        assert!(message.contains(&format!("value {place} of its section \"{section}\" is not finite")), "{message}");
+        assert!(message.contains(&format!("value {place} of its section \"{section}\" {want}")), "{message}");
     }
 }
 
