@@ -148,7 +148,9 @@ impl<S: Space> Builder<'_, S> {
         });
         groups.par_iter_mut().with_min_len(256).for_each(|group| {
             let center = at(group.center);
-            group.reach = if group.end == ends[center] {
+            group.reach = if group.first == group.end {
+                0.0
+            } else if group.end == ends[center] {
                 reaches[center]
             } else {
                 round_up(self.reach(self.space, &kernel, at(ids[center]), at(group.first), at(group.end)))
