@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
         let rows: Vec<Vec<f64>> = (0..len).map(|_| (0..dim).map(|_| coordinate(&mut bytes)).collect()).collect();
         angles(&rows, dim, k);
     } else {
-        let places: Vec<[f64; 2]> = (0..len).map(|_| [coordinate(&mut bytes) * 30.0, latitude(&mut bytes)]).collect();
+        let places: Vec<[f64; 2]> = (0..len).map(|_| [longitude(&mut bytes), latitude(&mut bytes)]).collect();
         arcs(&places, k);
     }
 }
@@ -34,6 +34,11 @@ fn coordinate(bytes: &mut Bytes<'_>) -> f64 {
     }
     let any = f64::from_bits(bytes.u64());
     if any.is_finite() { any } else { value }
+}
+
+/// A longitude, which may be any finite number.
+fn longitude(bytes: &mut Bytes<'_>) -> f64 {
+    (coordinate(bytes) * 30.0).clamp(-f64::MAX, f64::MAX)
 }
 
 /// A latitude, often a pole or next to one.
