@@ -25,7 +25,7 @@
 //! *Accuracy and Stability of Numerical Algorithms*, 3.1, and Cauchy and Schwarz). In `f64`, `n = columns + 2`, fused or
 //! not. In `f32` groups of 32 columns are added first and then the groups, so that `n` is `32 + columns / 32` and a few:
 //! a seventh of one chain's for 512 columns. `g_T` is the filter's gamma, `g_64` that of the formula, `w_i >= |V_i|`. (2) `c` is
-//! [`Covariance::margin`], how far `K` can be off. (3) `t = columns * tiny` pays for products that underflow. (4) What is left,
+//! `Covariance::margin`, how far `K` can be off. (3) `t = columns * tiny` pays for products that underflow. (4) What is left,
 //! the difference, the scales, their product and the quotient, are 14 roundings relative to `|r|`. For `|r| <= 2` they are
 //! 28 u; beyond 2 both sides are cut to 1 unless (1) to (3) exceed 1, and then the claim is empty. (5) The sum of (1) to
 //! (4) has the form `a w_i w_j + b` over `sqrt(p_i p_j)`; by Cauchy and Schwarz it is at most the product of two factors
