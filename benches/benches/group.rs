@@ -39,6 +39,16 @@ fn dense(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("counting", groups), |b| {
             b.iter(|| group_by_key(black_box(&keys), groups as Idx, &mut starts, &mut rows))
         });
+        let mut memory = vec![Block::splat(0); group_by_key_wide_blocks(LEN, groups)];
+        rows.fill(0);
+        let run = |starts: &mut [Idx], rows: &mut [Idx], memory: &mut [Block]| {
+            group_by_key_wide(black_box(&keys), groups as Idx, starts, rows, &mut Arena::new(memory))
+        };
+        run(&mut starts, &mut rows, &mut memory).expect("the shapes fit");
+        assert_eq!(rows, sorted);
+        group.bench_function(BenchmarkId::new("counting_wide", groups), |b| {
+            b.iter(|| run(&mut starts, &mut rows, &mut memory))
+        });
         let identity: Vec<Idx> = (0..LEN as Idx).collect();
         group.bench_function(BenchmarkId::new("sort_unstable_by_key_of_rows", groups), |b| {
             b.iter_batched_ref(
@@ -59,6 +69,71 @@ fn dense(c: &mut Criterion) {
             )
         });
     }
+    group.finish();
+}
+
+/// The three steps that split over threads, and what is read off groups.
+fn steps(c: &mut Criterion) {
+    const CHUNKS: usize = 8;
+    let groups = 4_096;
+    let keys: Vec<Idx> = words(LEN, 1).into_iter().map(|word| (word % groups as u64) as Idx).collect();
+    let (mut chunk_starts, mut chunk_rows) = (vec![0; CHUNKS * (groups + 1)], vec![0; LEN]);
+    let (mut starts, mut rows) = (vec![0; groups + 1], vec![0; LEN]);
+    let mut group = c.benchmark_group("group_in_chunks");
+    group.throughput(Throughput::Elements(LEN as u64));
+    let len = LEN / CHUNKS;
+    group.bench_function(BenchmarkId::new("group_chunk", LEN), |b| {
+        b.iter(|| {
+            for (chunk, keys) in black_box(&keys).chunks_exact(len).enumerate() {
+                let starts = &mut chunk_starts[chunk * (groups + 1)..(chunk + 1) * (groups + 1)];
+                let rows = &mut chunk_rows[chunk * len..(chunk + 1) * len];
+                group_chunk(keys, groups as Idx, (chunk * len) as Idx, starts, rows).expect("the shapes fit");
+            }
+        })
+    });
+    group.bench_function(BenchmarkId::new("scan_chunks", LEN), |b| {
+        b.iter(|| scan_chunks(black_box(&chunk_starts), &mut starts))
+    });
+    group.bench_function(BenchmarkId::new("gather_groups", LEN), |b| {
+        b.iter(|| gather_groups(&chunk_starts, black_box(&chunk_rows), &starts, 0, groups as Idx, &mut rows))
+    });
+    group.finish();
+    let mut whole = vec![0; LEN];
+    group_by_key(&keys, groups as Idx, &mut starts, &mut whole).expect("the shapes fit");
+    assert_eq!(rows, whole);
+
+    let view = Groups::new(&starts, &rows, LEN as Idx).expect("the groups are well formed");
+    let (priorities, mut winners) = (words(LEN, 3), vec![0; groups]);
+    let mut group = c.benchmark_group("of_groups");
+    group.throughput(Throughput::Elements(LEN as u64));
+    group.bench_function(BenchmarkId::new("least_per_group", LEN), |b| {
+        b.iter(|| least_per_group(black_box(view), &priorities, 0, &mut winners))
+    });
+    group.bench_function(BenchmarkId::new("group_counts", LEN), |b| b.iter(|| group_counts(black_box(&starts))));
+    group.finish();
+}
+
+/// What follows a sort: the merge of sorted halves, and the runs of equal keys.
+fn sorted(c: &mut Criterion) {
+    let mut words: Vec<u64> = words(LEN, 4).into_iter().map(|word| word >> 46).collect();
+    let (left, right) = words.split_at_mut(LEN / 2);
+    left.sort_unstable();
+    right.sort_unstable();
+    let ids: Vec<Idx> = (0..LEN as Idx).collect();
+    let (mut keys, mut rows, mut starts) = (vec![0; LEN], vec![0; LEN], vec![0; LEN + 1]);
+    let mut group = c.benchmark_group("sorted_keys");
+    group.throughput(Throughput::Elements(LEN as u64));
+    group.bench_function(BenchmarkId::new("merge_keys", LEN), |b| {
+        let (a, b_rows) = ids.split_at(LEN / 2);
+        b.iter(|| merge_keys((black_box(left), a), (black_box(right), b_rows), &mut keys, &mut rows))
+    });
+    assert!(keys.is_sorted());
+    group.bench_function(BenchmarkId::new("key_runs", LEN), |b| b.iter(|| key_runs(black_box(&keys), &mut starts)));
+    group.finish();
+    let mut group = c.benchmark_group("merge_split");
+    group.bench_function(BenchmarkId::new("middle", LEN), |b| {
+        b.iter(|| merge_split(black_box(left), black_box(right), LEN as Idx / 2))
+    });
     group.finish();
 }
 
@@ -118,6 +193,6 @@ fn sparse(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = dense, sparse
+    targets = dense, steps, sparse, sorted
 }
 criterion_main!(benches);

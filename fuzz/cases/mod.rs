@@ -3,6 +3,30 @@
 //! The same functions serve the fuzz targets (`fuzz/targets`) and the stable test that replays the corpora
 //! (`kernels/tests/replay.rs`), so they use nothing but the kernel crate and std.
 
+pub mod conflict_csr;
+pub mod conflict_within;
+pub mod covariance;
+pub mod dist_block;
+pub mod dist_by_dots;
+pub mod dist_capped;
+pub mod dist_one_to_run;
+pub mod grid_cells;
+pub mod grid_table;
+pub mod group_by_key;
+pub mod kth_smallest;
+pub mod landmark;
+pub mod merge_runs;
+pub mod mis;
+pub mod order_bounds;
+pub mod order_keys;
+pub mod points;
+pub mod positions_at_most;
+pub mod radix_sort_keys;
+pub mod residual;
+pub mod sphere;
+pub mod topk;
+pub mod tree;
+
 /// Reads a case from fuzz input; runs on zeros once the bytes are used up.
 pub struct Bytes<'a>(pub &'a [u8]);
 

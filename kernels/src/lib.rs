@@ -1,19 +1,81 @@
-//! Kernels of an exact nearest-neighbour engine.
+//! Kernels of an exact nearest-neighbour engine: distance tiles, the search of a compressed cover tree, grouping, graphs
+//! and independent sets, residual correlations and their bounds. No heap, no thread, no clock, no I/O, no std.
+//!
+//! # Layers
+//! Each module uses only those above it.
+//!
+//! | layer | modules | what they are |
+//! | --- | --- | --- |
+//! | ground | [`index`], [`error`], [`arena`], [`view`], [`hash`] | 32-bit indices, one error type, memory of the caller, checked views, seeded mixing |
+//! | vectors | [`simd`] | one lane trait, its tiers, the choice between them at run time; the only `unsafe` |
+//! | loops over points | [`dist`], [`order`], [`grid`], [`covariance`], [`residual`] | tiles, keys, cells, correlations |
+//! | sets and graphs | [`group`], [`conflict`], [`mis`], [`topk`], [`select`], [`landmark`] | counting sort, sparse rows, Luby rounds, the best few, bounds |
+//! | search | [`tree`] | the compressed cover tree as borrowed slices, and the traversals over it |
+//!
+//! # How a kernel is called
+//! A kernel is a function that checks everything and then runs without branches on errors. Inputs come first, then
+//! outputs, then scratch, then counters. Wrong arguments give a [`KernelError`](error::KernelError) with both numbers, and
+//! nothing has been written then; no kernel panics on input, and none reads or writes outside of what it was handed.
+//! One that needs scratch takes an [`Arena`](arena::Arena), and a `const fn ..._blocks` above it says exactly how much.
+//! Contents of scratch and outputs are never assumed to be zero.
+//!
+//! Kernels start no threads. They read whole inputs and write one disjoint range of outputs, so that a caller splits
+//! them as it likes; random choices are hashes of (seed, round, vertex), never a stream, so that any split gives the
+//! same bits.
+//!
+//! ```
+//! use covertree_kernels::{dist, simd::Tier, topk::KBest};
+//!
+//! let best_tier = Tier::detect(); // a few nanoseconds, no std
+//! assert!(Tier::all().any(|tier| tier == best_tier));
+//!
+//! let (mut distances, mut ids) = ([0.0; 2], [0; 2]);
+//! let mut best = KBest::new(&mut distances, &mut ids)?;
+//! for (id, distance) in [3.0, 1.0, 2.0].into_iter().enumerate() {
+//!     best.offer(distance, id as i32);
+//! }
+//! assert_eq!((best.finish(), ids), (2, [1, 2]));
+//! # let _ = dist::SquaredEuclidean;
+//! # Ok::<(), covertree_kernels::error::KernelError>(())
+//! ```
+//!
+//! # Numeric policy
+//! - *One formula decides.* Each metric has one published formula: `f64`, unfused, sums in order of the dimension, square
+//!   roots correctly rounded, every transcendental from the `libm` crate. It gives the same bits on every tier and
+//!   machine, because IEEE addition, multiplication, division and square root do.
+//! - *Filters only exclude.* Single precision, fused arithmetic and squared forms are filters. Each carries a bound on its
+//!   error, `gamma_n = n u / (1 - n u)` for `n` roundings of unit roundoff `u` (Higham, *Accuracy and Stability of
+//!   Numerical Algorithms*, chapter 3), derived where the filter is documented. What lies within the margin is settled by
+//!   the formula.
+//! - *Underflow is counted.* Where a product may underflow, the bound has an absolute part as well.
+//! - *The triangle inequality has slack.* Computed distances break it in the last bits; each metric declares by how much,
+//!   and every bound that uses it subtracts that much ([`tree::Metric::beyond`]).
+//! - *Ties have one order.* Equal distances go to the lower id, everywhere.
+//!
+//! # Features
+//! None is on by default, and none changes a result. `oracle` adds the slow, obvious answers that tests, benchmarks and
+//! fuzz targets compare with (it uses std). `std` forwards to `wide`.
 #![no_std]
 
 #[cfg(any(test, feature = "oracle"))]
 extern crate std;
 
 pub mod arena;
+pub mod conflict;
+pub mod covariance;
 pub mod dist;
 pub mod error;
+pub mod grid;
 pub mod group;
 pub mod hash;
 pub mod index;
+pub mod landmark;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod order;
+pub mod residual;
+pub mod select;
 pub mod simd;
 pub mod topk;
 pub mod tree;

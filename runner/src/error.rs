@@ -124,6 +124,67 @@ pub enum Error {
         /// The value.
         value: f64,
     },
+    /// A row is zero where a direction is needed.
+    #[error(
+        "{file}: row {row} (counted from 0) is a zero vector, which has no direction; remove such rows, or choose \
+         another metric"
+    )]
+    ZeroVector {
+        /// The file.
+        file: String,
+        /// The row, from 0.
+        row: usize,
+    },
+    /// A latitude is out of range.
+    #[error(
+        "{file}: row {row}, column 1 (counted from 0) is {value}, and a latitude lies between -90 and 90 degrees; \
+         correct it, and see that the columns are longitude, latitude"
+    )]
+    Latitude {
+        /// The file.
+        file: String,
+        /// The row, from 0.
+        row: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A coordinate is too large for distances to be computed.
+    #[error(
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, and distances to these points can be computed \
+         up to a magnitude of {limit:e}; remove such rows"
+    )]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Row of the value, from 0.
+        row: usize,
+        /// Column of the value, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+        /// The largest magnitude that is admitted.
+        limit: f64,
+    },
+    /// A value cannot be stored in single precision.
+    #[error(
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, which is no f32; use f64 for these points"
+    )]
+    NotSingle {
+        /// The file.
+        file: String,
+        /// Row of the value, from 0.
+        row: usize,
+        /// Column of the value, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A distance function gave what no metric gives.
+    #[error("the distance between {pair} is negative or not a finite number; correct the distance function")]
+    NotAMetric {
+        /// The two, in words.
+        pair: String,
+    },
     /// An id in an array of ids does not fit 32 bits.
     #[error("{file}: value number {at} (counted from 0) is {value}, which is no 32-bit row number; correct it")]
     Id {
@@ -206,6 +267,43 @@ pub enum Error {
         file: String,
         /// Bytes needed.
         bytes: u64,
+    },
+    /// The file is not a saved tree.
+    #[error("{file}: is no tree file of covertree ({problem}); make one with covertree build")]
+    NotTree {
+        /// The file.
+        file: String,
+        /// What it lacks.
+        problem: String,
+    },
+    /// The saved tree is of another version of the format.
+    #[error(
+        "{file}: is a tree file of version {found}, and this program reads version {known}; use the program that wrote \
+         it, or build the tree again"
+    )]
+    TreeVersion {
+        /// The file.
+        file: String,
+        /// Its version.
+        found: u32,
+        /// The version that is read.
+        known: u32,
+    },
+    /// The bytes of a saved tree are not those that were written.
+    #[error("{file}: is damaged ({problem}); copy it again, or build the tree again")]
+    TreeDamaged {
+        /// The file.
+        file: String,
+        /// How that shows.
+        problem: String,
+    },
+    /// The bytes of a saved tree are as they were written, and make no tree.
+    #[error("{file}: holds no valid tree ({problem}); build it again")]
+    TreeInvalid {
+        /// The file.
+        file: String,
+        /// What does not fit.
+        problem: String,
     },
     /// The file cannot be written.
     #[error("{file}: cannot be written ({}); check the folder, its permissions and its free space", .source.kind())]

@@ -26,9 +26,18 @@ pub struct Index<S: Space> {
 
 impl<S: Space> Index<S> {
     /// Builds the tree over all points of a space.
-    pub fn build(mut space: S, config: &BuildConfig, tier: Tier) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::NotAMetric`] when a distance is none, as [`Space::check`] finds.
+    pub fn build(mut space: S, config: &BuildConfig, tier: Tier) -> Result<Self, Error> {
         let (tree, packed) = build(&mut space, config, tier);
-        Self { space, tree, packed, tier }
+        space.check()?;
+        Ok(Self { space, tree, packed, tier })
+    }
+
+    /// The points under their metric.
+    pub fn space(&self) -> &S {
+        &self.space
     }
 
     /// The tree.
@@ -52,7 +61,7 @@ impl<S: Space> Index<S> {
     /// has fewer than `k` points is padded with -1 and plus infinity.
     ///
     /// # Errors
-    /// [`Error::Usage`] when `k` is zero.
+    /// [`Error::Usage`] when `k` is zero; [`Error::NotAMetric`] when a distance is none.
     ///
     /// # Cost
     /// One traversal per query, split over the threads of the current pool.
@@ -96,6 +105,7 @@ impl<S: Space> Index<S> {
                 Ok(left)
             })
             .map_err(Error::Kernel)?;
+        self.space.check()?;
         Ok((answers, counters))
     }
 

@@ -1,10 +1,49 @@
 //! Exact nearest neighbours in any metric space: a parallel compressed cover tree.
+//!
+//! # Where to begin
+//! [`AnyIndex`] builds, queries, saves and loads a tree whose metric is chosen at run time; it is what the program uses.
+//! [`Index`] is generic over the metric and the points. [`formats`] reads and writes files, [`generate`] makes data sets
+//! to try things on, [`brute`] is what all answers are held against.
+//!
+//! ```
+//! use covertree::generate::GenerateConfig;
+//! use covertree::{AnyIndex, BuildConfig, MetricName, brute};
+//!
+//! # fn main() -> Result<(), covertree::error::Error> {
+//! let points = GenerateConfig { rows: 1_000, dim: 3, ..GenerateConfig::default() }.generate()?;
+//! let queries = GenerateConfig { rows: 10, dim: 3, seed: 7, ..GenerateConfig::default() }.generate()?;
+//! let index = AnyIndex::build(&points, MetricName::Manhattan, &BuildConfig::default())?;
+//! let (answers, _counters) = index.knn(&queries, 5)?;
+//! assert_eq!(answers, brute::knn(&points, &queries, MetricName::Manhattan, 5, |_| -1)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layers
+//! | layer | modules |
+//! | --- | --- |
+//! | data in and out | [`points`], [`formats`], [`generate`], [`tree::file`] |
+//! | metrics | [`metric`] (names), [`space`] (points under a metric, packed for the kernels) |
+//! | trees | [`build`] (batches, conflicts, levels), [`tree`] (storage, files, validation) |
+//! | queries | [`any`], [`index`], [`answers`], [`brute`] |
+//!
+//! The arithmetic is in the crate `covertree-kernels`; this crate plans, splits over threads, merges, reads and writes.
+//! Everything runs on the current rayon pool, and no result depends on its size.
+//!
+//! # Exactness
+//! An answer is what a brute force by the metric's published formula gives (in `f64`, unfused, sums in the order of the
+//! dimensions), ordered by (distance, id), with the same distances bit for bit: on every machine, vector tier and number of
+//! threads, with every setting of the builder.
+
 pub mod answers;
+pub mod any;
+pub mod brute;
 pub mod build;
 pub mod error;
 pub mod formats;
 pub mod generate;
 pub mod index;
+pub mod metric;
 mod order;
 pub mod points;
 mod random;
@@ -14,5 +53,12 @@ pub mod tree;
 mod workers;
 
 pub use answers::Answers;
+pub use any::AnyIndex;
 pub use build::BuildConfig;
 pub use index::Index;
+pub use metric::MetricName;
+
+/// The examples of the README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

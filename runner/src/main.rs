@@ -1,2 +1,9 @@
-//! The program.
-fn main() {}
+//! The program `covertree`: a thin layer over the library of the same name.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

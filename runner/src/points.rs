@@ -45,7 +45,7 @@ impl Values {
     }
 
     /// The value at a place in row-major order, widened without loss.
-    fn get(&self, place: usize) -> f64 {
+    pub(crate) fn get(&self, place: usize) -> f64 {
         match self {
             Self::F32(values) => f64::from(values[place]),
             Self::F64(values) => values[place],

@@ -2,14 +2,29 @@
 
 /// The largest resident memory of this process so far, in bytes; `None` where the system does not tell.
 pub fn peak_rss_bytes() -> Option<u64> {
-    parse_peak(&std::fs::read_to_string("/proc/self/status").ok()?)
+    parse_field(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// The line `VmHWM: <number> kB` of a Linux process status, in bytes.
-fn parse_peak(status: &str) -> Option<u64> {
-    let field = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// The line `<name> <number> kB` of a report of the Linux kernel, in bytes.
+fn parse_field(report: &str, name: &str) -> Option<u64> {
+    let field = report.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = field.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024) // the kernel says kB and means kibibytes
+}
+
+/// Memory of the machine, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub total: u64,
+    /// What a new program could use without swapping.
+    pub available: u64,
+}
+
+/// The memory of this machine; `None` where the system does not tell.
+pub fn memory_bytes() -> Option<Memory> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    Some(Memory { total: parse_field(&text, "MemTotal:")?, available: parse_field(&text, "MemAvailable:")? })
 }
 
 #[cfg(test)]
@@ -18,10 +33,13 @@ mod tests {
 
     #[test]
     fn the_peak_is_read_from_its_own_line_only() {
-        assert_eq!(parse_peak("Name:\tx\nVmPeak:\t 99 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 7 kB\n"), Some(1234 * 1024));
-        assert_eq!(parse_peak("VmPeak: 99 kB\n"), None);
-        assert_eq!(parse_peak("VmHWM: many kB\n"), None);
-        assert_eq!(parse_peak("VmHWM: 18446744073709551615 kB\n"), None);
+        assert_eq!(
+            parse_field("Name:\tx\nVmPeak:\t 99 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 7 kB\n", "VmHWM:"),
+            Some(1234 * 1024)
+        );
+        assert_eq!(parse_field("VmPeak: 99 kB\n", "VmHWM:"), None);
+        assert_eq!(parse_field("VmHWM: many kB\n", "VmHWM:"), None);
+        assert_eq!(parse_field("VmHWM: 18446744073709551615 kB\n", "VmHWM:"), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -11,11 +11,23 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// Whether partial sums never fall, so that a partial sum is a lower bound of the whole.
     const GROWS: bool;
 
+    /// Whether a step has a multiplication and an addition that can be fused; if not, both roundings are one.
+    const FUSES: bool;
+
+    /// Whether a step begins with the difference of its operands, for which it needs a register.
+    const SUBTRACTS: bool;
+
     /// Adds one dimension to the sum.
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
 
-    /// The same for one pair in `f64`, unfused: the published formula.
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64;
+    /// The same for one pair, unfused: the published formula in the arithmetic of `T`.
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T;
+
+    /// [`step_scalar`](Self::step_scalar) in `f64`: the published formula.
+    #[inline(always)]
+    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+        Self::step_scalar(sum, query, point)
+    }
 
     /// Bound on the relative error of a sum over `dim` dimensions in `T` arithmetic, fused or not, barring underflow.
     /// For [`Dot`] the error is relative to the sum of the magnitudes of the products.
@@ -50,6 +62,13 @@ pub(crate) fn gamma(n: usize, roundoff: f64) -> f64 {
     if nu < 0.5 { nu / (1.0 - nu) } else { f64::INFINITY }
 }
 
+/// The absolute value; exact, and plus zero for both zeros.
+#[inline(always)]
+fn magnitude<T: Real>(value: T) -> T {
+    let zero = T::default();
+    if value > zero { value } else { zero - value }
+}
+
 /// `sum of (query - point)^2`. Each term carries one rounding of the difference (twice, for it is squared), one of the
 /// square and at most `dim` of the sum: `dim + 2` to first order, `dim + 3` counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,13 +88,15 @@ pub struct Dot;
 
 impl Form for SquaredEuclidean {
     const GROWS: bool = true;
+    const FUSES: bool = true;
+    const SUBTRACTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         let diff = query.sub(point);
         if EXACT { sum.add(diff.mul(diff)) } else { diff.mul_add(diff, sum) }
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
         let diff = query - point;
         sum + diff * diff
     }
@@ -101,13 +122,15 @@ impl Form for SquaredEuclidean {
 
 impl Form for Manhattan {
     const GROWS: bool = true;
+    const FUSES: bool = false;
+    const SUBTRACTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         sum.add(query.sub(point).abs())
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
-        sum + (query - point).abs()
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
+        sum + magnitude(query - point)
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {
         gamma(dim + 1, T::ROUNDOFF)
@@ -119,13 +142,15 @@ impl Form for Manhattan {
 
 impl Form for Chebyshev {
     const GROWS: bool = true;
+    const FUSES: bool = false;
+    const SUBTRACTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         sum.max(query.sub(point).abs())
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
-        let diff = (query - point).abs();
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
+        let diff = magnitude(query - point);
         if diff > sum { diff } else { sum }
     }
     fn relative_error<T: Real>(_dim: usize) -> f64 {
@@ -138,12 +163,14 @@ impl Form for Chebyshev {
 
 impl Form for Dot {
     const GROWS: bool = false;
+    const FUSES: bool = true;
+    const SUBTRACTS: bool = false;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         if EXACT { sum.add(query.mul(point)) } else { query.mul_add(point, sum) }
     }
     #[inline(always)]
-    fn step_f64(sum: f64, query: f64, point: f64) -> f64 {
+    fn step_scalar<T: Real>(sum: T, query: T, point: T) -> T {
         sum + query * point
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {

@@ -39,6 +39,19 @@ pub fn group_chunk(
     starts: &mut [Idx],
     rows: &mut [Idx],
 ) -> Result<(), KernelError> {
+    check_shapes(keys, groups, first, starts, rows)?;
+    scatter(keys, first, starts, rows);
+    Ok(())
+}
+
+/// Refuses arguments of [`group_chunk`] that do not fit together.
+pub(super) fn check_shapes(
+    keys: &[Idx],
+    groups: Idx,
+    first: Idx,
+    starts: &[Idx],
+    rows: &[Idx],
+) -> Result<(), KernelError> {
     if groups < 0 {
         return Err(KernelError::Value { what: "groups", at: 0 });
     }
@@ -48,9 +61,7 @@ pub fn group_chunk(
     idx_len(keys.len().saturating_add(at(first)))?;
     want("starts", at(groups) + 1, starts.len())?;
     want("rows", keys.len(), rows.len())?;
-    check(keys, groups)?;
-    scatter(keys, first, starts, rows);
-    Ok(())
+    check(keys, groups)
 }
 
 /// Finds the first key outside `0..groups`.
@@ -72,7 +83,7 @@ fn check(keys: &[Idx], groups: Idx) -> Result<(), KernelError> {
 
 /// Counts, scans and scatters checked keys. `starts[g + 1]` first counts group `g`, then points at its next free
 /// place; when all rows are placed, that is the start of group `g + 1`.
-fn scatter(keys: &[Idx], first: Idx, starts: &mut [Idx], rows: &mut [Idx]) {
+pub(super) fn scatter(keys: &[Idx], first: Idx, starts: &mut [Idx], rows: &mut [Idx]) {
     starts.fill(0);
     let next = &mut starts[1..];
     for &key in keys {

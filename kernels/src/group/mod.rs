@@ -3,6 +3,7 @@
 //! | kernel | what it computes |
 //! | --- | --- |
 //! | [`group_by_key`] | stable counting sort of dense keys to starts and rows |
+//! | [`group_by_key_wide`] | the same with scratch, faster for more than `2^18` groups |
 //! | [`group_chunk`], [`scan_chunks`], [`gather_groups`] | the same in three steps that split over threads |
 //! | [`radix_sort_keys`] | stable radix sort of 64-bit keys with their rows |
 //! | [`merge_split`], [`merge_keys`] | the same over threads: stable merge of two sorted runs, cut anywhere |
@@ -17,11 +18,13 @@ mod dense;
 mod groups;
 mod merge;
 mod radix;
+mod wide;
 
 pub use dense::{gather_groups, group_by_key, group_chunk, scan_chunks};
 pub use groups::{GroupCounts, Groups, group_counts, least_per_group};
 pub use merge::{merge_keys, merge_split};
 pub use radix::{key_runs, radix_sort_keys, radix_sort_keys_blocks};
+pub use wide::{group_by_key_wide, group_by_key_wide_blocks};
 
 #[cfg(test)]
 mod tests;

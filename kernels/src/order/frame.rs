@@ -65,18 +65,18 @@ impl Frame {
         }
         let dims = dim.min(KEY_DIMS_MAX);
         let (mut corner, mut extent, mut longest) = ([0.0; KEY_DIMS_MAX], [0.0; KEY_DIMS_MAX], 0.0f64);
-        for d in 0..dims {
+        for (d, extent) in extent.iter_mut().enumerate().take(dims) {
             corner[d] = low[d].to_f64() * shrink;
-            extent[d] = high[d].to_f64() * shrink - corner[d];
-            longest = longest.max(extent[d]);
+            *extent = high[d].to_f64() * shrink - corner[d];
+            longest = longest.max(*extent);
         }
         let mut frame =
             Self { dim, bits: 0, shrink, corner, per_extent: [0.0; KEY_DIMS_MAX], scale: [0.0; KEY_DIMS_MAX] };
-        for d in 0..dims {
-            let side = if fit == Fit::Cube { longest } else { extent[d] };
+        for (per_extent, &extent) in frame.per_extent.iter_mut().zip(&extent[..dims]) {
+            let side = if fit == Fit::Cube { longest } else { extent };
             // A side so short that its reciprocal overflows cannot be cut evenly in f64; the largest finite number
             // keeps the cells in order.
-            frame.per_extent[d] = if side > 0.0 { (1.0 / side).min(f64::MAX / 4_294_967_296.0) } else { 0.0 };
+            *per_extent = if side > 0.0 { (1.0 / side).min(f64::MAX / 4_294_967_296.0) } else { 0.0 };
         }
         Ok(frame.with_bits(key_bits(dim)))
     }

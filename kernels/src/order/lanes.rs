@@ -124,8 +124,8 @@ fn hilbert(x: &mut [Words], bits: u32) {
     let mut head = x[0];
     for b in (1..bits).rev() {
         let low = (1u32 << b) - 1;
-        for lane in 0..BLOCK {
-            head[lane] ^= set(head[lane], b) & low;
+        for head in &mut head {
+            *head ^= set(*head, b) & low;
         }
         for x in &mut x[1..] {
             for lane in 0..BLOCK {
@@ -231,7 +231,7 @@ impl<T: Real> OnLanes for Bounds<'_, T> {
             fold::<T, L>(row, row, self.low, self.high);
         }
         for value in self.low.iter_mut().chain(self.high) {
-            // Adding zero takes -0.0 to +0.0 and changes nothing else.
+            // Equal to zero: +0.0 or -0.0.
             *value = if *value == T::default() { T::default() } else { *value };
         }
     }

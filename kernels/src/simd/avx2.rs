@@ -30,6 +30,35 @@ impl Sealed for F64x8 {}
 // SAFETY (every block below): these types are private to `simd`, and a value of them is only made by code that is
 // generic over `Lanes` and runs inside `enter`, whose caller has proved AVX2 and FMA.
 
+/// For each mask of eight lanes the numbers of the lanes that are set, ascending, a byte each, the first one lowest.
+static SET_LANES: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut end) = (0, 0);
+        while lane < 8 {
+            if mask >> lane & 1 == 1 {
+                table[mask] |= lane << (8 * end);
+                end += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    table
+};
+
+/// Writes `base + l` for each set bit `l` of a mask of eight to the front of `to`, and anything behind.
+#[inline(always)]
+fn store_eight(mask: usize, base: i32, to: &mut [i32]) {
+    let (lanes, to) = (SET_LANES[mask], to[..8].as_mut_ptr());
+    // SAFETY: AVX2 is there, see above; `to` points at eight elements, checked by the slice.
+    unsafe {
+        let lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(lanes as i64)); // the same bits
+        _mm256_storeu_si256(to.cast(), _mm256_add_epi32(_mm256_set1_epi32(base), lanes));
+    }
+}
+
 impl Lanes for Avx2 {
     type F32 = F32x16;
     type F64 = F64x8;
@@ -63,6 +92,15 @@ impl Lanes for Avx2 {
             // SAFETY: SSE is part of every x86-64 with SSE2, and a prefetch of a valid reference reads nothing.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(item).cast()) }
         }
+    }
+
+    #[inline(always)]
+    fn store_places(mask: u32, base: i32, to: &mut [i32]) {
+        let to = &mut to[..LANES_F32];
+        let (low, high) = ((mask & 0xff) as usize, (mask >> 8 & 0xff) as usize); // a byte each
+        let end = low.count_ones() as usize; // at most eight
+        store_eight(low, base, &mut to[..8]);
+        store_eight(high, base + 8, &mut to[end..end + 8]);
     }
 }
 

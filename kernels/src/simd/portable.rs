@@ -44,6 +44,23 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn prefetch<T>(_data: &[T], _at: usize) {}
+
+    #[inline(always)]
+    fn store_places(mask: u32, base: i32, to: &mut [i32]) {
+        let to = &mut to[..LANES_F32];
+        let (mut mask, mut end) = (mask & 0xffff, 0);
+        if mask == 0xffff {
+            for (place, to) in (base..).zip(to) {
+                *to = place;
+            }
+            return;
+        }
+        while mask != 0 {
+            to[end & (LANES_F32 - 1)] = base + mask.trailing_zeros() as i32; // below 16
+            mask &= mask - 1;
+            end += 1;
+        }
+    }
 }
 
 macro_rules! portable_vector {

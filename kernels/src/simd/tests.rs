@@ -124,6 +124,27 @@ fn widening_is_exact_and_keeps_the_order_of_lanes() {
 }
 
 #[test]
+fn places_of_set_bits_are_written_in_order() {
+    struct Places(u32, [i32; 17]);
+    impl OnLanes for Places {
+        type Out = [i32; 17];
+        #[inline(always)]
+        fn run<L: Lanes>(mut self) -> [i32; 17] {
+            L::store_places(self.0, 100, &mut self.1);
+            self.1
+        }
+    }
+    for tier in Tier::all() {
+        for mask in (0..=0xffff).step_by(7).chain([0xffff, 0xff, 0xff00, 0x8000]) {
+            let got = tier.run(Places(mask, [-7; 17]));
+            let want: std::vec::Vec<i32> = (0..16).filter(|l| mask >> l & 1 == 1).map(|l| 100 + l).collect();
+            assert_eq!(got[..want.len()], want, "{tier} {mask:x}");
+            assert_eq!(got[16], -7, "{tier} wrote more than sixteen places");
+        }
+    }
+}
+
+#[test]
 fn a_tier_is_found_by_its_name_or_refused() {
     for tier in Tier::all() {
         assert_eq!(tier.name().parse(), Ok(tier));

@@ -64,15 +64,12 @@ impl Tier {
 
     /// Every tier that this machine can run, plainest first.
     pub fn all() -> impl Iterator<Item = Self> {
-        let (mut tiers, mut len) = ([Self::PORTABLE; 3], 1);
         #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-        for (has, kind) in [(has_avx2::get(), Kind::Avx2), (has_avx512::get(), Kind::Avx512)] {
-            if has {
-                tiers[len] = Self(kind);
-                len += 1;
-            }
-        }
-        tiers.into_iter().take(core::mem::take(&mut len))
+        let above = [(has_avx2::get(), Kind::Avx2), (has_avx512::get(), Kind::Avx512)];
+        #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+        let above: [(bool, Kind); 0] = [];
+        let above = above.into_iter().filter_map(|(has, kind)| has.then_some(Self(kind)));
+        core::iter::once(Self::PORTABLE).chain(above)
     }
 
     /// `portable`, `avx2` or `avx512`.

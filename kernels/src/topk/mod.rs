@@ -22,6 +22,8 @@ pub const SORTED_MAX: usize = 32;
 /// | `distances` | `[k]` | unspecified, overwritten |
 /// | `ids` | `[k]` | unspecified, overwritten |
 ///
+/// Both may be cut from an [`Arena`](crate::arena::Arena), by a [`take`](crate::arena::Arena::take) each.
+///
 /// ```
 /// use covertree_kernels::topk::KBest;
 ///
@@ -187,23 +189,33 @@ impl<'a> KBest<'a> {
         }
     }
 
-    /// Puts a pair into the free `place` of the heap `0..end`, whose parts below `place` are heaps.
-    fn sink(&mut self, mut place: usize, end: usize, distance: f64, id: Idx) {
+    /// Puts a pair into the free `top` of the heap `top..end`, whose parts below `top` are heaps.
+    ///
+    /// The free place first sinks to the bottom along the worse children, and the pair then rises from there (I. Wegener,
+    /// *Bottom-up heapsort*, Theor. Comput. Sci. 118, 1993): a pair that is put on top comes from the bottom or is
+    /// better than most, and the way down has no branch to mispredict.
+    fn sink(&mut self, top: usize, end: usize, distance: f64, id: Idx) {
         let (distances, ids) = (&mut self.distances[..end], &mut self.ids[..end]);
-        loop {
-            let mut child = 2 * place + 1;
-            if child >= end {
-                break;
-            }
-            if child + 1 < end && before(distances[child], ids[child], distances[child + 1], ids[child + 1]) {
-                child += 1;
-            }
-            if !before(distance, id, distances[child], ids[child]) {
-                break;
+        let (mut place, mut child) = (top, 2 * top + 1);
+        while child < end {
+            if child + 1 < end {
+                let (left, right) = (distances[child], distances[child + 1]);
+                // Ties are rare; apart from them this is a choice without a branch.
+                let right_is_worse = if left == right { ids[child] < ids[child + 1] } else { left < right };
+                child += usize::from(right_is_worse);
             }
             distances[place] = distances[child];
             ids[place] = ids[child];
-            place = child;
+            (place, child) = (child, 2 * child + 1);
+        }
+        while place > top {
+            let parent = (place - 1) / 2;
+            if !before(distances[parent], ids[parent], distance, id) {
+                break;
+            }
+            distances[place] = distances[parent];
+            ids[place] = ids[parent];
+            place = parent;
         }
         distances[place] = distance;
         ids[place] = id;

@@ -97,7 +97,7 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
         let (first, last) = (self.from / T::LANES, (self.to - 1) / T::LANES);
         // Whole panels by vectors, the cut ones at both ends lane by lane.
         let whole = self.from.div_ceil(T::LANES)..self.to / T::LANES;
-        for d in 0..self.points.dim() {
+        for d in 0..self.low.len() {
             let start = self.points.coordinate(self.from, d);
             let (mut low, mut high) = (<T::On<L>>::splat(start), <T::On<L>>::splat(start));
             for panel in whole.clone() {
@@ -128,15 +128,15 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
     }
 }
 
-/// The bounding box of the points at `from..to`.
+/// The bounding box of the leading coordinates of the points at `from..to`: as many as the outputs have room for.
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `low`, `high` | `[dim]`, overwritten |
+/// | `low`, `high` | `[boxed]`, overwritten; `boxed <= dim` |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when an output does not have `dim` elements; [`KernelError::Value`] when the run is empty or not
-/// within the points. Nothing is written then.
+/// [`KernelError::Shape`] when the outputs differ in length or are longer than `dim`; [`KernelError::Value`] when the run
+/// is empty or not within the points. Nothing is written then.
 ///
 /// # Accuracy
 /// Nothing rounds.
@@ -148,8 +148,8 @@ pub fn box_of_run<T: Real>(
     low: &mut [T],
     high: &mut [T],
 ) -> Result<(), KernelError> {
-    want("low", points.dim(), low.len())?;
-    want("high", points.dim(), high.len())?;
+    want("low", low.len().min(points.dim()), low.len())?;
+    want("high", low.len(), high.len())?;
     idx_len(to)?;
     if from >= to || to > points.len() {
         return Err(KernelError::Value { what: "to", at: to });

@@ -23,8 +23,9 @@ pub struct Coordinates<'a, T, F> {
     /// Bounds on the error of a surrogate.
     relative: f64,
     absolute: f64,
-    /// Bound on the relative error of a computed distance, for the slack of the triangle inequality.
+    /// Bounds on the part by which three computed distances may break the triangle inequality.
     slack: f64,
+    slack_absolute: f64,
     form: PhantomData<F>,
 }
 
@@ -36,9 +37,10 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
         // inside the translations below.
         let relative = 2.0 * (F::relative_error::<T>(dim) + F::relative_error::<f64>(dim)) + 8.0 * f64::EPSILON;
         let absolute = 2.0 * (F::absolute_error::<T>(dim) + F::absolute_error::<f64>(dim));
-        // Three computed distances take part in a triangle.
+        // Three computed distances take part in a triangle. A square that underflows is off by `e`, its root by `sqrt(e)`.
         let slack = 2.0 * (F::relative_error::<f64>(dim) + 2.0 * f64::EPSILON);
-        Self { points, boxes: None, relative, absolute, slack, form: PhantomData }
+        let slack_absolute = 4.0 * libm::sqrt(F::absolute_error::<f64>(dim));
+        Self { points, boxes: None, relative, absolute, slack, slack_absolute, form: PhantomData }
     }
 
     /// The same with a box around each group of the tree.
@@ -104,6 +106,9 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
 
     #[inline(always)]
     fn ceiling(&self, distance: f64) -> T {
+        if distance < 0.0 {
+            return T::from_f64(-1.0); // no point is that near
+        }
         let sum = F::unfinish(distance) * (1.0 + self.relative) + self.absolute;
         // Twice the unit roundoff more than pays for the rounding to `T`.
         let sum = sum * (1.0 + 2.0 * T::ROUNDOFF);
@@ -118,7 +123,8 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
 
     #[inline(always)]
     fn at_least<L: Lanes>(&self, surrogate: T) -> f64 {
-        let sum = surrogate.to_f64() * (1.0 - self.relative) - self.absolute;
+        // A sum that left the range of `T` only says that it is beyond that range.
+        let sum = surrogate.to_f64().min(T::HUGE) * (1.0 - self.relative) - self.absolute;
         if sum > 0.0 { F::finish::<L>(sum) * (1.0 - 2.0 * f64::EPSILON) } else { 0.0 }
     }
 
@@ -155,6 +161,84 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
 
     #[inline(always)]
     fn beyond(&self, center: f64, reach: f64) -> f64 {
-        center - reach - self.slack * (center + reach)
+        center - reach - (self.slack * (center + reach) + self.slack_absolute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
+    use crate::simd::Tier;
+    use crate::tree::promises::{boxes_bound, keeps_promises, knn_is_brute_force, pack, uniform};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// Points of every order of magnitude, with near-ties, duplicates, and differences that underflow or overflow.
+    fn points<T: Real>(seed: u64, dim: usize, magnitudes: &[f64]) -> Vec<T> {
+        let mut rows = Vec::new();
+        for (place, magnitude) in magnitudes.iter().enumerate() {
+            for tilt in [0.0, 0.0, 1e-7, 1e-15, 1.0] {
+                let base = 1000 * place;
+                rows.extend((0..dim).map(|d| {
+                    let value = uniform(seed, base + d) - 0.5 + tilt * (uniform(seed, base + 500 + d) - 0.5);
+                    T::from_f64(magnitude * value)
+                }));
+            }
+        }
+        rows
+    }
+
+    fn check<T: Real, F: Form>(tier: Tier, rows: &[T], dim: usize) {
+        let packed = pack(rows, dim);
+        let metric = Coordinates::<T, F>::new(Panels::new(&packed, dim, rows.len() / dim).unwrap());
+        let oracle = |i: usize, j: usize| {
+            let (a, b) = (&rows[i * dim..][..dim], &rows[j * dim..][..dim]);
+            let sum = a.iter().zip(b).fold(0.0, |sum, (a, b)| F::step_f64(sum, a.to_f64(), b.to_f64()));
+            if F::unfinish(2.0) == 4.0 { libm::sqrt(sum) } else { sum }
+        };
+        keeps_promises(tier, &metric, rows, dim, &oracle);
+        knn_is_brute_force(tier, &metric, rows, dim, &oracle);
+        boxes_bound(tier, rows, dim, dim, |boxes| metric.with_boxes(boxes));
+    }
+
+    fn check_forms<T: Real>(tier: Tier, rows: &[T], dim: usize) {
+        check::<T, SquaredEuclidean>(tier, rows, dim);
+        check::<T, Manhattan>(tier, rows, dim);
+        check::<T, Chebyshev>(tier, rows, dim);
+    }
+
+    #[test]
+    fn every_form_keeps_its_promises_on_every_tier() {
+        for tier in Tier::all() {
+            for (seed, dim) in [(1, 1), (2, 3), (3, 8), (4, 40)] {
+                check_forms::<f32>(tier, &points(seed, dim, &[1.0, 1e3, 1e-3, 1e-15, 1e-22, 1e-41]), dim);
+                check_forms::<f64>(tier, &points(seed, dim, &[1.0, 1e9, 1e-9, 1e-120, 1e-158, 1e-310]), dim);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_beyond_the_range_of_single_precision_still_bound() {
+        for tier in Tier::all() {
+            for dim in [1, 3, 40] {
+                check_forms::<f32>(tier, &points(5, dim, &[1.0, 1e19, 4e19, 1e30, 4e38]), dim);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn random_magnitudes_keep_the_promises(
+            seed in any::<u64>(),
+            dim in 1usize..12,
+            powers in prop::collection::vec(-45.0f64..38.0, 1..6),
+        ) {
+            let magnitudes: Vec<f64> = powers.iter().map(|power| libm::pow(10.0, *power)).collect();
+            check_forms::<f32>(Tier::detect(), &points(seed, dim, &magnitudes), dim);
+            check_forms::<f64>(Tier::detect(), &points(seed, dim, &magnitudes), dim);
+        }
     }
 }

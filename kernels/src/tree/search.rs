@@ -1,4 +1,4 @@
-//! Depth-first search, nearest subtree first: what the traversals by balls and by boxes share, and the entrances.
+//! Depth-first search, nearest group first: what the traversals by balls and by boxes share, and the entrances.
 
 use super::by_balls::{self, Waiting};
 use super::by_boxes::{self, Frames};
@@ -7,7 +7,7 @@ use super::{Metric, TreeView, run_len};
 use crate::arena::{Arena, blocks};
 use crate::error::KernelError;
 use crate::index::Idx;
-use crate::simd::{Lanes, OnLanes, Real, Tier};
+use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
 use crate::topk::KBest;
 
 /// Positions that are looked at in one go: the size of the buffer of surrogates, less a panel for alignment.
@@ -173,7 +173,7 @@ pub fn knn<M: Metric>(
     Ok((visitor.finish(), counters))
 }
 
-/// The largest surrogate of a run.
+/// The largest distance of a run.
 struct Farthest<'a, 'q, M: Metric> {
     metric: &'a M,
     query: M::Query<'q>,
@@ -187,30 +187,43 @@ impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
     fn run<L: Lanes>(self) -> f64 {
         let lanes = M::Real::LANES;
         let mut surrogates = [M::Real::default(); CHUNK + 16];
-        let mut largest = M::Real::default();
+        let mut largest = 0.0;
         let mut from = self.from;
         while from < self.to {
             // Chunks end at panel borders, so that only the first and the last panel are cut.
             let to = self.to.min(from / lanes * lanes + CHUNK);
             let len = run_len(lanes, from, to);
             self.metric.surrogates::<L>(self.query, from, to, M::Real::INFINITY, &mut surrogates[..len]);
-            let skip = from % lanes;
-            for &surrogate in &surrogates[skip..skip + (to - from)] {
-                if surrogate > largest {
-                    largest = surrogate;
+            let base = from / lanes * lanes;
+            for (panel, values) in surrogates[..len].chunks_exact(lanes).enumerate() {
+                let start = base + panel * lanes;
+                // Surrogates only say which points may be farther than the farthest so far: the formula decides.
+                let floor = <<M::Real as Real>::On<L>>::splat(self.metric.floor(largest));
+                let mut mask = floor.le(<<M::Real as Real>::On<L>>::load(values)) & lanes_within(start, from, to);
+                if mask == 0 {
+                    continue;
+                }
+                let mut distances = [0.0; 16];
+                self.metric.distances::<L>(self.query, start, mask, values, &mut distances);
+                while mask != 0 {
+                    let lane = mask.trailing_zeros() as usize;
+                    mask &= mask - 1;
+                    if distances[lane] > largest {
+                        largest = distances[lane];
+                    }
                 }
             }
             from = to;
         }
-        self.metric.at_most::<L>(largest)
+        largest
     }
 }
 
-/// An upper bound of the distances from `query` to the points at `from..to`: the reach of a node whose strict descendants
-/// these are. Zero for an empty run. Never below the largest computed distance; above it by the metric's margin.
+/// The largest of the distances from `query` to the points at `from..to`, by the published formula, so it is the same on
+/// every tier: the reach of a node whose strict descendants these are. Zero for an empty run.
 ///
 /// # Cost
-/// One surrogate per point.
+/// One surrogate per point, and a settled distance for each that may be farther than all before it.
 pub fn farthest<M: Metric>(tier: Tier, metric: &M, query: M::Query<'_>, from: usize, to: usize) -> f64 {
     if from >= to {
         return 0.0;

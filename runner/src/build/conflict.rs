@@ -77,7 +77,7 @@ impl<S: Space> Builder<'_, S> {
 
 /// The groups of a tree with the highest level among the new points alone: nobody looks for the others.
 fn tops_of(tree: &Tree, fresh: &[u8]) -> Vec<Group> {
-    let mut groups = tree.groups.clone();
+    let mut groups = tree.groups.to_vec();
     groups.par_iter_mut().for_each(|group| {
         let block = at(group.first)..at(group.block);
         let tops = tree.levels[block.clone()].iter().zip(&fresh[block]).filter(|&(_, &fresh)| fresh != 0);

@@ -295,7 +295,7 @@ fn kind_of(plain: &TypeStr) -> Kind {
 }
 
 /// Opens a regular file that has at least one byte; gives its length too.
-pub(super) fn open_regular(path: &Path) -> Result<(File, u64), Error> {
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64), Error> {
     let file = || shown(path);
     let read = |source| Error::Read { file: file(), source };
     // The kind is looked up first: to open a pipe would wait for its other end.

@@ -1,6 +1,6 @@
 //! The order by cells: neighbours in space are neighbours in the order, whatever their parents.
 
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Group;
 
 use super::Tree;
@@ -23,10 +23,13 @@ fn scanned(axes: usize) -> usize {
     }
 }
 
-/// Places every point behind the root, which has position 0, and forms the groups. The points keep the order of their slots, or
-/// are arranged as in a kd-tree, which takes longer and makes tighter boxes.
+/// Places the root, and every other point behind it, and forms the groups. With `arranged`, the points are put as in a
+/// kd-tree; else they keep the order of their slots.
 pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree: &mut Tree) {
-    let root = tree.ids[0];
+    let is_root = |slot: &Idx| shape.parents[at(*slot)] == NONE;
+    let Some(&root) = shape.slots.iter().find(|slot| is_root(slot)) else { return };
+    tree.ids[0] = root;
+    tree.levels[0] = shape.levels[at(root)];
     let scanned = scanned(space.axes());
     let mut order: Vec<Idx> = shape.slots.iter().copied().filter(|&slot| slot != root).collect();
     if arranged {
@@ -79,7 +82,7 @@ fn halve<S: Space>(space: &S, slots: &mut [Idx], scanned: usize) {
 fn form_groups(tree: &mut Tree, scanned: usize) {
     let run = |first: usize, end: usize| {
         let (first, end) = (first as Idx, end as Idx); // positions
-        Group { first, block: end, end, center: first, ..Group::default() }
+        Group { first, block: end, end, center: first, reach: f32::INFINITY, ..Group::default() }
     };
     let mut groups = vec![run(1, tree.ids.len())];
     let mut waits = vec![0 as Idx];
@@ -109,7 +112,7 @@ fn form_groups(tree: &mut Tree, scanned: usize) {
         groups[place].top = top.unwrap_or(i32::MIN);
     }
     groups[0].center = 0;
-    tree.groups = groups;
+    tree.groups = groups.into();
 }
 
 /// The parts of a run: halves of halves, as many as there is room for, none larger than a full group of the layer below

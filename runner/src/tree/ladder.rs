@@ -12,22 +12,33 @@ pub struct Ladder {
 }
 
 impl Ladder {
+    /// The smallest base: it leaves one and a half million levels between 0 and infinity.
+    pub const BASE_MIN: f64 = 1.001;
+
+    /// Whether there is a ladder of this base and scale.
+    pub fn exists(base: f64, scale: f64) -> bool {
+        base.is_finite() && base >= Self::BASE_MIN && scale.is_finite() && scale > 0.0
+    }
+
     /// The ladder whose level 0 has the radius `scale`.
     ///
     /// Radii are made by repeated multiplication upward and division downward, so that they are the same on every
-    /// machine; for base 2 they are exact.
+    /// machine; for base 2 they are exact. The ladder ends where rounding leaves a radius as it was.
+    ///
+    /// # Panics
+    /// Unless it [exists](Self::exists).
     pub fn new(base: f64, scale: f64) -> Self {
-        assert!(base > 1.0 && scale > 0.0 && scale.is_finite(), "base {base}, scale {scale}");
+        assert!(Self::exists(base, scale), "base {base}, scale {scale}");
         let mut down = Vec::new();
         let mut radius = scale / base;
         while radius > 0.0 && down.last().is_none_or(|last| radius < *last) {
             down.push(radius);
             radius /= base;
         }
-        let lowest = -i32::try_from(down.len()).expect("a base above 1.001 leaves fewer than two million levels");
+        let lowest = -i32::try_from(down.len()).expect("a base from 1.001 on leaves fewer than two million levels");
         let mut radii: Vec<f64> = down.into_iter().rev().collect();
         let mut radius = scale;
-        while radius.is_finite() {
+        while radius.is_finite() && radii.last().is_none_or(|last| radius > *last) {
             radii.push(radius);
             radius *= base;
         }

@@ -1,13 +1,18 @@
 //! The tree as the runner owns it.
 
 mod cells;
+pub mod file;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod ladder;
 mod layout;
-mod pyramid;
+mod storage;
+pub mod validate;
 
 pub use ladder::Ladder;
 pub use layout::Order;
-pub(crate) use layout::{Runs, Shape, lay_out, preorder};
+pub(crate) use layout::{Layout, Runs, Shape, lay_out, preorder};
+pub use storage::Storage;
 
 use covertree_kernels::index::Idx;
 use covertree_kernels::tree::{Group, TreeParts, TreeView};
@@ -15,11 +20,11 @@ use covertree_kernels::tree::{Group, TreeParts, TreeView};
 /// A compressed cover tree: structure of arrays, indexed by position (see `covertree_kernels::tree`).
 #[derive(Clone, Debug)]
 pub struct Tree {
-    pub(crate) ids: Vec<Idx>,
-    pub(crate) levels: Vec<i32>,
-    pub(crate) parents: Vec<Idx>,
-    pub(crate) reaches: Vec<f32>,
-    pub(crate) groups: Vec<Group>,
+    pub(crate) ids: Storage<Idx>,
+    pub(crate) levels: Storage<i32>,
+    pub(crate) parents: Storage<Idx>,
+    pub(crate) reaches: Storage<f32>,
+    pub(crate) groups: Storage<Group>,
     pub(crate) waiting: Idx,
     pub(crate) order: Order,
     pub(crate) ladder: Ladder,
@@ -62,6 +67,11 @@ impl Tree {
     /// Position of the parent of the point at each position; the root's is -1.
     pub fn parents(&self) -> &[Idx] {
         &self.parents
+    }
+
+    /// Upper bound of the distances from the point at each position to its descendants.
+    pub fn reaches(&self) -> &[f32] {
+        &self.reaches
     }
 
     /// The order of storage.

@@ -1,0 +1,377 @@
+//! Distance tiles, beside the machine's own limits, the plain twins, and the crates `gemm` and `matrixmultiply`.
+//!
+//! `limit` measures what a tier can do at best: fused multiply-adds on registers, and reads from each cache. Kernels
+//! that stream report bytes of packed points per second, to be held against the reads; tiles report flops per second,
+//! to be held against the multiply-adds (a squared distance counts three flops, a product two).
+
+use std::hint::black_box;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use covertree_benches::uniform;
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::dist::*;
+use covertree_kernels::index::Idx;
+use covertree_kernels::simd::{Lanes, OnLanes, Real, Tier, Vector};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// Bytes of packed points that stay in the first-level cache, in the second, and in neither.
+const NEAR: usize = 16 << 10;
+const FAR: usize = 256 << 10;
+const BEYOND: usize = 8 << 20;
+
+/// Queries and points of the tile benchmarks.
+const QUERIES: usize = 96;
+const POINTS: usize = 1_024;
+
+/// Row-major points and the same packed.
+struct Points<T> {
+    dim: usize,
+    len: usize,
+    rows: Vec<T>,
+    packed: Vec<T>,
+}
+
+impl<T: Real> Points<T> {
+    fn new(len: usize, dim: usize, seed: u64) -> Self {
+        let rows: Vec<T> = uniform(len * dim, seed).into_iter().map(T::from_f64).collect();
+        let order: Vec<Idx> = (0..len as Idx).collect();
+        let mut packed = vec![T::default(); panels_len::<T>(len, dim)];
+        pack_rows(Rows::new(&rows, dim).expect("whole rows"), &order, &mut packed).expect("the sizes fit");
+        Self { dim, len, rows, packed }
+    }
+
+    /// As many points as fill `bytes`, in whole panels.
+    fn filling(bytes: usize, dim: usize) -> Self {
+        Self::new((bytes / (dim * size_of::<T>() * T::LANES)).max(1) * T::LANES, dim, 1)
+    }
+
+    fn rows(&self) -> Rows<'_, T> {
+        Rows::new(&self.rows, self.dim).expect("whole rows")
+    }
+
+    fn panels(&self) -> Panels<'_, T> {
+        Panels::new(&self.packed, self.dim, self.len).expect("the sizes fit")
+    }
+
+    fn bytes(&self) -> Throughput {
+        Throughput::Bytes((self.packed.len() * size_of::<T>()) as u64)
+    }
+}
+
+/// Multiply-adds on twelve registers of sums and more, which nothing but their own rate limits.
+struct MultiplyAdds<T>(usize, PhantomData<T>);
+
+/// Sums of a tile that hides every latency on every tier.
+const CHAINS: usize = 6;
+
+impl<T: Real> OnLanes for MultiplyAdds<T> {
+    type Out = [T; 16];
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> [T; 16] {
+        let start = black_box([T::from_f64(1e-9); 16]);
+        let factor = <T::On<L>>::load(&start);
+        let mut sums = [factor; CHAINS];
+        for _ in 0..self.0 {
+            for sum in &mut sums {
+                *sum = factor.mul_add(factor, *sum);
+            }
+        }
+        let mut out = [T::default(); 16];
+        for sum in sums {
+            <T::On<L>>::load(&out).add(sum).store(&mut out);
+        }
+        out
+    }
+}
+
+/// Loads of everything, with a comparison so that they are not dropped.
+struct Reads<'a>(&'a [f32]);
+
+impl OnLanes for Reads<'_> {
+    type Out = [f32; 16];
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> [f32; 16] {
+        let mut largest = [<L::F32>::splat(0.0); 4];
+        for rows in self.0.chunks_exact(64) {
+            for (at, largest) in largest.iter_mut().enumerate() {
+                *largest = largest.max(<L::F32>::load(&rows[16 * at..]));
+            }
+        }
+        let mut out = [0.0; 16];
+        largest[0].max(largest[1]).max(largest[2].max(largest[3])).store(&mut out);
+        out
+    }
+}
+
+fn limit(c: &mut Criterion) {
+    const ROUNDS: usize = 4_096;
+    let mut group = c.benchmark_group("limit");
+    for tier in Tier::all() {
+        group.throughput(Throughput::Elements((2 * ROUNDS * CHAINS * f32::LANES) as u64));
+        group.bench_function(BenchmarkId::new("multiply_adds/f32", tier), |b| {
+            b.iter(|| tier.run(MultiplyAdds::<f32>(ROUNDS, PhantomData)))
+        });
+        group.throughput(Throughput::Elements((2 * ROUNDS * CHAINS * f64::LANES) as u64));
+        group.bench_function(BenchmarkId::new("multiply_adds/f64", tier), |b| {
+            b.iter(|| tier.run(MultiplyAdds::<f64>(ROUNDS, PhantomData)))
+        });
+        for bytes in [NEAR, FAR, BEYOND] {
+            let data = vec![0.5; bytes / size_of::<f32>()];
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_function(BenchmarkId::new(format!("reads/{tier}"), bytes), |b| {
+                b.iter(|| tier.run(Reads(black_box(&data))))
+            });
+        }
+    }
+    group.finish();
+}
+
+fn bench_one_to_run(c: &mut Criterion) {
+    let mut group = c.benchmark_group("one_to_run");
+    for (dim, bytes) in [(3, NEAR), (8, NEAR), (64, NEAR), (3, FAR), (8, FAR), (64, FAR), (384, FAR), (64, BEYOND)] {
+        let (points, query) = (Points::<f32>::filling(bytes, dim), Points::<f32>::new(1, dim, 2).rows);
+        let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+        let size = format!("{dim}x{}", points.len);
+        group.throughput(points.bytes());
+        scalar::one_to_run(SquaredEuclidean, &query, &points.packed, &mut twin);
+        for tier in Tier::all() {
+            for (name, rounding) in [("fused", Rounding::Fused), ("published", Rounding::Published)] {
+                let mut run =
+                    |query: &[f32]| one_to_run(tier, SquaredEuclidean, rounding, query, points.panels(), &mut out);
+                run(&query).expect("the sizes fit");
+                group.bench_function(BenchmarkId::new(format!("squared_euclidean/{name}/{tier}"), &size), |b| {
+                    b.iter(|| run(black_box(&query)))
+                });
+            }
+            assert_eq!(out, twin);
+        }
+        group.bench_function(BenchmarkId::new("squared_euclidean/twin", &size), |b| {
+            b.iter(|| scalar::one_to_run(SquaredEuclidean, black_box(&query), &points.packed, &mut twin))
+        });
+        group.bench_function(BenchmarkId::new("squared_euclidean/plain_rows", &size), |b| {
+            b.iter(|| plain_rows(black_box(&query), &points.rows, &mut twin))
+        });
+    }
+    let (points, query) = (Points::<f32>::filling(FAR, 64), Points::<f32>::new(1, 64, 2).rows);
+    group.throughput(points.bytes());
+    for tier in Tier::all() {
+        other_form(&mut group, "manhattan", tier, Manhattan, &query, &points);
+        other_form(&mut group, "chebyshev", tier, Chebyshev, &query, &points);
+        other_form(&mut group, "dot", tier, Dot, &query, &points);
+    }
+    group.finish();
+}
+
+type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
+
+fn other_form(group: &mut Group<'_>, name: &str, tier: Tier, form: impl Form, query: &[f32], points: &Points<f32>) {
+    let mut out = vec![0.0; points.len];
+    group.bench_function(BenchmarkId::new(format!("{name}/fused/{tier}"), format!("64x{}", points.len)), |b| {
+        b.iter(|| one_to_run(tier, form, Rounding::Fused, black_box(query), points.panels(), &mut out))
+    });
+}
+
+/// What one writes first: rows, an iterator, a sum.
+fn plain_rows(query: &[f32], rows: &[f32], out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(query.len()).zip(out) {
+        *out = query.iter().zip(row).map(|(q, x)| (q - x) * (q - x)).sum();
+    }
+}
+
+fn bench_one_to_run_capped(c: &mut Criterion) {
+    let mut group = c.benchmark_group("one_to_run_capped");
+    for dim in [64, 384] {
+        let (points, query) = (Points::<f32>::filling(FAR, dim), Points::<f32>::new(1, dim, 2).rows);
+        let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+        scalar::one_to_run(SquaredEuclidean, &query, &points.packed, &mut twin);
+        let mut ranked = twin.clone();
+        ranked.sort_by(f32::total_cmp);
+        group.throughput(points.bytes());
+        // The cap of nothing, of the nearest point, and of a point half as far as that.
+        for (name, cap) in [("open", f32::INFINITY), ("nearest", ranked[0]), ("half", ranked[0] * 0.25)] {
+            for tier in Tier::all() {
+                let mut counters = DistCounters::default();
+                let mut run = |query: &[f32]| {
+                    let (form, rounding, panels) = (SquaredEuclidean, Rounding::Published, points.panels());
+                    one_to_run_capped(tier, form, rounding, query, panels, cap, &mut out, &mut counters)
+                };
+                run(&query).expect("the sizes fit");
+                group
+                    .bench_function(BenchmarkId::new(format!("{name}/{tier}"), format!("{dim}x{}", points.len)), |b| {
+                        b.iter(|| run(black_box(&query)))
+                    });
+                assert!(out.iter().zip(&twin).all(|(out, twin)| out == twin || *out > cap));
+            }
+            let (mut out, mut counters) = (vec![0.0; points.len], DistCounters::default());
+            let form = SquaredEuclidean;
+            group.bench_function(BenchmarkId::new(format!("{name}/twin"), format!("{dim}x{}", points.len)), |b| {
+                b.iter(|| {
+                    scalar::one_to_run_capped(form, black_box(&query), &points.packed, cap, &mut out, &mut counters)
+                })
+            });
+        }
+    }
+    group.finish();
+}
+
+fn bench_widened(c: &mut Criterion) {
+    let mut group = c.benchmark_group("widened_one_to_run");
+    for dim in [3, 64] {
+        let (points, query) = (Points::<f32>::filling(NEAR, dim), uniform(dim, 2));
+        let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+        group.throughput(points.bytes());
+        scalar::widened_one_to_run(SquaredEuclidean, &query, &points.packed, &mut twin);
+        let size = format!("{dim}x{}", points.len);
+        for tier in Tier::all() {
+            let mut run = |query: &[f64]| widened_one_to_run(tier, SquaredEuclidean, query, points.panels(), &mut out);
+            run(&query).expect("the sizes fit");
+            group.bench_function(BenchmarkId::new(tier.name(), &size), |b| b.iter(|| run(black_box(&query))));
+            assert_eq!(out, twin);
+        }
+        group.bench_function(BenchmarkId::new("twin", &size), |b| {
+            b.iter(|| scalar::widened_one_to_run(SquaredEuclidean, black_box(&query), &points.packed, &mut twin))
+        });
+    }
+    group.finish();
+}
+
+/// `out[q][i] = query q . point i` by the two crates, single-threaded.
+fn peers(group: &mut Group<'_>, queries: &Points<f32>, points: &Points<f32>, twin: &[f32]) {
+    let (m, k, n) = (queries.len, queries.dim, points.len);
+    let (left, right) = (&queries.rows, &points.rows);
+    let mut out = vec![0.0_f32; m * n];
+    let mut check = |name: &str, product: &mut dyn FnMut(&mut [f32])| {
+        product(&mut out);
+        assert!(out.iter().zip(twin).all(|(out, twin)| (out - twin).abs() <= 1e-5 * k as f32));
+        group.bench_function(BenchmarkId::new(format!("dot/{name}"), format!("{k}x{m}x{n}")), |b| {
+            b.iter(|| product(black_box(&mut out)))
+        });
+    };
+    let (row, one) = (k as isize, 1);
+    check("gemm", &mut |out| {
+        // SAFETY: each pointer is a slice of the shape that the strides describe.
+        #[allow(unsafe_code)]
+        unsafe {
+            let (to, from, with) = (out.as_mut_ptr(), left.as_ptr(), right.as_ptr());
+            let serial = gemm::Parallelism::None;
+            let (no, scale) = (false, (0.0, 1.0));
+            gemm::gemm(
+                m, n, k, to, one, n as isize, no, from, one, row, with, row, one, scale.0, scale.1, no, no, no, serial,
+            );
+        }
+    });
+    check("matrixmultiply", &mut |out| {
+        // SAFETY: each pointer is a slice of the shape that the strides describe.
+        #[allow(unsafe_code)]
+        unsafe {
+            let (to, from, with) = (out.as_mut_ptr(), left.as_ptr(), right.as_ptr());
+            matrixmultiply::sgemm(m, k, n, 1.0, from, row, one, with, one, row, 0.0, to, n as isize, one);
+        }
+    });
+}
+
+fn bench_block<F: Form>(
+    group: &mut Group<'_>,
+    name: &str,
+    form: F,
+    queries: &Points<f32>,
+    points: &Points<f32>,
+) -> Vec<f32> {
+    let (dim, len) = (points.dim, points.len);
+    let (mut out, mut twin) = (vec![0.0; QUERIES * len], vec![0.0; QUERIES * len]);
+    let mut memory = vec![Block::splat(0); block_to_run_blocks::<f32>(QUERIES, dim)];
+    let size = format!("{dim}x{QUERIES}x{len}");
+    scalar::block_to_run(form, &queries.rows, dim, &points.packed, &mut twin);
+    for tier in Tier::all() {
+        for (rounds, rounding) in [("published", Rounding::Published), ("fused", Rounding::Fused)] {
+            let mut run = |queries: Rows<'_, f32>| {
+                block_to_run(tier, form, rounding, queries, points.panels(), &mut out, &mut Arena::new(&mut memory))
+            };
+            run(queries.rows()).expect("the sizes fit");
+            if rounding == Rounding::Published {
+                assert_eq!(out, twin);
+                continue; // of interest to nobody in a benchmark of filters
+            }
+            group.bench_function(BenchmarkId::new(format!("{name}/{rounds}/{tier}"), &size), |b| {
+                b.iter(|| run(black_box(queries.rows())))
+            });
+        }
+    }
+    group.bench_function(BenchmarkId::new(format!("{name}/twin"), &size), |b| {
+        b.iter(|| scalar::block_to_run(form, black_box(&queries.rows), dim, &points.packed, &mut twin))
+    });
+    twin
+}
+
+fn bench_block_to_run(c: &mut Criterion) {
+    let mut group = c.benchmark_group("block_to_run");
+    for dim in [8, 64, 384] {
+        let (queries, points) = (Points::<f32>::new(QUERIES, dim, 2), Points::<f32>::new(POINTS, dim, 1));
+        let pairs = (dim * QUERIES * POINTS) as u64;
+        group.throughput(Throughput::Elements(2 * pairs));
+        let twin = bench_block(&mut group, "dot", Dot, &queries, &points);
+        peers(&mut group, &queries, &points, &twin);
+        group.throughput(Throughput::Elements(3 * pairs));
+        bench_block(&mut group, "squared_euclidean", SquaredEuclidean, &queries, &points);
+    }
+    group.finish();
+}
+
+fn bench_by_dots(c: &mut Criterion) {
+    let mut group = c.benchmark_group("squared_norms");
+    let points = Points::<f32>::filling(FAR, 64);
+    let (mut norms, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+    scalar::squared_norms(&points.packed, 64, &mut twin);
+    group.throughput(points.bytes());
+    for tier in Tier::all() {
+        squared_norms(tier, points.panels(), &mut norms).expect("the sizes fit");
+        assert_eq!(norms, twin);
+        group.bench_function(BenchmarkId::new(tier.name(), 64), |b| {
+            b.iter(|| squared_norms(tier, black_box(points.panels()), &mut norms))
+        });
+    }
+    group.bench_function(BenchmarkId::new("twin", 64), |b| {
+        b.iter(|| scalar::squared_norms(black_box(&points.packed), 64, &mut twin))
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("squared_by_dots");
+    for dim in [8, 64, 384] {
+        let (queries, points) = (Points::<f32>::new(QUERIES, dim, 2), Points::<f32>::new(POINTS, dim, 1));
+        let (mut norms, mut out) = (vec![0.0; POINTS], vec![0.0; QUERIES * POINTS]);
+        let mut twin = out.clone();
+        let mut memory = vec![Block::splat(0); squared_by_dots_blocks::<f32>(QUERIES, dim)];
+        scalar::squared_norms(&points.packed, dim, &mut norms);
+        scalar::squared_by_dots(&queries.rows, dim, &points.packed, &norms, &mut twin);
+        group.throughput(Throughput::Elements((3 * dim * QUERIES * POINTS) as u64)); // as the difference form counts
+        let size = format!("{dim}x{QUERIES}x{POINTS}");
+        for tier in Tier::all() {
+            let mut run = |queries: Rows<'_, f32>| {
+                squared_by_dots(tier, queries, points.panels(), &norms, &mut out, &mut Arena::new(&mut memory))
+            };
+            run(queries.rows()).expect("the sizes fit");
+            group.bench_function(BenchmarkId::new(tier.name(), &size), |b| b.iter(|| run(black_box(queries.rows()))));
+            assert!(out.iter().zip(&twin).all(|(out, twin)| (out - twin).abs() <= 1e-5 * dim as f32));
+        }
+        group.bench_function(BenchmarkId::new("twin", &size), |b| {
+            b.iter(|| scalar::squared_by_dots(black_box(&queries.rows), dim, &points.packed, &norms, &mut twin))
+        });
+    }
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = limit, bench_one_to_run, bench_one_to_run_capped, bench_widened, bench_block_to_run, bench_by_dots
+}
+criterion_main!(benches);

@@ -1,0 +1,235 @@
+//! Landmark bounds: their choice in a leaf of 64 points, projections of points outside, and tiles of bounds.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use covertree_benches::normal;
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::covariance::{Covariance, CovarianceKind};
+use covertree_kernels::index::at;
+use covertree_kernels::landmark::{
+    Chosen, Extent, Frame, FrameMemory, FramePoints, LandmarkCounters, Limits, bounds, choose, choose_blocks, cross,
+    envelope_bounds, narrow_points, pack_members, project, scalar, turn,
+};
+use covertree_kernels::oracle::residual::Residual;
+use covertree_kernels::simd::{Real, Tier};
+use covertree_kernels::view::panels_len;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const LEAF: usize = 64;
+const LEN: usize = 1024;
+const LANDMARKS: usize = 16;
+/// Stands for the errors of tiles in `f64` at residual variances near 1e-2.
+const ERROR: f64 = 1e-6;
+
+/// Correlations of all points with the members of one leaf of neighbours, and the leaf's landmarks.
+struct Leaf {
+    /// `[LEAF][LEN]`.
+    rho: Vec<f64>,
+    frame: Frame,
+    landmarks: Vec<i32>,
+    factor: Vec<f64>,
+    coordinates: Vec<f64>,
+    extents: Vec<Extent>,
+}
+
+impl Leaf {
+    fn new(first: usize) -> Self {
+        let covariance = Covariance::new(CovarianceKind::Matern52, 1.0).expect("the variance is in range");
+        let mut coordinates = normal(LEN, 1);
+        coordinates.sort_by(f64::total_cmp); // on a line, so that a leaf is a run
+        let inducing: Vec<usize> = (0..LEN).step_by(64).collect();
+        let metric = Residual::new(covariance, &coordinates, 1, &inducing, 1e-6, 0.0);
+        let rho: Vec<f64> = (first..first + LEAF)
+            .flat_map(|i| (0..LEN).map(move |j| (i, j)))
+            .map(|(i, j)| metric.ratio(i, j))
+            .collect();
+        let mut leaf = Self {
+            rho,
+            frame: empty(),
+            landmarks: vec![0; LANDMARKS],
+            factor: vec![0.0; LANDMARKS * LANDMARKS],
+            coordinates: vec![0.0; LEAF * LANDMARKS],
+            extents: vec![Extent { span: 0.0, tail: 0.0, slack: 0.0 }; LEAF],
+        };
+        let mut memory = vec![Block::default(); choose_blocks(LEAF, LANDMARKS)];
+        leaf.choose(first, &mut memory);
+        leaf
+    }
+
+    fn choose(&mut self, first: usize, memory: &mut [Block]) {
+        let Self { rho, landmarks, factor, coordinates, extents, .. } = self;
+        let column = |member, out: &mut [f64]| {
+            out.copy_from_slice(&rho[at(member) * LEN + first..][..LEAF]);
+            out[at(member)] = 1.0;
+            Ok(())
+        };
+        let chosen = Chosen { landmarks, factor, coordinates, extents };
+        let limits = Limits { count: LANDMARKS, pivot: 0.0 };
+        self.frame = choose(limits, &[ERROR; LEAF], column, chosen, &mut Arena::new(memory)).expect("the shapes fit");
+    }
+
+    /// Correlations of the landmarks with all points.
+    fn rows(&self) -> Vec<f64> {
+        self.landmarks[..self.frame.count()].iter().flat_map(|&l| self.rho[at(l) * LEN..][..LEN].to_vec()).collect()
+    }
+}
+
+fn empty() -> Frame {
+    let chosen = Chosen { landmarks: &mut [], factor: &mut [], coordinates: &mut [], extents: &mut [] };
+    let limits = Limits { count: 0, pivot: 0.0 };
+    choose(limits, &[], |_, _| Ok(()), chosen, &mut Arena::new(&mut [])).expect("nothing to choose from")
+}
+
+/// Memory for points in a frame.
+struct Owned<T>([Vec<T>; 4]);
+
+impl<T: Real> Owned<T> {
+    fn new(len: usize, count: usize) -> Self {
+        let lanes = panels_len::<T>(len, 1);
+        Self([panels_len::<T>(len, count), lanes, lanes, lanes].map(|len| vec![T::default(); len]))
+    }
+
+    fn memory(&mut self) -> FrameMemory<'_, T> {
+        let [coordinates, spans, tails, slacks] = &mut self.0;
+        FrameMemory { coordinates, spans, tails, slacks }
+    }
+}
+
+fn choices(criterion: &mut Criterion) {
+    let mut leaf = Leaf::new(256);
+    let mut memory = vec![Block::default(); choose_blocks(LEAF, LANDMARKS)];
+    let mut group = criterion.benchmark_group("landmark::choose");
+    group.throughput(Throughput::Elements(LEAF as u64));
+    group.bench_function(format!("scalar/{LEAF}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| leaf.choose(black_box(256), &mut memory));
+    });
+    group.finish();
+
+    let (one, other) = (Leaf::new(256), Leaf::new(512));
+    let size = one.frame.count() * other.frame.count();
+    let mut products = vec![0.1; size];
+    let mut group = criterion.benchmark_group("landmark::cross");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function(format!("scalar/{LANDMARKS}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| {
+            products.fill(0.1);
+            cross([&one.frame, &other.frame], [&one.factor, &other.factor], black_box(&mut products))
+        });
+    });
+    group.finish();
+}
+
+fn projections(criterion: &mut Criterion) {
+    let leaf = Leaf::new(256);
+    let (rows, errors) = (leaf.rows(), vec![ERROR; LEN]);
+    let mut points = Owned::<f64>::new(LEN, leaf.frame.count());
+    let mut group = criterion.benchmark_group("landmark::project");
+    group.throughput(Throughput::Elements(LEN as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| {
+            bencher.iter(|| {
+                let mut memory = points.memory();
+                project(tier, &leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut memory)
+            });
+        });
+    }
+    let (mut rho, mut out) = (vec![0.0; leaf.frame.count()], vec![0.0; leaf.frame.count()]);
+    group.bench_function(format!("scalar twin/{LEN}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| {
+            for point in 0..LEN {
+                for (rho, row) in rho.iter_mut().zip(rows.chunks_exact(LEN)) {
+                    *rho = row[point];
+                }
+                scalar::project_one(&leaf.frame, &leaf.factor, black_box(&rho), &mut out);
+            }
+        });
+    });
+    group.finish();
+}
+
+fn tiles(criterion: &mut Criterion) {
+    let leaf = Leaf::new(256);
+    let count = leaf.frame.count();
+    let tier = Tier::detect();
+    let (mut outside, mut inside) = (Owned::<f64>::new(LEN, count), Owned::<f64>::new(LEAF, count));
+    let mut memory = outside.memory();
+    project(tier, &leaf.frame, &leaf.factor, &leaf.rows(), &[ERROR; LEN], LEN, &mut memory).expect("the shapes fit");
+    let wide = FramePoints::new(&memory, LEN, count).expect("the shapes fit");
+    let (mut narrow_outside, mut narrow_inside) = (Owned::<f32>::new(LEN, count), Owned::<f32>::new(LEAF, count));
+    let mut narrow = narrow_outside.memory();
+    narrow_points(&wide, &mut narrow).expect("the shapes fit");
+    pack_members(&leaf.frame, &leaf.coordinates, &leaf.extents, &mut inside.memory()).expect("the shapes fit");
+    pack_members(&leaf.frame, &leaf.coordinates, &leaf.extents, &mut narrow_inside.memory()).expect("the shapes fit");
+    let narrow = FramePoints::new(&narrow, LEN, count).expect("the shapes fit");
+    let (inside, narrow_inside) = (inside.memory(), narrow_inside.memory());
+    let inside = FramePoints::new(&inside, LEAF, count).expect("the shapes fit");
+    let narrow_inside = FramePoints::new(&narrow_inside, LEAF, count).expect("the shapes fit");
+    tile::<f64>(criterion, "f64", wide, inside);
+    tile::<f32>(criterion, "f32", narrow, narrow_inside);
+
+    let (mut out, mut group) = (vec![0.0; LEN], criterion.benchmark_group("landmark::envelope_bounds"));
+    group.throughput(Throughput::Elements(LEN as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| {
+            bencher.iter(|| envelope_bounds(tier, black_box(&wide.queries()), inside.envelope(), &mut out));
+        });
+    }
+    group.finish();
+
+    let other = Leaf::new(512);
+    let mut products = vec![0.1; count * other.frame.count()];
+    let cross =
+        cross([&leaf.frame, &other.frame], [&leaf.factor, &other.factor], &mut products).expect("the shapes fit");
+    let mut coordinates = vec![0.0; LEN * other.frame.count()];
+    let (mut tails, mut slacks) = (vec![0.0; LEN], vec![0.0; LEN]);
+    let mut group = criterion.benchmark_group("landmark::turn");
+    group.throughput(Throughput::Elements(LEN as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| {
+            bencher.iter(|| {
+                turn(tier, black_box(&wide), &cross, &products, &mut coordinates, &mut tails, &mut slacks).map(|_| ())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn tile<T: covertree_kernels::covariance::Exponential>(
+    criterion: &mut Criterion,
+    name: &str,
+    outside: FramePoints<'_, T>,
+    inside: FramePoints<'_, T>,
+) {
+    let least = vec![0.5; LEN];
+    let (mut out, mut masks) = (vec![T::default(); LEN * LEAF], vec![0; LEN * LEAF / T::LANES]);
+    let mut counters = LandmarkCounters::default();
+    let mut group = criterion.benchmark_group(format!("landmark::bounds {name}"));
+    group.throughput(Throughput::Elements((LEN * LEAF) as u64));
+    for tier in Tier::all() {
+        let queries = outside.queries();
+        bounds(tier, &queries, &inside, &least, &mut out, &mut masks, &mut counters).expect("the shapes fit");
+        let twin = scalar::bound(&queries, 77, &inside, 5);
+        assert!((out[77 * LEAF + 5].to_f64() - twin).abs() <= 64.0 * T::ROUNDOFF * (1.0 + twin));
+        group.bench_function(format!("{tier}/{LEN}x{LEAF}x{LANDMARKS}"), |bencher| {
+            bencher.iter(|| bounds(tier, black_box(&queries), &inside, &least, &mut out, &mut masks, &mut counters));
+        });
+    }
+    group.bench_function(format!("scalar twin/{LEN}x{LEAF}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| {
+            for query in 0..LEN {
+                for point in 0..LEAF {
+                    out[query * LEAF + point] = T::from_f64(scalar::bound(&outside.queries(), query, &inside, point));
+                }
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
+    targets = choices, projections, tiles
+}
+criterion_main!(benches);

@@ -1,0 +1,111 @@
+//! Independent sets: million stored edges per second, beside sequential greedy.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use covertree_benches::uniform;
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::conflict::csr::{EdgesMut, Pairs, csr_from_pairs, csr_from_pairs_blocks};
+use covertree_kernels::index::Idx;
+use covertree_kernels::mis::*;
+use covertree_kernels::view::Csr;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// The pairs of uniform points of the unit square that are at most so far apart that degrees average `degree`.
+fn geometric(len: usize, degree: f64) -> (Vec<Idx>, Vec<Idx>) {
+    let points = uniform(2 * len, 11);
+    let radius = (degree / (len as f64 * std::f64::consts::PI)).sqrt();
+    let cells = ((1.0 / radius) as usize).max(1);
+    let cell = |i: usize| ((points[2 * i] * cells as f64) as usize, (points[2 * i + 1] * cells as f64) as usize);
+    let mut members = vec![vec![]; cells * cells];
+    (0..len).for_each(|i| members[cell(i).0 * cells + cell(i).1].push(i));
+    let mut ends = vec![];
+    for i in 0..len {
+        let (x, y) = cell(i);
+        for near_x in x.saturating_sub(1)..(x + 2).min(cells) {
+            for near_y in y.saturating_sub(1)..(y + 2).min(cells) {
+                for &j in &members[near_x * cells + near_y] {
+                    let (dx, dy) = (points[2 * i] - points[2 * j], points[2 * i + 1] - points[2 * j + 1]);
+                    if j < i && dx * dx + dy * dy <= radius * radius {
+                        ends.push([j as Idx, i as Idx]);
+                    }
+                }
+            }
+        }
+    }
+    let none = vec![(); 2 * ends.len()];
+    let pairs = Pairs::new(&ends, &none[..ends.len()], len).expect("every end is a vertex");
+    let (mut starts, mut targets, mut spare) = (vec![0; len + 1], vec![0; 2 * ends.len()], vec![0; 2 * ends.len()]);
+    let (mut weights, mut spare_weights) = (none.clone(), none.clone());
+    let edges = csr_from_pairs(
+        &pairs,
+        &mut starts,
+        EdgesMut { targets: &mut targets, weights: &mut weights },
+        EdgesMut { targets: &mut spare, weights: &mut spare_weights },
+        &mut Arena::new(&mut vec![Block::splat(0); csr_from_pairs_blocks(len)]),
+    );
+    targets.truncate(edges.expect("the shapes fit") as usize);
+    (starts, targets)
+}
+
+/// Sequential greedy as one writes it first: a member tells its neighbours.
+fn sequential(graph: &Csr<'_>, state: &mut [i32]) {
+    for vertex in 0..state.len() {
+        if state[vertex] == OPEN {
+            state[vertex] = IN;
+            for &neighbour in graph.of(vertex as Idx) {
+                state[neighbour as usize] = OUT;
+            }
+        }
+    }
+}
+
+fn sets(c: &mut Criterion) {
+    for (len, degree) in [(100_000, 4.0), (100_000, 16.0), (30_000, 64.0), (8_192, 512.0)] {
+        let (starts, targets) = geometric(len, degree);
+        let graph = Csr::new(&starts, &targets).expect("the graph is well formed");
+        let (mut memory, mut counters) = (vec![Block::splat(0); mis_blocks(len)], MisCounters::default());
+        let mut group = c.benchmark_group("mis");
+        group.throughput(Throughput::Elements(targets.len() as u64));
+        let size = format!("{len}x{degree}");
+        let mut state = vec![OPEN; len];
+        let mut run = |name: &str, solve: &mut dyn FnMut(&mut [i32])| {
+            state.fill(OPEN);
+            solve(&mut state);
+            assert_eq!(verify_mis(&graph, &state), Ok(None));
+            group.bench_function(BenchmarkId::new(name, &size), |b| {
+                b.iter(|| {
+                    state.fill(OPEN);
+                    solve(black_box(&mut state));
+                })
+            });
+        };
+        run("luby", &mut |state| {
+            mis(&graph, 7, state, &mut Arena::new(&mut memory), &mut counters).expect("the shapes fit");
+        });
+        for rounds in [1, 2] {
+            run(&format!("fast_{rounds}"), &mut |state| {
+                let arena = &mut Arena::new(&mut memory);
+                mis_fast(&graph, 7, rounds, state, arena, &mut counters).expect("the shapes fit");
+            });
+        }
+        run("complete", &mut |state| complete(&graph, state, &mut counters).expect("the shapes fit"));
+        run("sequential_greedy", &mut |state| sequential(&graph, state));
+        let mut done = vec![OPEN; len];
+        complete(&graph, &mut done, &mut counters).expect("the shapes fit");
+        run("repair_of_nothing", &mut |state| {
+            state.copy_from_slice(&done);
+            repair(&graph, state, &mut counters).expect("the shapes fit");
+        });
+        group.bench_function(BenchmarkId::new("verify", &size), |b| b.iter(|| verify_mis(&graph, black_box(&done))));
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = sets
+}
+criterion_main!(benches);

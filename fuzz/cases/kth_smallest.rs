@@ -1,0 +1,40 @@
+//! The k-th smallest of a row, short and long, on every tier, against a sort.
+
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::error::KernelError;
+use covertree_kernels::hash::mix64;
+use covertree_kernels::oracle::select as oracle;
+use covertree_kernels::select::{SelectCounters, kth_smallest, kth_smallest_blocks};
+use covertree_kernels::simd::{Real, Tier};
+
+use super::Bytes;
+
+pub fn check(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (len, k, kinds) = (1 + bytes.below(900), bytes.below(900), 1 + u64::from(bytes.u8()));
+    let given: Vec<f64> = (0..bytes.below(64)).map(|_| bytes.coordinate()).collect();
+    let nan = bytes.u8() == 7;
+    // Some values are given, the others hashed to few or many different ones.
+    let mut values: Vec<f64> = (0..len)
+        .map(|i| given.get(i / 3).copied().unwrap_or((mix64(i as u64) % kinds) as f64 - kinds as f64 / 2.0))
+        .collect();
+    if nan {
+        values[len / 2] = f64::NAN;
+    }
+    run::<f32>(&values, k % len + 1, nan);
+    run::<f64>(&values, k % len + 1, nan);
+}
+
+fn run<T: Real>(values: &[f64], k: usize, nan: bool) {
+    let row: Vec<T> = values.iter().map(|&value| T::from_f64(value)).collect();
+    for tier in Tier::all() {
+        let mut memory = vec![Block::splat(u32::MAX); kth_smallest_blocks::<T>(row.len())];
+        let got = kth_smallest(tier, &row, k, &mut Arena::new(&mut memory), &mut SelectCounters::default());
+        if nan {
+            assert_eq!(got, Err(KernelError::Value { what: "row", at: row.len() / 2 }), "{tier}");
+        } else {
+            let got = got.expect("the shapes fit").to_f64().to_bits();
+            assert_eq!(got, oracle::kth_smallest(&row, k).to_f64().to_bits(), "{tier}");
+        }
+    }
+}

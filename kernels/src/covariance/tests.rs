@@ -1,0 +1,209 @@
+//! Every tier against the published formula, the twin and the oracle.
+
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::KernelError;
+use crate::oracle;
+
+const BOTH: [Rounding; 2] = [Rounding::Published, Rounding::Fused];
+
+/// The largest relative error of the lane exponential over `x`, in roundoffs of `T`, where it is not zero; and the
+/// values that are zero must lie at or below the floor.
+fn worst_error<T: Exponential>(tier: Tier, rounding: Rounding, x: &[T]) -> f64 {
+    let mut out = vec![T::from_f64(-7.0); x.len()];
+    exponentials(tier, rounding, x, &mut out).unwrap();
+    let mut worst = 0.0;
+    for (&x, &got) in x.iter().zip(&out) {
+        let (x, got) = (x.to_f64(), got.to_f64());
+        if x <= T::FLOOR.to_f64() {
+            assert_eq!(got, 0.0, "{tier} exp({x})");
+        } else {
+            worst = f64::max(worst, (got / libm::exp(x) - 1.0).abs() / T::ROUNDOFF);
+        }
+    }
+    worst
+}
+
+fn sweep_f64() -> Vec<f64> {
+    let mut x: Vec<f64> = (0..400_000).map(|i| f64::from(i) * -0.001_862_9).collect();
+    x.extend((0..20_000).map(|i| -(1.01f64).powi(-i))); // down through the subnormal numbers to zero
+    for n in 0..2050 {
+        // Where the nearest integer changes, the reduced argument is largest.
+        let edge = f64::from(n) * -0.5 * core::f64::consts::LN_2;
+        x.extend([edge, edge.next_up().min(0.0), edge.next_down(), edge * (1.0 + 1e-13)]);
+    }
+    x
+}
+
+#[test]
+fn the_exponential_of_f64_stays_within_its_bound_on_every_tier() {
+    let x = sweep_f64();
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let worst = worst_error::<f64>(tier, rounding, &x);
+        assert!(worst <= EXP_ERROR + 2.0, "{tier} {rounding:?}: {worst} roundoffs, two of them libm's");
+    }
+}
+
+#[test]
+fn the_exponential_of_f32_stays_within_its_bound_on_every_tier() {
+    // Every 499th number between 0 and -90, and all numbers near the floor.
+    let mut x: Vec<f32> = (0..(90f32).to_bits() / 499).map(|i| -f32::from_bits(i * 499)).collect();
+    x.extend((0..5_000).map(|i| -f32::from_bits(86.99f32.to_bits() + i)));
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let worst = worst_error::<f32>(tier, rounding, &x);
+        assert!(worst <= EXP_ERROR, "{tier} {rounding:?}: {worst} roundoffs");
+    }
+}
+
+#[test]
+fn special_arguments_have_exact_exponentials() {
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let x = [0.0, -0.0, f64::NEG_INFINITY, -708.0, -1e300, f64::MIN, -5e-324, -1e-300, -745.2];
+        let mut out = [9.0; 9];
+        exponentials(tier, rounding, &x, &mut out).unwrap();
+        assert_eq!(out, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]);
+        let x = [0.0, -0.0, f32::NEG_INFINITY, -87.0, -1e30, f32::MIN, -1e-45, -1e-30];
+        let mut out = [9.0; 8];
+        exponentials(tier, rounding, &x, &mut out).unwrap();
+        assert_eq!(out, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        let mut nothing = [0.0f64; 0];
+        exponentials(tier, rounding, &[], &mut nothing).unwrap();
+    }
+}
+
+#[test]
+fn the_published_formula_is_the_textbook_and_never_nan() {
+    for kind in CovarianceKind::ALL {
+        let covariance = Covariance::new(kind, 2.5).unwrap();
+        for step in 0..2_000 {
+            let r = f64::from(step) * 0.02;
+            let (got, want) = (covariance.exact(r * r), oracle::covariance::between(covariance, &[r], &[0.0]));
+            assert!((got - want).abs() <= 2e-14 * want, "{kind:?} {r}: {got} {want}");
+        }
+        assert_eq!(covariance_exact(kind, 0.0), 1.0);
+        for far in [1e7, 1e300, f64::MAX, f64::INFINITY] {
+            assert_eq!(covariance_exact(kind, far), 0.0, "{kind:?} {far}");
+        }
+    }
+}
+
+/// Packed points `[panels][dim][LANES]` from row-major ones; the padding repeats the last point.
+fn pack<T: Exponential>(rows: &[f64], dim: usize) -> Vec<T> {
+    let len = rows.len() / dim;
+    let mut panels = vec![T::default(); panels_len::<T>(len, dim)];
+    for position in 0..len.next_multiple_of(T::LANES) {
+        let row = &rows[position.min(len - 1) * dim..][..dim];
+        for (d, &value) in row.iter().enumerate() {
+            panels[(position / T::LANES * dim + d) * T::LANES + position % T::LANES] = T::from_f64(value);
+        }
+    }
+    panels
+}
+
+/// Lanes on every tier against the published formula, the twin and the oracle; both roundings.
+fn check<T: Exponential>(covariance: Covariance, rows: &[f64], dim: usize) {
+    let len = rows.len() / dim;
+    let panels = pack::<T>(rows, dim);
+    let radius = rows.chunks(dim).map(|row| row.iter().map(|z| z * z).sum::<f64>().sqrt()).fold(0.0, f64::max);
+    let offset = if T::LANES == 16 { T::ROUNDOFF * radius * 1.01 } else { 0.0 };
+    let margin = covariance.margin::<T>(dim, offset);
+    let query: Vec<T> = rows[..dim].iter().map(|&z| T::from_f64(z)).collect();
+    let mut twin = vec![T::default(); len.next_multiple_of(T::LANES)];
+    scalar::one_to_run(covariance, &query, &panels, &mut twin);
+    let mut portable = Vec::new();
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let mut out = vec![T::from_f64(-9.0); twin.len()];
+        one_to_run(tier, covariance, rounding, &query, Panels::new(&panels, dim, len).unwrap(), &mut out).unwrap();
+        for (i, row) in rows.chunks(dim).enumerate() {
+            let mut square = 0.0;
+            for (a, b) in rows[..dim].iter().zip(row) {
+                square += (a - b) * (a - b);
+            }
+            let (got, exact) = (out[i].to_f64(), covariance.exact(square));
+            assert!((got - exact).abs() <= margin, "{tier} {covariance:?} point {i}: {got} for {exact}, {margin}");
+            assert!((got - twin[i].to_f64()).abs() <= margin + T::ROUNDOFF * covariance.variance());
+            let textbook = oracle::covariance::between(covariance, &rows[..dim], row);
+            assert!((exact - textbook).abs() <= 64.0 * f64::ROUNDOFF * (dim + 8) as f64 * covariance.variance());
+        }
+        if rounding == Rounding::Published {
+            if portable.is_empty() {
+                portable.clone_from(&out);
+            }
+            assert_eq!(out, portable, "{tier}: unfused bits must not depend on the tier");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn one_to_run_stays_within_its_margin(
+        kind in 0..4usize,
+        variance in prop_oneof![Just(1.0), 1e-3..1e3],
+        dim in 1..6usize,
+        scale in prop_oneof![Just(1e-8), Just(0.1), Just(1.0), Just(30.0), Just(1e4)],
+        noise in proptest::collection::vec(-1.0..1.0f64, 6..120),
+    ) {
+        let covariance = Covariance::new(CovarianceKind::ALL[kind], variance).unwrap();
+        let rows: Vec<f64> = noise[..noise.len() / dim * dim].iter().map(|x| x * scale).collect();
+        check::<f64>(covariance, &rows, dim);
+        check::<f32>(covariance, &rows, dim);
+    }
+}
+
+#[test]
+fn every_length_gives_what_each_square_gives_alone() {
+    let covariance = Covariance::new(CovarianceKind::Matern52, 3.0).unwrap();
+    for tier in Tier::all() {
+        for len in [0, 1, 7, 8, 9, 15, 16, 17, 40] {
+            let squares: Vec<f32> = (0..len).map(|i| i as f32 * 0.37).collect();
+            let (mut whole, mut split) = (vec![-1.0; len], vec![-2.0; len]);
+            covariances(tier, covariance, Rounding::Fused, &squares, &mut whole).unwrap();
+            for (square, out) in squares.chunks(1).zip(split.chunks_mut(1)) {
+                covariances(tier, covariance, Rounding::Fused, square, out).unwrap();
+            }
+            assert_eq!(whole, split, "{tier} {len}");
+            let mut twin = vec![0.0; len];
+            scalar::covariances(covariance, &squares, &mut twin);
+            let margin = covariance.margin::<f32>(0, 0.0) as f32;
+            assert!(whole.iter().zip(&twin).all(|(a, b)| (a - b).abs() <= margin), "{tier} {len}");
+        }
+        let mut far = [9.0; 3];
+        covariances(tier, covariance, Rounding::Fused, &[0.0, 1e38, f32::INFINITY], &mut far).unwrap();
+        assert_eq!(far, [3.0, 0.0, 0.0]);
+    }
+}
+
+#[test]
+fn a_margin_is_never_more_than_the_variance_allows() {
+    let covariance = Covariance::new(CovarianceKind::Rbf, 4.0).unwrap();
+    assert!(covariance.margin::<f64>(3, 0.0) < 4e-14);
+    assert!(covariance.margin::<f32>(1 << 20, 0.0) <= 4.1);
+    assert!(covariance.margin::<f32>(3, 1e9) <= 4.1);
+}
+
+#[test]
+fn wrong_arguments_are_refused_and_nothing_is_written() {
+    for variance in [0.0, -1.0, 1e-101, 1e101, f64::NAN, f64::INFINITY] {
+        let refused = Covariance::new(CovarianceKind::Rbf, variance);
+        assert_eq!(refused, Err(KernelError::Value { what: "variance", at: 0 }));
+    }
+    let (tier, covariance) = (Tier::detect(), Covariance::new(CovarianceKind::Rbf, 1e60).unwrap());
+    let mut out = [7.0f32; 16];
+    let refused = covariances(tier, covariance, Rounding::Fused, &[1.0; 16], &mut out);
+    assert_eq!(refused, Err(KernelError::Value { what: "variance", at: 0 }));
+    let refused = covariances(tier, covariance.unit(), Rounding::Fused, &[1.0; 15], &mut out);
+    assert_eq!(refused, Err(KernelError::Shape { what: "out", want: 15, got: 16 }));
+    let refused = exponentials(tier, Rounding::Fused, &[-1.0f32; 3], &mut out);
+    assert_eq!(refused, Err(KernelError::Shape { what: "out", want: 3, got: 16 }));
+    let points = Panels::new(&[0.5f32; 32], 2, 9).unwrap();
+    let refused = one_to_run(tier, covariance.unit(), Rounding::Fused, &[0.0; 3], points, &mut out);
+    assert_eq!(refused, Err(KernelError::Shape { what: "query", want: 2, got: 3 }));
+    let refused = one_to_run(tier, covariance.unit(), Rounding::Fused, &[0.0; 2], points, &mut out[..9]);
+    assert_eq!(refused, Err(KernelError::Shape { what: "out", want: 16, got: 9 }));
+    assert_eq!(out, [7.0; 16]);
+}

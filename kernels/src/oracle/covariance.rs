@@ -1,0 +1,18 @@
+//! Covariances as a textbook writes them, with the functions of std.
+
+use std::vec::Vec;
+
+use crate::covariance::{Covariance, CovarianceKind};
+
+/// The covariance of two points of scaled coordinates.
+pub fn between(covariance: Covariance, one: &[f64], other: &[f64]) -> f64 {
+    let squares: Vec<f64> = one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).collect();
+    let r = squares.iter().sum::<f64>().sqrt();
+    let shape = match covariance.kind() {
+        CovarianceKind::Rbf => (-(r * r) / 2.0).exp(),
+        CovarianceKind::Matern12 => (-r).exp(),
+        CovarianceKind::Matern32 => (1.0 + 3f64.sqrt() * r) * (-3f64.sqrt() * r).exp(),
+        CovarianceKind::Matern52 => (1.0 + 5f64.sqrt() * r + 5.0 * r * r / 3.0) * (-5f64.sqrt() * r).exp(),
+    };
+    covariance.variance() * shape
+}

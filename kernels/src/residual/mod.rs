@@ -1,0 +1,289 @@
+//! Residual correlations of packed points: tiles that filter with a proven margin, and the formula that settles.
+//!
+//! # The published formula
+//! `K` is a [covariance](crate::covariance) of scaled coordinates, `V` has `columns` columns (none: the prior
+//! correlation), `p_i` is the residual variance. In `f64`, each operation rounded by itself, sums added in order,
+//!
+//! ```text
+//! rho_ij = (K(sum over d of (z_id - z_jd)^2) - sum over m of V_im V_jm) / sqrt(p_i p_j), cut to [-1, 1]
+//! d_ij   = sqrt(1 - |rho_ij|)
+//! ```
+//!
+//! ([`rho_exact`], [`rho_of_rows`], [`residual_distance`]). That the diagonal is 0 and that a nugget enters `K_ii` alone
+//! is the caller's business: the formula is for two different points.
+//!
+//! # The filter and its margin
+//! A tile computes `r = (K - V.V') scale scale'` with `scale = 1 / sqrt(p)` in `f64` or `f32`, fused where the tier fuses.
+//! Every point carries a factor `m`, its *margin*, so that for two points
+//!
+//! ```text
+//! |cut(r_ij) - rho_ij| <= m_i m_j,
+//! m_i^2 = ((g_T + g_64) w_i^2 + c + t) / p_i + 40 u_T.
+//! ```
+//!
+//! *Why.* (1) A dot product of which each term passes at most `n` roundings is off by at most `gamma_n |V_i| |V_j|` (Higham,
+//! *Accuracy and Stability of Numerical Algorithms*, 3.1, and Cauchy and Schwarz). In `f64`, `n = columns + 2`, fused or
+//! not. In `f32` groups of 32 columns are added first and then the groups, so that `n` is `32 + columns / 32` and a few:
+//! a seventh of one chain's for 512 columns. `g_T` is the filter's gamma, `g_64` that of the formula, `w_i >= |V_i|`. (2) `c` is
+//! `Covariance::margin`, how far `K` can be off. (3) `t = columns * tiny` pays for products that underflow. (4) What is left,
+//! the difference, the scales, their product and the quotient, are 14 roundings relative to `|r|`. For `|r| <= 2` they are
+//! 28 u; beyond 2 both sides are cut to 1 unless (1) to (3) exceed 1, and then the claim is empty. (5) The sum of (1) to
+//! (4) has the form `a w_i w_j + b` over `sqrt(p_i p_j)`; by Cauchy and Schwarz it is at most the product of two factors
+//! `sqrt((a w^2 + b) / p)`. So a margin is one number per point, and a tile tests `|r| + m_i m_j >= least` with one
+//! multiply-add; its own rounding, and that of `least`, are the rest of the 40 u.
+//!
+//! *What it says.* `m^2` is near `64 u / p` in units of the variance, if `|V|` is near 1. In `f64` that is `3e-8` for a
+//! smooth covariance with `p = 2e-6`. In `f32` it is `2e-3` at `p = 3e-3` but 2 at `p = 2e-6`: there the mask keeps every
+//! point, and the caller must use `f64`. No flag is needed: the margin says it.
+//!
+//! # Use
+//! [`row_norms`] and [`scales_and_margins`] once per parameter set (and [`narrow`] for `f32`); [`block_to_run`] or
+//! [`one_to_run`] with the least correlation that is still wanted; [`settle_run`] for the lanes whose bits are set.
+//! [`least_correlation`] turns a distance into that threshold.
+
+mod early;
+mod exact;
+mod gate;
+pub(crate) mod lanes;
+mod points;
+pub mod scalar;
+mod settle;
+
+pub use early::{CutRows, Step, Tails, one_to_run_cut, tail_norms};
+pub use exact::{PointRow, correlation_floor, least_correlation, residual_distance, rho_exact, rho_of_rows};
+pub use gate::{
+    Gate, GateBins, GateCounters, GateRule, gate_audit, gate_run, profile_pairs, profile_slope, profile_thresholds,
+};
+pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, row_norms, scales_and_margins};
+pub use settle::{gather_row, settle_run};
+
+use crate::arena::{Arena, blocks};
+use crate::covariance::Exponential;
+use crate::error::{KernelError, want};
+use crate::simd::{Lanes, OnLanes, Tier};
+
+/// Work done by the residual kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResidualCounters {
+    /// Pairs of points whose correlation a tile filtered.
+    pub filtered: u64,
+    /// Of these, pairs whose mask bit was set.
+    pub candidates: u64,
+    /// Pairs that the published formula settled.
+    pub settled: u64,
+    /// Panels that the loop with tails left before all columns were read.
+    pub early_exits: u64,
+    /// Columns that this loop read, summed over its panels.
+    pub columns: u64,
+}
+
+impl ResidualCounters {
+    /// Adds another count.
+    pub fn merge(&mut self, other: &Self) {
+        self.filtered += other.filtered;
+        self.candidates += other.candidates;
+        self.settled += other.settled;
+        self.early_exits += other.early_exits;
+        self.columns += other.columns;
+    }
+}
+
+/// Some panels of packed points.
+#[derive(Clone, Copy, Debug)]
+pub struct ResidualRun<'a, T> {
+    points: ResidualPoints<'a, T>,
+    first: usize,
+    count: usize,
+}
+
+impl<'a, T: Exponential> ResidualRun<'a, T> {
+    /// Number of panels.
+    pub fn panels(&self) -> usize {
+        self.count
+    }
+
+    /// Number of points, without padding.
+    pub fn len(&self) -> usize {
+        (self.points.len() - (self.first * T::LANES).min(self.points.len())).min(self.count * T::LANES)
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a, T: Exponential> ResidualPoints<'a, T> {
+    /// The panels `first..first + count`.
+    ///
+    /// # Errors
+    /// [`KernelError::Least`] when there are fewer panels.
+    pub fn run(&self, first: usize, count: usize) -> Result<ResidualRun<'a, T>, KernelError> {
+        let least = first.saturating_add(count);
+        if least > self.panels() {
+            return Err(KernelError::Least { what: "panels", least, got: self.panels() });
+        }
+        Ok(ResidualRun { points: *self, first, count })
+    }
+}
+
+/// One point in rows, for the tiles.
+#[derive(Clone, Copy, Debug)]
+pub struct ResidualQuery<'a, T> {
+    /// `[dim]`: scaled coordinates.
+    pub coordinates: &'a [T],
+    /// `[columns]`: row of `V` (in `f32` over the prior standard deviation).
+    pub v: &'a [T],
+    /// `1 / sqrt(p)`; in `f32` `sqrt(variance / p)`.
+    pub scale: T,
+    /// The point's [`ResidualModel::margin`].
+    pub margin: T,
+}
+
+/// A block of queries, packed for the register tiles of one tier. Make it once for many runs of points.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryTiles<'a, T> {
+    tier: Tier,
+    run: ResidualRun<'a, T>,
+    packed: &'a [T],
+}
+
+/// Blocks that [`pack_queries`] takes, on any tier.
+pub const fn pack_queries_blocks<T: Exponential>(panels: usize, columns: usize) -> usize {
+    blocks::<T>(packed_len::<T>(panels, columns))
+}
+
+const fn packed_len<T: Exponential>(panels: usize, columns: usize) -> usize {
+    let rows = panels.saturating_mul(T::LANES).div_ceil(lanes::TILE_ROWS_MAX).saturating_mul(lanes::TILE_ROWS_MAX);
+    rows.saturating_mul(columns)
+}
+
+/// Packs the rows of `V` of a run for [`block_to_run`] on a tier, into memory that it cuts from the arena.
+///
+/// # Errors
+/// [`KernelError::Scratch`] when the arena has less than [`pack_queries_blocks`]`(run.panels(), columns)`.
+///
+/// # Cost
+/// Reads and writes each element once.
+pub fn pack_queries<'a, T: Exponential>(
+    tier: Tier,
+    run: &ResidualRun<'a, T>,
+    arena: &mut Arena<'a>,
+) -> Result<QueryTiles<'a, T>, KernelError> {
+    struct Body<'a, 'o, T>(&'o ResidualRun<'a, T>, &'o mut [T]);
+    impl<T: Exponential> OnLanes for Body<'_, '_, T> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            lanes::pack_queries::<T, L>(self.0, self.1);
+        }
+    }
+    let packed = arena.take(packed_len::<T>(run.count, run.points.model.columns()))?;
+    tier.run(Body(run, packed));
+    Ok(QueryTiles { tier, run: *run, packed })
+}
+
+/// Filtered correlations of a block of queries with a run of points, on the tier that the queries are packed for.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `queries`, `points` | panels of the same model, of the same or of different sets |
+/// | `least` | `[query panels * LANES]`: the smallest `abs(rho)` that is wanted, at most 1; infinity where nothing is |
+/// | `out` | `[query panels * LANES][point panels][LANES]`: the filter `r`, not cut |
+/// | `masks` | `[query panels * LANES][point panels]`: bit `l` is set where `abs(rho) >= least` is possible |
+///
+/// Rows of `out` of queries with infinite `least`, and padding lanes, hold anything; their bits are clear.
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] when the models differ; nothing is written
+/// then.
+///
+/// # Accuracy
+/// `|cut(r_ij) - rho_ij| <= m_i m_j`, derived in the [module](self); a clear bit proves `|rho_ij| < least_i`. The last bits
+/// of `r` may differ between tiers.
+///
+/// # Cost
+/// `columns` multiply-adds per pair and about 30 operations for the covariance, in register tiles.
+pub fn block_to_run<T: Exponential>(
+    queries: &QueryTiles<'_, T>,
+    points: &ResidualRun<'_, T>,
+    least: &[f64],
+    out: &mut [T],
+    masks: &mut [u32],
+    counters: &mut ResidualCounters,
+) -> Result<(), KernelError> {
+    struct Body<'a, 'o, T>(lanes::Block<'a, 'o, T>);
+    impl<T: Exponential> OnLanes for Body<'_, '_, T> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(mut self) {
+            lanes::block_to_run::<T, L>(&mut self.0);
+        }
+    }
+    let QueryTiles { tier, run, packed } = *queries;
+    let rows = run.count * T::LANES;
+    want("least", rows, least.len())?;
+    want("out", rows * points.count * T::LANES, out.len())?;
+    want("masks", rows * points.count, masks.len())?;
+    if run.points.model != points.points.model {
+        return Err(KernelError::Value { what: "queries", at: 0 });
+    }
+    masks.fill(0);
+    tier.run(Body(lanes::Block { queries: run, packed, points: *points, least, out, masks }));
+    let asked = least.iter().take(run.len()).filter(|least| **least != f64::INFINITY).count();
+    counters.filtered += asked as u64 * points.len() as u64;
+    counters.candidates += masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>();
+    Ok(())
+}
+
+/// Filtered correlations of one point with a run of points.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `query` | rows of the points' model |
+/// | `least` | the smallest `abs(rho)` that is wanted, at most 1 |
+/// | `out` | `[panels][LANES]`: the filter `r`, not cut; padding lanes hold anything |
+/// | `masks` | `[panels]`: bit `l` is set where `abs(rho) >= least` is possible |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit; nothing is written then.
+///
+/// # Accuracy
+/// As [`block_to_run`].
+///
+/// # Cost
+/// As [`block_to_run`] per pair, but each element of the points' `V` is loaded for one multiply-add: memory decides.
+pub fn one_to_run<T: Exponential>(
+    tier: Tier,
+    query: &ResidualQuery<'_, T>,
+    points: &ResidualRun<'_, T>,
+    least: f64,
+    out: &mut [T],
+    masks: &mut [u32],
+    counters: &mut ResidualCounters,
+) -> Result<(), KernelError> {
+    struct Body<'a, 'o, T>(&'o ResidualQuery<'a, T>, &'o ResidualRun<'a, T>, f64, &'o mut [T], &'o mut [u32]);
+    impl<T: Exponential> OnLanes for Body<'_, '_, T> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            lanes::one_to_run::<T, L>(self.0, self.1, self.2, self.3, self.4);
+        }
+    }
+    check_query(query, points)?;
+    want("out", points.count * T::LANES, out.len())?;
+    want("masks", points.count, masks.len())?;
+    tier.run(Body(query, points, least, out, masks));
+    counters.filtered += points.len() as u64;
+    counters.candidates += masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>();
+    Ok(())
+}
+
+/// Refuses a query whose rows do not fit the points.
+fn check_query<T: Exponential>(query: &ResidualQuery<'_, T>, points: &ResidualRun<'_, T>) -> Result<(), KernelError> {
+    want("query.coordinates", points.points.model.dim(), query.coordinates.len())?;
+    want("query.v", points.points.model.columns(), query.v.len())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

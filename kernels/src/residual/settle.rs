@@ -1,0 +1,131 @@
+//! The published formula for the lanes that a filter could not decide.
+
+use super::lanes::{GROUP, dots, row_squares};
+use super::{PointRow, ResidualCounters, ResidualPoints, ResidualRun, rho_exact};
+use crate::covariance::Exponential;
+use crate::error::{KernelError, want};
+use crate::simd::{LANES_F64, Lanes, OnLanes, Tier, Vector};
+
+/// Copies one point out of its panel, into rows.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `position` | below `points.len()` |
+/// | `coordinates`, `v` | `[dim]`, `[columns]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Least`] when there are not that many points; nothing
+/// is written then.
+pub fn gather_row<T: Exponential>(
+    points: &ResidualPoints<'_, T>,
+    position: usize,
+    coordinates: &mut [T],
+    v: &mut [T],
+) -> Result<(), KernelError> {
+    want("coordinates", points.model.dim(), coordinates.len())?;
+    want("v", points.model.columns(), v.len())?;
+    if position >= points.len() {
+        return Err(KernelError::Least { what: "points", least: position.saturating_add(1), got: points.len() });
+    }
+    let lane = position % T::LANES;
+    for (d, out) in coordinates.iter_mut().enumerate() {
+        *out = points.coordinates.coordinate(position, d);
+    }
+    for (row, out) in points.v_panel(position / T::LANES).chunks_exact(T::LANES).zip(v) {
+        *out = row[lane];
+    }
+    Ok(())
+}
+
+/// Settles the lanes of a run whose bits are set: `out` gets their published correlations, all other elements stay.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `query` | rows of the points' model |
+/// | `p` | `[points.len()]` of the whole set: the residual variances |
+/// | `masks` | `[panels of the run]`, from a filter; bits of padding lanes are ignored |
+/// | `out` | `[panels of the run][LANES]` |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit; nothing is written then.
+///
+/// # Accuracy
+/// [`rho_exact`], bit for bit, on every tier.
+///
+/// # Cost
+/// Per panel with a bit set, two operations per column, four panels in step; per bit an exponential and two square roots.
+pub fn settle_run(
+    tier: Tier,
+    query: PointRow<'_>,
+    points: &ResidualRun<'_, f64>,
+    p: &[f64],
+    masks: &[u32],
+    out: &mut [f64],
+    counters: &mut ResidualCounters,
+) -> Result<(), KernelError> {
+    struct Body<'a, 'o>(PointRow<'o>, &'o ResidualRun<'a, f64>, &'o [f64], &'o [u32], &'o mut [f64]);
+    impl OnLanes for Body<'_, '_> {
+        type Out = u64;
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> u64 {
+            settle::<L>(self.0, self.1, self.2, self.3, self.4)
+        }
+    }
+    let model = points.points.model;
+    want("query.coordinates", model.dim(), query.coordinates.len())?;
+    want("query.v", model.columns(), query.v.len())?;
+    want("p", points.points.len(), p.len())?;
+    want("masks", points.count, masks.len())?;
+    want("out", points.count * LANES_F64, out.len())?;
+    counters.settled += tier.run(Body(query, points, p, masks, out));
+    Ok(())
+}
+
+/// Collects panels with bits, [`GROUP`] at a time.
+#[inline(always)]
+fn settle<L: Lanes>(query: PointRow<'_>, run: &ResidualRun<'_, f64>, p: &[f64], masks: &[u32], out: &mut [f64]) -> u64 {
+    let (mut group, mut waiting, mut settled) = ([0; GROUP], 0, 0);
+    for panel in 0..run.count {
+        if masks[panel] & run.lanes_in_use(panel) != 0 {
+            group[waiting] = panel;
+            waiting += 1;
+        }
+        if waiting == GROUP || (waiting > 0 && panel + 1 == run.count) {
+            settled += settle_group::<L>(query, run, p, masks, &group[..waiting], out);
+            waiting = 0;
+        }
+    }
+    settled
+}
+
+#[inline(always)]
+fn settle_group<L: Lanes>(
+    query: PointRow<'_>,
+    run: &ResidualRun<'_, f64>,
+    p: &[f64],
+    masks: &[u32],
+    group: &[usize],
+    out: &mut [f64],
+) -> u64 {
+    let mut panels = [run.v_panel(group[0]); GROUP];
+    for (g, &panel) in group.iter().enumerate() {
+        panels[g] = run.v_panel(panel);
+    }
+    let sums = dots::<f64, L, GROUP, true>(query.v, panels);
+    let mut settled = 0;
+    for (g, &panel) in group.iter().enumerate() {
+        let (mut dots, mut squares) = ([0.0; LANES_F64], [0.0; LANES_F64]);
+        sums[g].store(&mut dots);
+        row_squares::<f64, L, true>(query.coordinates, run.coordinates(panel)).store(&mut squares);
+        let mut bits = masks[panel] & run.lanes_in_use(panel);
+        settled += u64::from(bits.count_ones());
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize; // below 8
+            let p_other = p[(run.first + panel) * LANES_F64 + lane];
+            out[panel * LANES_F64 + lane] =
+                rho_exact(run.points.model.covariance(), squares[lane], dots[lane], query.p, p_other);
+            bits &= bits - 1;
+        }
+    }
+    settled
+}

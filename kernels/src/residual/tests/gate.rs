@@ -1,0 +1,109 @@
+//! Gates, audits and profiles.
+
+use super::*;
+use crate::error::KernelError;
+
+#[test]
+fn thresholds_follow_the_rule_up_to_the_cap() {
+    let whitened = Gate::new(GateRule::Whitened { slope: 2.0 }, 0.25, 0.5).unwrap();
+    assert_eq!([-1.0, 0.0, 0.25, 0.5].map(|r| whitened.threshold(r)), [0.25, 0.25, 0.75, 1.25]);
+    assert_eq!([0.500_001, f64::NAN].map(|r| whitened.threshold(r)), [f64::INFINITY; 2]);
+    let table = [0.5, 1.0, f64::INFINITY, 3.0];
+    let lookup = Gate::new(GateRule::Lookup { table: &table }, 0.0, 1.0).unwrap();
+    let (radii, want) =
+        ([0.0, 0.25, 0.2500001, 0.5, 0.7, 1.0, 1.1], [0.5, 0.5, 1.0, 1.0, f64::INFINITY, 3.0, f64::INFINITY]);
+    assert_eq!(radii.map(|r| lookup.threshold(r)), want);
+}
+
+#[test]
+fn a_gate_passes_what_is_near_and_the_audit_finds_what_it_lost() {
+    let len = 37;
+    let features: Vec<f64> = (0..len * 3).map(|i| f64::from(i as u16 * 37 % 101) / 50.0).collect();
+    let packed: Vec<f32> = pack(&features, 3, len, 16).iter().map(|&x| x as f32).collect();
+    let panels = Panels::new(&packed, 3, len).unwrap();
+    let query: Vec<f32> = features[..3].iter().map(|&x| x as f32).collect();
+    let squares: Vec<f32> = features
+        .chunks(3)
+        .map(|row| row.iter().zip(&query).fold(0.0, |sum: f32, (&x, q)| sum + (q - x as f32) * (q - x as f32)))
+        .collect();
+    let distances: Vec<f64> = (0..len).map(|i| i as f64 / len as f64).collect();
+    for tier in Tier::all() {
+        for threshold in [0.0, 0.5, 1.0, 1e30, f64::INFINITY] {
+            let (mut got, mut masks, mut counters) = (vec![-1.0; 48], vec![u32::MAX; 3], GateCounters::default());
+            gate_run(tier, threshold, &query, panels, &mut got, &mut masks, &mut counters).unwrap();
+            assert_eq!(got[..len], squares, "{tier}: the same bits on every tier");
+            let mut lost = 0;
+            for i in 0..48 {
+                let passes = i < len && f64::from(squares[i]) <= threshold * threshold;
+                assert_eq!(masks[i / 16] >> (i % 16) & 1 == 1, passes, "{tier} {threshold} {i}");
+                lost += u64::from(i < len && !passes && distances[i] <= 0.6);
+            }
+            let pruned = squares.iter().filter(|&&square| f64::from(square) > threshold * threshold).count() as u64;
+            assert_eq!(gate_audit(&masks, &distances, 0.6, &mut counters), Ok(lost));
+            let want =
+                GateCounters { gate1_candidates: 37, residual_pruned_by_gate1: pruned, gate1_false_negatives: lost };
+            assert_eq!(counters, want);
+            let mut twice = want;
+            twice.merge(&counters);
+            assert_eq!(twice.gate1_false_negatives, 2 * lost);
+        }
+    }
+}
+
+#[test]
+fn a_profile_gives_the_smallest_thresholds_of_its_recall() {
+    let bins = GateBins { radii: 4, radius_cap: 1.0, features: 10, feature_cap: 5.0 };
+    let mut counts = vec![0; 40];
+    // (residual distance, feature distance)
+    let pairs = [(0.1, 0.2), (0.2, 1.2), (0.3, 0.7), (0.4, 3.3), (0.9, 9.0), (1.2, 0.1), (0.0, 0.0)];
+    let squares: Vec<f32> = pairs.iter().map(|(_, f)| (f * f) as f32).collect();
+    let distances: Vec<f64> = pairs.iter().map(|(d, _)| *d).collect();
+    profile_pairs(bins, &squares, &distances, &mut counts).unwrap();
+    assert_eq!(counts.iter().sum::<u64>(), 6, "the pair beyond the cap is not counted");
+    let mut table = [-1.0; 4];
+    profile_thresholds(bins, &counts, 1.0, &mut table).unwrap();
+    assert_eq!(table, [1.5, 3.5, 3.5, f64::INFINITY]);
+    profile_thresholds(bins, &counts, 0.5, &mut table).unwrap();
+    assert_eq!(table, [0.5, 1.0, 1.0, 1.0]);
+    assert_eq!(profile_slope(&table, 1.0), 2.0);
+    profile_thresholds(bins, &[0; 40], 1.0, &mut table).unwrap();
+    assert_eq!(table, [f64::INFINITY; 4], "nothing is known");
+    // Every counted pair passes a lookup gate made at recall 1.
+    profile_thresholds(bins, &counts, 1.0, &mut table).unwrap();
+    let gate = Gate::new(GateRule::Lookup { table: &table }, 0.0, 1.0).unwrap();
+    assert!(pairs.iter().all(|&(d, f)| f <= gate.threshold(d)));
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    let rule = GateRule::Whitened { slope: 1.0 };
+    assert_eq!(
+        Gate::new(GateRule::Whitened { slope: -1.0 }, 0.0, 1.0).err(),
+        Some(KernelError::Value { what: "slope", at: 0 })
+    );
+    assert!(Gate::new(GateRule::Lookup { table: &[] }, 0.0, 1.0).is_err());
+    let table = [1.0, f64::NAN];
+    assert_eq!(
+        Gate::new(GateRule::Lookup { table: &table }, 0.0, 1.0).err(),
+        Some(KernelError::Value { what: "table", at: 1 })
+    );
+    assert!(Gate::new(rule, -0.1, 1.0).is_err() && Gate::new(rule, 0.0, 0.0).is_err());
+    let bins = GateBins { radii: 2, radius_cap: 1.0, features: 2, feature_cap: 1.0 };
+    let mut counts = [7; 4];
+    assert!(profile_pairs(bins, &[1.0], &[1.0, 2.0], &mut counts).is_err());
+    assert!(profile_pairs(GateBins { radius_cap: 0.0, ..bins }, &[1.0], &[1.0], &mut counts).is_err());
+    assert!(profile_pairs(GateBins { radii: 0, ..bins }, &[1.0], &[1.0], &mut counts).is_err());
+    assert!(profile_pairs(bins, &[1.0], &[1.0], &mut counts[1..]).is_err());
+    assert_eq!(counts, [7; 4]);
+    let mut table = [5.0; 2];
+    assert!(profile_thresholds(bins, &counts, 1.5, &mut table).is_err());
+    assert!(profile_thresholds(bins, &counts, 0.5, &mut table[1..]).is_err());
+    let features = Panels::new(&[0.0f32; 16], 1, 3).unwrap();
+    let (mut squares, mut masks, mut counters) = ([2.0; 16], [9], GateCounters::default());
+    let tier = Tier::detect();
+    assert!(gate_run(tier, 1.0, &[0.0; 2], features, &mut squares, &mut masks, &mut counters).is_err());
+    assert!(gate_run(tier, 1.0, &[0.0], features, &mut squares[1..], &mut masks, &mut counters).is_err());
+    assert!(gate_run(tier, 1.0, &[0.0], features, &mut squares, &mut [], &mut counters).is_err());
+    assert!(gate_audit(&[0], &[0.0; 17], 1.0, &mut counters).is_err());
+    assert_eq!((squares, masks, table, counters), ([2.0; 16], [9], [5.0; 2], GateCounters::default()));
+}

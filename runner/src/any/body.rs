@@ -1,0 +1,196 @@
+//! The index of one metric and one precision: a tree, its packed points, and nothing else.
+
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{SearchCounters, TreeView, knn, search_blocks};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use rayon::prelude::*;
+
+use crate::answers::Answers;
+use crate::build::{BuildConfig, build};
+use crate::error::Error;
+use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
+use crate::tree::Tree;
+use crate::tree::validate::{PackedQueries, Report, ValidateConfig, validate};
+use crate::workers::Workers;
+
+/// Queries that one task answers.
+const CHUNK: usize = 64;
+
+/// What is asked for the neighbours of.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'q, T> {
+    /// Rows of prepared coordinates.
+    Rows(&'q [T]),
+    /// Every point of the tree, in the tree's order; its own id is among the neighbours or not.
+    Members {
+        /// Whether a point is its own neighbour.
+        include_self: bool,
+    },
+}
+
+/// The queries of one task, from `first` on: as many as the output has rows.
+struct Chunk<'a> {
+    first: usize,
+    k: usize,
+    ids: &'a mut [Idx],
+    distances: &'a mut [f64],
+}
+
+/// A tree with its points packed in its order.
+pub(super) struct Body<M: PanelMetric> {
+    pub tree: Tree,
+    pub points: PackedPoints<M::Real>,
+}
+
+impl<M: PanelMetric> Body<M> {
+    /// Builds the tree over rows of prepared coordinates, `dim` each.
+    pub fn build(data: Vec<M::Real>, dim: usize, config: &BuildConfig, tier: Tier) -> Self {
+        let (tree, points) = build(&mut RowSpace::<M>::new(data, dim), config, tier);
+        Self { tree, points }
+    }
+
+    /// Values of a prepared row.
+    pub fn dim(&self) -> usize {
+        self.points.panels().dim()
+    }
+
+    /// Whether the boxes, if there are any, have the dimension that the metric gives them.
+    pub fn boxes_fit(&self) -> bool {
+        let rows = panels_len::<M::Real>(self.tree.groups.len(), 1);
+        let corners = self.points.corners().len();
+        corners == 0 || corners == 2 * M::boxed(self.dim()) * rows
+    }
+
+    /// Bytes of the tree and of its points.
+    pub fn bytes(&self) -> usize {
+        let Tree { ids, levels, parents, reaches, groups, .. } = &self.tree;
+        size_of_val(&**ids)
+            + size_of_val(&**levels)
+            + size_of_val(&**parents)
+            + size_of_val(&**reaches)
+            + size_of_val(&**groups)
+            + size_of_val(self.points.panels().data())
+            + size_of_val(self.points.corners())
+    }
+
+    /// Holds every law of the tree against its points.
+    pub fn validate(&self, config: &ValidateConfig, tier: Tier) -> Report {
+        validate(&self.tree, &PackedQueries::<M>::new(&self.points), config, tier)
+    }
+
+    /// The nearest `k` points to each of `answers.len()` queries, written to `answers` in the order of asking.
+    pub fn knn(&self, asked: Asked<'_, M::Real>, answers: &mut Answers, tier: Tier) -> Result<SearchCounters, Error> {
+        let k = answers.k;
+        let workers = Workers::new();
+        let view = self.tree.view(); // made once: it checks the whole tree
+        answers
+            .ids
+            .par_chunks_mut(k * CHUNK)
+            .zip(answers.distances.par_chunks_mut(k * CHUNK))
+            .enumerate()
+            .map(|(chunk, (ids, distances))| {
+                workers.with(search_blocks(self.tree.waiting), |memory| {
+                    let chunk = Chunk { first: chunk * CHUNK, k, ids, distances };
+                    self.knn_chunk(asked, view, chunk, memory, tier)
+                })
+            })
+            .try_reduce(SearchCounters::default, |mut left, right| {
+                left.merge(&right);
+                Ok(left)
+            })
+    }
+
+    /// One task.
+    fn knn_chunk(
+        &self,
+        asked: Asked<'_, M::Real>,
+        view: TreeView<'_>,
+        chunk: Chunk<'_>,
+        memory: &mut [Block],
+        tier: Tier,
+    ) -> Result<SearchCounters, Error> {
+        let (dim, panels) = (self.dim(), self.points.panels());
+        let kernel = M::kernel(panels, self.points.boxes());
+        let Chunk { first, k, ids, distances } = chunk;
+        let mut room = Vec::with_capacity(dim);
+        let mut total = SearchCounters::default();
+        for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
+            let place = first + row;
+            let (query, except) = match asked {
+                Asked::Rows(rows) => (&rows[place * dim..][..dim], NONE),
+                Asked::Members { include_self } => {
+                    room.clear();
+                    room.extend((0..dim).map(|d| panels.coordinate(place, d)));
+                    (room.as_slice(), if include_self { NONE } else { self.tree.ids[place] })
+                }
+            };
+            let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(query);
+            let (_, counters) = knn(tier, view, &kernel, query, except, distances, ids, &mut Arena::new(memory))?;
+            total.merge(&counters);
+        }
+        Ok(total)
+    }
+
+    /// The points in the order of the tree, row by row.
+    pub fn rows(&self) -> Vec<M::Real> {
+        let (dim, panels) = (self.dim(), self.points.panels());
+        let mut rows = vec![M::Real::default(); dim * panels.len()];
+        rows.par_chunks_mut(dim * CHUNK).enumerate().for_each(|(chunk, rows)| {
+            for (row, out) in rows.chunks_mut(dim).enumerate() {
+                for (d, out) in out.iter_mut().enumerate() {
+                    *out = panels.coordinate(chunk * CHUNK + row, d);
+                }
+            }
+        });
+        rows
+    }
+}
+
+impl<M: PanelMetric<Real = f32>> Body<M> {
+    /// The same tree over the same points in double precision: nothing is rounded, so every law and distance stays.
+    pub fn widened<W: PanelMetric<Real = f64>>(&self) -> Result<Body<W>, Error> {
+        let dim = self.dim();
+        let rows: Vec<f64> = self.rows().into_iter().map(f64::from).collect();
+        let corners = match self.points.boxes() {
+            None => Vec::new(),
+            Some(_) => {
+                let groups = self.tree.groups.len();
+                let width = self.points.corners().len() / panels_len::<f32>(groups, 1);
+                let narrow = Panels::new(self.points.corners(), width, groups)?;
+                let rows: Vec<f64> = (0..groups)
+                    .flat_map(|group| (0..width).map(move |d| f64::from(narrow.coordinate(group, d))))
+                    .collect();
+                packed(&rows, width)?
+            }
+        };
+        let groups = if corners.is_empty() { 0 } else { self.tree.groups.len() };
+        let points = PackedPoints::new(packed(&rows, dim)?.into(), corners.into(), dim, self.tree.len(), groups)?;
+        Ok(Body { tree: self.tree.clone(), points })
+    }
+}
+
+/// Rows as panels.
+fn packed(rows: &[f64], dim: usize) -> Result<Vec<f64>, Error> {
+    let len = rows.len() / dim;
+    let slots: Vec<Idx> = (0..len as Idx).collect(); // rows of a tree, which were counted when it was made
+    let mut panels = vec![0.0; panels_len::<f64>(len, dim)];
+    pack_rows(Rows::new(rows, dim)?, &slots, &mut panels)?;
+    Ok(panels)
+}
+
+/// Puts answers that stand in the order of a tree into ascending order of the points' ids: row numbers, mostly.
+pub(super) fn by_row(answers: &Answers, ids: &[Idx]) -> Answers {
+    let k = answers.k;
+    let mut places: Vec<usize> = (0..ids.len()).collect();
+    places.par_sort_unstable_by_key(|&place| ids[place]);
+    let mut sorted = Answers { ids: vec![NONE; answers.ids.len()], distances: vec![0.0; answers.ids.len()], k };
+    sorted.ids.par_chunks_mut(k).zip(sorted.distances.par_chunks_mut(k)).zip(&places).with_min_len(CHUNK).for_each(
+        |((ids, distances), &place)| {
+            ids.copy_from_slice(&answers.ids[place * k..][..k]);
+            distances.copy_from_slice(&answers.distances[place * k..][..k]);
+        },
+    );
+    sorted
+}

@@ -1,0 +1,350 @@
+//! An index whose metric and precision are chosen at run time: what the program and bindings work with.
+//!
+//! A program that knows its metric when it is compiled can use [`Index`](crate::Index) instead.
+
+mod body;
+
+use std::path::Path;
+
+use covertree_kernels::dist::Form;
+use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::SearchCounters;
+
+use crate::answers::Answers;
+use crate::build::BuildConfig;
+use crate::error::{Error, shown};
+use crate::formats::output::Outputs;
+use crate::metric::MetricName;
+use crate::points::{Dtype, Points, Values};
+use crate::space::{Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan, PanelMetric, Preparation, Scaling};
+use crate::tree::file::{self, Contents, Packed, PackedRef, ReadMode, SavedTree};
+use crate::tree::validate::{Report, ValidateConfig};
+use crate::tree::{Ladder, Tree};
+
+use body::{Asked, Body, by_row};
+
+/// A tree over points under a metric that is chosen at run time.
+///
+/// ```
+/// use covertree::points::{Points, Values};
+/// use covertree::{AnyIndex, BuildConfig, MetricName};
+///
+/// # fn main() -> Result<(), covertree::error::Error> {
+/// let points = Points::new(2, Values::F64(vec![0.0, 0.0, 3.0, 4.0, 0.0, 1.0]))?;
+/// let index = AnyIndex::build(&points, MetricName::Euclidean, &BuildConfig::default())?;
+/// let (answers, _) = index.knn(&Points::new(2, Values::F64(vec![0.0, 0.0]))?, 2)?;
+/// assert_eq!((answers.ids, answers.distances), (vec![0, 2], vec![0.0, 1.0]));
+/// # Ok(())
+/// # }
+/// ```
+pub struct AnyIndex {
+    preparation: Preparation,
+    config: BuildConfig,
+    tier: Tier,
+    body: AnyBody,
+}
+
+/// One body for each metric and precision.
+enum AnyBody {
+    EuclideanF32(Body<Euclidean<f32>>),
+    EuclideanF64(Body<Euclidean<f64>>),
+    ManhattanF32(Body<Manhattan<f32>>),
+    ManhattanF64(Body<Manhattan<f64>>),
+    ChebyshevF32(Body<Chebyshev<f32>>),
+    ChebyshevF64(Body<Chebyshev<f64>>),
+    Angular(Body<Angular>),
+    Haversine(Body<Haversine>),
+}
+
+/// Runs an expression on the body, whichever it is.
+macro_rules! each {
+    ($any:expr, $body:ident => $work:expr) => {
+        match $any {
+            AnyBody::EuclideanF32($body) => $work,
+            AnyBody::EuclideanF64($body) => $work,
+            AnyBody::ManhattanF32($body) => $work,
+            AnyBody::ManhattanF64($body) => $work,
+            AnyBody::ChebyshevF32($body) => $work,
+            AnyBody::ChebyshevF64($body) => $work,
+            AnyBody::Angular($body) => $work,
+            AnyBody::Haversine($body) => $work,
+        }
+    };
+}
+
+/// The variant of a metric and a precision, with a body made from what holds the values; `None` where the metric does not
+/// exist in that precision.
+macro_rules! variant {
+    ($metric:expr, $source:expr, $kinds:ident, $values:ident => $body:expr) => {
+        match ($metric, $source) {
+            (MetricName::Euclidean, $kinds::F32($values)) => Some(AnyBody::EuclideanF32($body)),
+            (MetricName::Euclidean, $kinds::F64($values)) => Some(AnyBody::EuclideanF64($body)),
+            (MetricName::Manhattan, $kinds::F32($values)) => Some(AnyBody::ManhattanF32($body)),
+            (MetricName::Manhattan, $kinds::F64($values)) => Some(AnyBody::ManhattanF64($body)),
+            (MetricName::Chebyshev, $kinds::F32($values)) => Some(AnyBody::ChebyshevF32($body)),
+            (MetricName::Chebyshev, $kinds::F64($values)) => Some(AnyBody::ChebyshevF64($body)),
+            (MetricName::Angular, $kinds::F64($values)) => Some(AnyBody::Angular($body)),
+            (MetricName::Haversine, $kinds::F64($values)) => Some(AnyBody::Haversine($body)),
+            _ => None,
+        }
+    };
+}
+
+impl AnyIndex {
+    /// Builds the tree over all points, which keep their row numbers as ids, on the best tier of this machine.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the base is out of range, or the number of columns does not suit the metric;
+    /// [`Error::ZeroVector`] and [`Error::Latitude`] for the first row that does not.
+    pub fn build(points: &Points, metric: MetricName, config: &BuildConfig) -> Result<Self, Error> {
+        Self::build_on(Tier::detect(), "points", points, metric, config)
+    }
+
+    /// [`build`](Self::build) on a tier of choice (the tree is the same, bit for bit), with the name that messages give to
+    /// the points: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_on(
+        tier: Tier,
+        label: &str,
+        points: &Points,
+        metric: MetricName,
+        config: &BuildConfig,
+    ) -> Result<Self, Error> {
+        check_config(config)?;
+        let preparation = Preparation::of(metric, label, points)?;
+        let prepared = preparation.points(label, points)?;
+        let width = preparation.width();
+        let body = variant!(metric, prepared, Values, values => Body::build(values, width, config, tier));
+        let body = body.expect("points are prepared in a precision of their metric");
+        Ok(Self { preparation, config: config.clone(), tier, body })
+    }
+
+    /// The nearest `k` points to each query, in ascending order of (distance, row number): exactly those that a brute
+    /// force by the metric's formula finds, with the same distances bit for bit.
+    ///
+    /// Where there are fewer than `k` points, rows are padded with -1 and plus infinity.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `k` is zero or the queries have another number of columns than the points;
+    /// [`Error::TooLarge`], [`Error::ZeroVector`] and [`Error::Latitude`] for the first query that the metric cannot take;
+    /// [`Error::Memory`] when the answer does not fit into memory.
+    ///
+    /// # Cost
+    /// One search per query, split over the threads of the current rayon pool. Queries in `f64` to points in `f32` whose
+    /// values `f32` cannot hold cost a copy of the points in `f64`.
+    pub fn knn(&self, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
+        self.knn_named("queries", queries, k)
+    }
+
+    /// [`knn`](Self::knn) with the name that messages give to the queries: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`knn`](Self::knn).
+    pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
+        let prepared = self.preparation.queries(label, queries)?;
+        let mut answers = room(queries.len(), k)?;
+        let (asked, out, tier) = (&prepared, &mut answers, self.tier);
+        let counters = match &self.body {
+            AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
+            AnyBody::ManhattanF32(body) => ask_single(body, asked, out, tier),
+            AnyBody::ChebyshevF32(body) => ask_single(body, asked, out, tier),
+            AnyBody::EuclideanF64(body) => ask_double(body, asked, out, tier),
+            AnyBody::ManhattanF64(body) => ask_double(body, asked, out, tier),
+            AnyBody::ChebyshevF64(body) => ask_double(body, asked, out, tier),
+            AnyBody::Angular(body) => ask_double(body, asked, out, tier),
+            AnyBody::Haversine(body) => ask_double(body, asked, out, tier),
+        }?;
+        self.preparation.scaling.restore_all(&mut answers.distances);
+        Ok((answers, counters))
+    }
+
+    /// The graph of nearest neighbours: for each point the nearest `k` among the others, in the order of row numbers.
+    ///
+    /// Twins of a point are others; the point itself counts only with `include_self`.
+    ///
+    /// # Errors
+    /// As [`knn`](Self::knn).
+    pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, SearchCounters), Error> {
+        let mut answers = room(self.len(), k)?;
+        let asked = each!(&self.body, body => body.knn(Asked::Members { include_self }, &mut answers, self.tier));
+        let counters = asked?;
+        self.preparation.scaling.restore_all(&mut answers.distances);
+        Ok((by_row(&answers, self.tree().ids()), counters))
+    }
+
+    /// Holds every law of the tree against its points.
+    pub fn validate(&self, config: &ValidateConfig) -> Report {
+        each!(&self.body, body => body.validate(config, self.tier))
+    }
+
+    /// Writes the tree with its points to a file: whole, or not at all. The same tree makes the same bytes.
+    ///
+    /// # Errors
+    /// As [`file::write`].
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let mut outputs = Outputs::new();
+        self.stage(&mut outputs, path)?;
+        outputs.commit()
+    }
+
+    /// Writes the file of [`save`](Self::save) under a temporary name, as one of several that are to appear together.
+    ///
+    /// # Errors
+    /// As [`file::stage`].
+    pub fn stage(&self, outputs: &mut Outputs, path: &Path) -> Result<(), Error> {
+        let points = match &self.body {
+            AnyBody::EuclideanF32(body) => PackedRef::F32(&body.points),
+            AnyBody::ManhattanF32(body) => PackedRef::F32(&body.points),
+            AnyBody::ChebyshevF32(body) => PackedRef::F32(&body.points),
+            AnyBody::EuclideanF64(body) => PackedRef::F64(&body.points),
+            AnyBody::ManhattanF64(body) => PackedRef::F64(&body.points),
+            AnyBody::ChebyshevF64(body) => PackedRef::F64(&body.points),
+            AnyBody::Angular(body) => PackedRef::F64(&body.points),
+            AnyBody::Haversine(body) => PackedRef::F64(&body.points),
+        };
+        let exponent = self.preparation.scaling.exponent().to_le_bytes();
+        let contents = Contents {
+            metric: self.metric().name(),
+            config: CONFIG,
+            seed: self.config.seed,
+            next_id: self.tree().ids().iter().fold(0, |next, id| next.max(id + 1)),
+            tree: self.tree(),
+            points,
+            extra: &[(SCALING, &exponent)],
+        };
+        file::stage(outputs, path, &contents)
+    }
+
+    /// Reads a saved tree, or maps it into memory.
+    ///
+    /// # Errors
+    /// As [`file::read`]; and [`Error::TreeInvalid`] when the metric is not known, or cannot have such points.
+    pub fn load(path: &Path, mode: ReadMode) -> Result<Self, Error> {
+        Self::load_on(Tier::detect(), path, mode)
+    }
+
+    /// [`load`](Self::load), to be searched on a tier of choice.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_on(tier: Tier, path: &Path, mode: ReadMode) -> Result<Self, Error> {
+        let saved = file::read(path, mode)?;
+        let invalid = |problem: &str| Error::TreeInvalid { file: shown(path), problem: problem.to_owned() };
+        let metric = saved.metric.parse::<MetricName>();
+        let metric = metric.map_err(|_| invalid("it was built under a metric that this program lacks"))?;
+        let exponent = saved.extra(SCALING).and_then(|bytes| <[u8; 4]>::try_from(&**bytes).ok());
+        let scaling = exponent.and_then(|bytes| Scaling::from_exponent(i32::from_le_bytes(bytes)));
+        let scaling = scaling.ok_or_else(|| invalid("it does not tell how its points are scaled"))?;
+        let SavedTree { seed, tree, points, .. } = saved;
+        let dtype = points.dtype().ok_or_else(|| invalid("it has no points"))?;
+        let dim = if metric == MetricName::Haversine { Haversine::COLUMNS } else { points.dim() };
+        let preparation = Preparation { metric, dtype, dim, scaling };
+        if preparation.width() != points.dim() {
+            return Err(invalid("its points have another number of columns than its metric"));
+        }
+        let config = BuildConfig { base: tree.ladder().base(), seed };
+        let body = variant!(metric, points, Packed, points => Body { tree, points });
+        let body = body.ok_or_else(|| invalid("its points are of another precision than its metric"))?;
+        if !each!(&body, body => body.boxes_fit()) {
+            return Err(invalid("its boxes have another number of columns than its metric"));
+        }
+        Ok(Self { preparation, config, tier, body })
+    }
+
+    /// The tree.
+    pub fn tree(&self) -> &Tree {
+        each!(&self.body, body => &body.tree)
+    }
+
+    /// The metric.
+    pub fn metric(&self) -> MetricName {
+        self.preparation.metric
+    }
+
+    /// The precision in which the points are stored.
+    pub fn dtype(&self) -> Dtype {
+        self.preparation.dtype
+    }
+
+    /// Columns of a point.
+    pub fn dim(&self) -> usize {
+        self.preparation.dim
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.tree().len()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.tree().is_empty()
+    }
+
+    /// Bytes of the tree and of its points.
+    pub fn bytes(&self) -> usize {
+        each!(&self.body, body => body.bytes())
+    }
+}
+
+/// Refuses settings that no tree can have.
+///
+/// # Errors
+/// [`Error::Usage`] when there is no ladder of this base.
+pub fn check_config(config: &BuildConfig) -> Result<(), Error> {
+    if Ladder::exists(config.base, 1.0) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("base {}: choose a finite number from {} on", config.base, Ladder::BASE_MIN)))
+}
+
+/// The section of a tree file that holds the exponent by which coordinates are scaled, an `i32`.
+const SCALING: &str = "scaling";
+
+/// How trees are built so far, as their files tell.
+const CONFIG: &str = "conflict=dense";
+
+/// Answers of `k` to each of `count` queries, padded as if there were no points.
+fn room(count: usize, k: usize) -> Result<Answers, Error> {
+    if k == 0 {
+        return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
+    }
+    let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
+    let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
+    let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
+    let (mut ids, mut distances) = (Vec::new(), Vec::new());
+    let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
+    reserved.map_err(|_| too_large(bytes))?;
+    ids.resize(len, NONE);
+    distances.resize(len, f64::INFINITY);
+    Ok(Answers { ids, distances, k })
+}
+
+/// Prepared queries to points in `f32`: where `f32` cannot hold them, the points are widened.
+fn ask_single<F: Form>(
+    body: &Body<ByForm<f32, F>>,
+    queries: &Values,
+    answers: &mut Answers,
+    tier: Tier,
+) -> Result<SearchCounters, Error> {
+    match queries {
+        Values::F32(values) => body.knn(Asked::Rows(values), answers, tier),
+        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values), answers, tier),
+    }
+}
+
+/// Prepared queries to points in `f64`.
+fn ask_double<M: PanelMetric<Real = f64>>(
+    body: &Body<M>,
+    queries: &Values,
+    answers: &mut Answers,
+    tier: Tier,
+) -> Result<SearchCounters, Error> {
+    match queries {
+        Values::F64(values) => body.knn(Asked::Rows(values), answers, tier),
+        Values::F32(_) => unreachable!("queries are prepared in the precision of the points, or in f64"),
+    }
+}

@@ -1,0 +1,206 @@
+//! Brute force: every query against every point by the published formula, in plain scalar code that shares nothing with
+//! the kernels but `libm`. What the trees are held against.
+
+use std::f64::consts::{FRAC_PI_2, PI};
+
+use covertree_kernels::index::{Idx, NONE};
+use rayon::prelude::*;
+
+use crate::answers::Answers;
+use crate::error::Error;
+use crate::metric::MetricName;
+use crate::points::Points;
+
+/// The nearest `k` points to each query, by (distance, row number), padded with -1 and plus infinity. The point whose row
+/// number is `except(query)` is left out.
+///
+/// # Errors
+/// [`Error::Usage`] when `k` is zero, the numbers of columns differ, or the metric takes another one;
+/// [`Error::ZeroVector`], [`Error::Latitude`], [`Error::TooLarge`] as the trees do, calling the sets `points` and `queries`.
+///
+/// # Cost
+/// One distance per pair, and a selection per query; split over the threads of the current rayon pool.
+pub fn knn(
+    points: &Points,
+    queries: &Points,
+    metric: MetricName,
+    k: usize,
+    except: impl Fn(usize) -> Idx + Sync,
+) -> Result<Answers, Error> {
+    if points.dim() != queries.dim() {
+        let (got, want) = (queries.dim(), points.dim());
+        return Err(Error::Usage(format!(
+            "queries: has a column count of {got} where the points have {want}; choose columns so that both agree"
+        )));
+    }
+    let (len, asked) = (points.len(), queries.len());
+    match metric {
+        MetricName::Euclidean => coordinates(points, queries, k, except, euclidean),
+        MetricName::Manhattan => coordinates(points, queries, k, except, manhattan),
+        MetricName::Chebyshev => coordinates(points, queries, k, except, chebyshev),
+        MetricName::Angular => {
+            let (points, queries) = (directions("points", points)?, directions("queries", queries)?);
+            knn_by(len, asked, k, except, |query, point| angle(&queries[query], &points[point]))
+        }
+        MetricName::Haversine => {
+            let (points, queries) = (places("points", points)?, places("queries", queries)?);
+            knn_by(len, asked, k, except, |query, point| arc(&queries[query], &points[point]))
+        }
+    }
+}
+
+/// The same for any distance: `distance(query, point)` is that between a query and a point given by their numbers.
+///
+/// # Errors
+/// [`Error::Usage`] when `k` is zero.
+///
+/// # Cost
+/// As [`knn`].
+pub fn knn_by(
+    points: usize,
+    queries: usize,
+    k: usize,
+    except: impl Fn(usize) -> Idx + Sync,
+    distance: impl Fn(usize, usize) -> f64 + Sync,
+) -> Result<Answers, Error> {
+    if k == 0 {
+        return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
+    }
+    let mut answers = Answers { ids: vec![NONE; queries * k], distances: vec![f64::INFINITY; queries * k], k };
+    let rows = answers.ids.par_chunks_mut(k).zip(answers.distances.par_chunks_mut(k));
+    rows.enumerate().for_each(|(query, (ids, distances))| {
+        let except = except(query);
+        let mut all: Vec<(f64, Idx)> = (0..points)
+            .filter(|&point| point as Idx != except) // a row number, as the caller counts them
+            .map(|point| (distance(query, point), point as Idx))
+            .collect();
+        let by = |a: &(f64, Idx), b: &(f64, Idx)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if all.len() > k {
+            all.select_nth_unstable_by(k, by);
+            all.truncate(k);
+        }
+        all.sort_unstable_by(by);
+        for ((distance, id), (to_id, to_distance)) in all.into_iter().zip(ids.iter_mut().zip(distances)) {
+            (*to_id, *to_distance) = (id, distance);
+        }
+    });
+    Ok(answers)
+}
+
+/// Metrics of plain coordinates: scaled, compared, scaled back.
+fn coordinates(
+    points: &Points,
+    queries: &Points,
+    k: usize,
+    except: impl Fn(usize) -> Idx + Sync,
+    distance: impl Fn(&[f64], &[f64]) -> f64 + Sync,
+) -> Result<Answers, Error> {
+    let dim = points.dim();
+    let (points, queries) = (points.to_f64(), queries.to_f64());
+    let largest = points.iter().fold(0.0, |largest, value| f64::max(largest, value.abs()));
+    let limit = libm::exp2(502.0);
+    let (_, above) = libm::frexp(largest); // 2^(above - 1) <= largest < 2^above
+    let exponent = if largest > libm::exp2(500.0) {
+        above - 401
+    } else if largest > 0.0 && largest < libm::exp2(-400.0) {
+        above - 1
+    } else {
+        0
+    };
+    let scaled = |values: &[f64]| -> Vec<f64> { values.iter().map(|value| libm::ldexp(*value, -exponent)).collect() };
+    let (points, asked) = (scaled(&points), scaled(&queries));
+    if let Some(place) = asked.iter().position(|value| value.abs() > limit) {
+        let (row, column, value) = (place / dim, place % dim, queries[place]);
+        let limit = f64::min(libm::ldexp(limit, exponent), f64::MAX);
+        return Err(Error::TooLarge { file: "queries".into(), row, column, value, limit });
+    }
+    let (len, count) = (points.len() / dim, asked.len() / dim);
+    let mut answers = knn_by(len, count, k, except, |query, point| {
+        distance(&asked[query * dim..][..dim], &points[point * dim..][..dim])
+    })?;
+    for distance in &mut answers.distances {
+        *distance = libm::ldexp(*distance, exponent);
+    }
+    Ok(answers)
+}
+
+fn euclidean(a: &[f64], b: &[f64]) -> f64 {
+    libm::sqrt(a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b)))
+}
+
+fn manhattan(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b).abs())
+}
+
+fn chebyshev(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |most, (a, b)| f64::max(most, (a - b).abs()))
+}
+
+/// Unit vectors, one per row.
+fn directions(label: &str, points: &Points) -> Result<Vec<Vec<f64>>, Error> {
+    let values = points.to_f64();
+    let mut all = Vec::with_capacity(points.len());
+    for (row, values) in values.chunks_exact(points.dim()).enumerate() {
+        let largest = values.iter().fold(0.0, |largest, value| f64::max(largest, value.abs()));
+        if largest == 0.0 {
+            return Err(Error::ZeroVector { file: label.into(), row });
+        }
+        let (_, above) = libm::frexp(largest);
+        let scaled: Vec<f64> = values.iter().map(|value| libm::ldexp(*value, 1 - above)).collect();
+        let norm = libm::sqrt(scaled.iter().fold(0.0, |sum, value| sum + value * value));
+        all.push(scaled.into_iter().map(|value| value / norm).collect());
+    }
+    Ok(all)
+}
+
+fn angle(u: &[f64], v: &[f64]) -> f64 {
+    let minus = u.iter().zip(v).fold(0.0, |sum, (u, v)| sum + (u - v) * (u - v));
+    let plus = u.iter().zip(v).fold(0.0, |sum, (u, v)| sum + (u + v) * (u + v));
+    2.0 * libm::atan2(libm::sqrt(minus), libm::sqrt(plus))
+}
+
+/// Longitude and latitude in radians, and the cosine of the latitude.
+struct Place {
+    lambda: f64,
+    phi: f64,
+    cosine: f64,
+}
+
+/// Places, one per row of longitude and latitude in degrees.
+fn places(label: &str, points: &Points) -> Result<Vec<Place>, Error> {
+    if points.dim() != 2 {
+        let dim = points.dim();
+        return Err(Error::Usage(format!(
+            "{label}: has a column count of {dim}, and haversine takes 2, longitude and latitude; choose two columns"
+        )));
+    }
+    let radians = PI / 180.0;
+    let values = points.to_f64();
+    let mut all = Vec::with_capacity(points.len());
+    for (row, place) in values.chunks_exact(2).enumerate() {
+        let (lon, lat) = (place[0], place[1]);
+        if lat.abs() > 90.0 {
+            return Err(Error::Latitude { file: label.into(), row, value: lat });
+        }
+        // Both steps are exact: a remainder always is, and so is a difference of numbers within a factor of two.
+        let mut turned = libm::fmod(lon, 360.0);
+        if turned > 180.0 {
+            turned -= 360.0;
+        } else if turned <= -180.0 {
+            turned += 360.0;
+        }
+        let lambda = turned * radians;
+        all.push(match lat.abs() == 90.0 {
+            true => Place { lambda, phi: FRAC_PI_2.copysign(lat), cosine: 0.0 },
+            false => Place { lambda, phi: lat * radians, cosine: libm::cos(lat * radians) },
+        });
+    }
+    Ok(all)
+}
+
+fn arc(a: &Place, b: &Place) -> f64 {
+    let along = libm::sin((a.phi - b.phi).abs() * 0.5);
+    let across = libm::sin((a.lambda - b.lambda).abs() * 0.5);
+    let square = along * along + (a.cosine * b.cosine) * (across * across);
+    2.0 * libm::asin(libm::sqrt(square.min(1.0)))
+}

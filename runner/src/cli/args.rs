@@ -1,0 +1,209 @@
+//! Arguments that several commands share.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use covertree::error::Error;
+use covertree::formats::output::{check_target, suffixed};
+use covertree::formats::{Column, Header, ReadOptions, read_points};
+use covertree::points::{Dtype, Points, Values};
+use covertree::{BuildConfig, MetricName};
+use covertree_kernels::simd::Tier;
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Common {
+    /// Threads to work on; as many as the machine has, unless told
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Seed of every random choice
+    #[arg(long, global = true, value_name = "S", default_value_t = 42)]
+    pub seed: u64,
+    /// Vector instructions to use (portable, avx2, avx512): the best there are, unless told
+    #[arg(long, global = true, value_name = "TIER", value_parser = |name: &str| name.parse::<Tier>())]
+    pub tier: Option<Tier>,
+    /// No messages and no progress; errors are still told
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Print one JSON object with the figures of the run on the standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The file of points, and what of it is used.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PointsArgs {
+    /// The points, one per row: .npy (f32 or f64) or .csv
+    #[arg(value_name = "POINTS")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Convert the points to this precision first
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub dtype: Option<DtypeArg>,
+}
+
+/// How files of points are read.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ReadingArgs {
+    /// Use these columns only, in this order: numbers from 0, or names of the header of a .csv
+    #[arg(long, value_name = "C,..", value_delimiter = ',')]
+    pub columns: Vec<Column>,
+    /// Whether the first line of a .csv names the columns
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub header: HeaderArg,
+}
+
+impl ReadingArgs {
+    pub fn options(&self) -> ReadOptions {
+        let header = match self.header {
+            HeaderArg::Detect => Header::Detect,
+            HeaderArg::Present => Header::Present,
+            HeaderArg::Absent => Header::Absent,
+        };
+        ReadOptions { columns: self.columns.clone(), header, delimiter: None }
+    }
+}
+
+impl PointsArgs {
+    /// Reads the points and converts them.
+    pub fn read(&self) -> Result<Points, Error> {
+        let points = read_points(&self.path, &self.reading.options())?;
+        match self.dtype {
+            Some(dtype) => convert(points, dtype, &covertree::error::shown(&self.path)),
+            None => Ok(points),
+        }
+    }
+}
+
+/// The points in another precision.
+fn convert(points: Points, dtype: DtypeArg, label: &str) -> Result<Points, Error> {
+    let dim = points.dim();
+    match (dtype, points.values()) {
+        (DtypeArg::F32, Values::F64(values)) => {
+            // Rounds to nearest; values beyond the range become infinite, which is refused with row and column.
+            let values = values.iter().map(|&value| value as f32).collect();
+            Points::named(label, dim, Values::F32(values))
+        }
+        (DtypeArg::F64, Values::F32(_)) => Points::named(label, dim, Values::F64(points.to_f64().into_owned())),
+        _ => Ok(points),
+    }
+}
+
+/// Whether the first line of a .csv names the columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeaderArg {
+    /// It does if none of its cells is a number
+    #[default]
+    Detect,
+    /// It does
+    Present,
+    /// It is a row like the others
+    Absent,
+}
+
+/// A precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtypeArg {
+    /// 32-bit floats
+    F32,
+    /// 64-bit floats
+    F64,
+}
+
+impl From<DtypeArg> for Dtype {
+    fn from(dtype: DtypeArg) -> Self {
+        match dtype {
+            DtypeArg::F32 => Self::F32,
+            DtypeArg::F64 => Self::F64,
+        }
+    }
+}
+
+/// The name of a precision as the program prints it.
+pub(crate) const fn dtype_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "f32",
+        Dtype::F64 => "f64",
+    }
+}
+
+/// The metric.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct MetricArgs {
+    /// The metric
+    #[arg(long, value_name = "METRIC", default_value = MetricName::default().name(), value_parser = metric_parser())]
+    pub metric: MetricName,
+}
+
+fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
+    PossibleValuesParser::new(MetricName::ALL.map(MetricName::name)).try_map(|name| name.parse::<MetricName>())
+}
+
+/// How a tree is built.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Building")]
+pub(crate) struct StrategyArgs {
+    /// Ratio of the radii of neighbouring levels
+    #[arg(long, value_name = "B", default_value_t = BuildConfig::default().base)]
+    pub base: f64,
+    /// How points that want the same place are told apart
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub conflict: ConflictArg,
+}
+
+/// A strategy of the conflict stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConflictArg {
+    /// The whole conflict graph of each level: the reference
+    #[default]
+    Dense,
+}
+
+impl StrategyArgs {
+    pub fn config(&self, seed: u64) -> BuildConfig {
+        match self.conflict {
+            ConflictArg::Dense => BuildConfig { base: self.base, seed },
+        }
+    }
+}
+
+/// The files of an answer: `PREFIX.ids.npy` and `PREFIX.dist.npy`.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerFiles {
+    pub ids: PathBuf,
+    pub distances: PathBuf,
+}
+
+impl AnswerFiles {
+    /// Refuses early what could never be written.
+    pub fn plan(prefix: &Path) -> Result<Self, Error> {
+        let files = Self { ids: suffixed(prefix, ".ids.npy"), distances: suffixed(prefix, ".dist.npy") };
+        check_target(&files.ids)?;
+        check_target(&files.distances)?;
+        Ok(files)
+    }
+}
+
+/// Refuses a number of neighbours that asks for nothing.
+pub(crate) fn check_k(k: usize) -> Result<usize, Error> {
+    match k {
+        0 => Err(Error::Usage("-k 0: ask for at least one neighbour".into())),
+        _ => Ok(k),
+    }
+}
+
+/// Refuses queries whose columns are not those of the points, naming both files.
+pub(crate) fn check_dim(queries: (&Path, &Points), points: (&Path, usize)) -> Result<(), Error> {
+    let (got, want) = (queries.1.dim(), points.1);
+    if got == want {
+        return Ok(());
+    }
+    let (queries, points) = (covertree::error::shown(queries.0), covertree::error::shown(points.0));
+    Err(Error::Usage(format!(
+        "{queries}: has {got} columns where the points of {points} have {want}; choose with --query-columns"
+    )))
+}

@@ -1,0 +1,120 @@
+//! What a command reports.
+
+use covertree_kernels::tree::SearchCounters;
+use serde::Serialize;
+
+/// The figures of a run, as `--json` prints them: those that apply.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Record {
+    pub command: &'static str,
+    pub version: &'static str,
+    pub tier: &'static str,
+    pub threads: usize,
+    pub seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dim: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queries: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_s: Option<f64>,
+    pub total_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index_bytes: Option<usize>,
+    #[serde(flatten)]
+    pub counters: Option<Counters>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distances_equal: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineRecord>,
+    /// The rows of the demo's table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Record>,
+    /// What a row of the demo's table ran on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_bytes: Option<u64>,
+}
+
+/// Work of the searches.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Counters {
+    pub distance_evals: u64,
+    pub distances_settled: u64,
+    pub groups_searched: u64,
+    pub groups_pruned: u64,
+    pub runs_scanned: u64,
+}
+
+impl From<SearchCounters> for Counters {
+    fn from(counters: SearchCounters) -> Self {
+        Self {
+            distance_evals: counters.distance_evals,
+            distances_settled: counters.settled,
+            groups_searched: counters.groups,
+            groups_pruned: counters.pruned,
+            runs_scanned: counters.runs,
+        }
+    }
+}
+
+/// What `check` found in a tree.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TreeRecord {
+    pub valid: bool,
+    pub nodes: usize,
+    pub twins: usize,
+    pub level_lowest: Option<i32>,
+    pub level_highest: Option<i32>,
+    pub pairs_checked: u64,
+    pub violations_found: u64,
+    /// The first few of each kind.
+    pub violations: Vec<String>,
+}
+
+/// What `doctor` found.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct MachineRecord {
+    pub tiers: Vec<&'static str>,
+    pub threads_available: usize,
+    pub memory_total_bytes: Option<u64>,
+    pub memory_available_bytes: Option<u64>,
+    pub rows_max: usize,
+}
+
+impl Record {
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("names are strings and no map has other keys")
+    }
+}
+
+/// How a command ended, short of an error.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// For `--json`.
+    pub record: Record,
+    /// The result, for the standard output.
+    pub text: String,
+    /// What was done, for the standard error.
+    pub message: String,
+    /// The check that failed.
+    pub failed: Option<String>,
+}

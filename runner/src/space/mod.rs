@@ -1,0 +1,75 @@
+//! Points under a metric, as the builder and the queries see them.
+//!
+//! | file | points |
+//! | --- | --- |
+//! | `rows` | rows of coordinates under Euclidean, Manhattan or Chebyshev distance, and any other metric over panels |
+//! | `sphere` | directions and places: the angle, the great-circle distance |
+//! | `items` | anything under a closure |
+//! | `prepare` | how points and queries become what a metric stores: precision and scaling, chosen at run time |
+
+mod items;
+mod prepare;
+mod rows;
+mod sphere;
+
+pub use covertree_kernels::tree::{Item, Slack};
+pub use items::{ItemSpace, PackedItems};
+pub use prepare::{Preparation, Scaling};
+pub use rows::{ByForm, Chebyshev, Euclidean, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace};
+pub use sphere::{Angular, Haversine};
+
+use covertree_kernels::index::Idx;
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree as kernel;
+
+use crate::error::Error;
+use crate::tree::{Order, Tree};
+
+/// Points that a tree is built over. A *slot* is a place in the order in which the builder keeps them.
+pub trait Space: Sync {
+    /// The points in the order of a tree.
+    type Packed: Send + Sync;
+    /// The kernel metric over packed points.
+    type Kernel<'a>: kernel::Metric + Sync
+    where
+        Self: 'a;
+    /// Number of points.
+    fn len(&self) -> usize;
+    /// Whether there are no points.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The points along a space-filling curve; `None` where there is none, and the given order has to do.
+    fn curve(&self, tier: Tier) -> Option<Vec<Idx>>;
+    /// Puts the point of slot `order[i]` into slot `i`.
+    fn reorder(&mut self, order: &[Idx]);
+    /// The order of storage that suits the metric.
+    fn order(&self) -> Order;
+    /// Number of axes along which points are arranged; none where there are no coordinates.
+    fn axes(&self) -> usize {
+        0
+    }
+    /// Coordinate of the point of a slot on one of the [axes](Self::axes).
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        let _ = (slot, axis);
+        0.0
+    }
+    /// Packs the points of a tree whose ids are slots.
+    fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
+    /// The kernel metric over packed points.
+    fn kernel<'a>(&'a self, packed: &'a Self::Packed) -> Self::Kernel<'a>;
+    /// Packs the points of these slots, without boxes.
+    fn pack_slots(&self, slots: &[Idx]) -> Self::Packed;
+    /// The point of a slot as a query.
+    fn query<'a>(&'a self, slot: usize) -> <Self::Kernel<'a> as kernel::Metric>::Query<'a>;
+    /// Says whether all distances since the last call were such as a metric gives; asked after a build and after queries.
+    ///
+    /// # Errors
+    /// [`Error::NotAMetric`] naming a pair of rows. What was built or found in between means nothing then.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+//! Points that are rows of numbers.
+
+use std::marker::PhantomData;
+
+use covertree_kernels::dist::{self, Form};
+use covertree_kernels::error::KernelError;
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::simd::{Real, Tier};
+use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use rayon::prelude::*;
+
+use super::{Scaling, Space};
+use crate::error::Error;
+use crate::order::hilbert_order;
+use crate::points::{Points, Values};
+use crate::tree::{Order, Storage, Tree};
+
+/// A family of kernel metrics over packed coordinates, one for each borrow of the points.
+pub trait PanelMetric: Copy + Send + Sync + 'static {
+    /// Precision in which the points are stored.
+    type Real: Real;
+    /// The kernel metric over borrowed panels; a query is one prepared row.
+    type Kernel<'a>: kernel::Metric<Real = Self::Real> + for<'q> QueryIsRow<'q, Self::Real> + Sync;
+
+    /// Values of a prepared row of `dim` coordinates.
+    fn width(dim: usize) -> usize {
+        dim
+    }
+
+    /// How many of the values of a prepared row, from the first on, are coordinates that boxes and curves run over.
+    fn boxed(width: usize) -> usize {
+        width
+    }
+
+    /// Points or queries as the metric stores and takes them: [`width`](Self::width) values per row.
+    ///
+    /// `label`, mostly a file, is what the messages name. Points and queries of one tree have the same `scaling`.
+    ///
+    /// # Errors
+    /// One that names the first row that the metric cannot take.
+    ///
+    /// # Cost
+    /// Reads the points once or twice, on all threads of the current rayon pool.
+    fn prepare(label: &str, points: &Points, scaling: Scaling) -> Result<Vec<Self::Real>, Error>;
+
+    /// The kernel metric over these points, with a box around each group if there are any.
+    fn kernel<'a>(points: Panels<'a, Self::Real>, boxes: Option<Boxes<'a, Self::Real>>) -> Self::Kernel<'a>;
+}
+
+/// Says that a kernel metric takes a row of coordinates as its query.
+pub trait QueryIsRow<'q, T: 'q>: kernel::Metric {
+    /// The row as a query.
+    fn from_row(row: &'q [T]) -> Self::Query<'q>;
+}
+
+impl<'q, T: Real, F: Form> QueryIsRow<'q, T> for Coordinates<'_, T, F> {
+    #[inline(always)]
+    fn from_row(row: &'q [T]) -> &'q [T] {
+        row
+    }
+}
+
+/// A coordinate metric given by its form: Euclidean, Manhattan or Chebyshev.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByForm<T, F>(PhantomData<(T, F)>);
+
+impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
+    type Real = T;
+    type Kernel<'a> = Coordinates<'a, T, F>;
+
+    /// The coordinates, scaled.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a coordinate that is too large for the scaling; [`Error::NotSingle`] where `T` is `f32`
+    /// and a coordinate, scaled, is not.
+    fn prepare(label: &str, points: &Points, scaling: Scaling) -> Result<Vec<T>, Error> {
+        let prepared = match points.values() {
+            Values::F32(values) => convert(values, |value| scaling.apply(f64::from(value))),
+            Values::F64(values) => convert(values, |value| scaling.apply(value)),
+        };
+        prepared.map_err(|place| {
+            let (row, column) = (place / points.dim(), place % points.dim());
+            let (file, value) = (label.to_owned(), points.values().get(place));
+            if scaling.admits(value) {
+                Error::NotSingle { file, row, column, value }
+            } else {
+                Error::TooLarge { file, row, column, value, limit: scaling.limit() }
+            }
+        })
+    }
+
+    fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
+        let metric = Coordinates::new(points);
+        match boxes {
+            Some(boxes) => metric.with_boxes(boxes),
+            None => metric,
+        }
+    }
+}
+
+/// The values after `change`, or the first place where one of them is too large or not a `T`.
+fn convert<V: Copy + Sync, T: Real>(values: &[V], change: impl Fn(V) -> f64 + Sync) -> Result<Vec<T>, usize> {
+    let mut converted = vec![T::default(); values.len()];
+    let wrong = converted.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate().filter_map(
+        |(chunk, (out, values))| {
+            let place = values.iter().zip(out).position(|(&value, out)| {
+                let value = change(value);
+                *out = T::from_f64(value);
+                out.to_f64() != value || value.abs() > Scaling::SAFE
+            });
+            place.map(|place| chunk * CHUNK + place)
+        },
+    );
+    wrong.min().map_or(Ok(converted), Err)
+}
+
+/// Euclidean distance.
+pub type Euclidean<T> = ByForm<T, dist::SquaredEuclidean>;
+/// Manhattan distance.
+pub type Manhattan<T> = ByForm<T, dist::Manhattan>;
+/// Chebyshev distance.
+pub type Chebyshev<T> = ByForm<T, dist::Chebyshev>;
+
+/// Prepared rows under a panel metric.
+pub struct RowSpace<M: PanelMetric> {
+    data: Vec<M::Real>,
+    dim: usize,
+}
+
+impl<M: PanelMetric> RowSpace<M> {
+    /// Prepares `points`, which the messages call `label`.
+    ///
+    /// # Errors
+    /// As [`PanelMetric::prepare`].
+    pub fn prepare(label: &str, points: &Points, scaling: Scaling) -> Result<Self, Error> {
+        Ok(Self::new(M::prepare(label, points, scaling)?, M::width(points.dim())))
+    }
+
+    /// The rows of `data`, which are prepared: `dim` values each.
+    pub fn new(data: Vec<M::Real>, dim: usize) -> Self {
+        assert!(dim > 0 && data.len().is_multiple_of(dim), "{} values are no rows of {dim}", data.len());
+        Self { data, dim }
+    }
+
+    /// Values of a prepared row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// All values, row by row.
+    pub fn data(&self) -> &[M::Real] {
+        &self.data
+    }
+}
+
+/// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
+pub struct PackedPoints<T> {
+    data: Storage<T>,
+    corners: Storage<T>,
+    dim: usize,
+    len: usize,
+    groups: usize,
+}
+
+impl<T: Real> PackedPoints<T> {
+    /// Points that are packed already, with the corners of `groups` boxes (or none and 0).
+    ///
+    /// # Errors
+    /// As [`Panels::new`] and [`Boxes::new`] where the lengths do not fit.
+    pub fn new(
+        data: Storage<T>,
+        corners: Storage<T>,
+        dim: usize,
+        len: usize,
+        groups: usize,
+    ) -> Result<Self, KernelError> {
+        Panels::new(&data, dim, len)?;
+        if groups > 0 {
+            let width = corners.len() / groups.next_multiple_of(T::LANES);
+            Boxes::new(Panels::new(&corners, width, groups)?)?;
+        }
+        Ok(Self { data, corners, dim, len, groups })
+    }
+
+    /// The panels.
+    pub fn panels(&self) -> Panels<'_, T> {
+        Panels::new(&self.data, self.dim, self.len).expect("the shape was made by pack")
+    }
+
+    /// The packed corners of the boxes; empty where there are no boxes.
+    pub fn corners(&self) -> &[T] {
+        &self.corners
+    }
+
+    /// The boxes, if there are any.
+    pub fn boxes(&self) -> Option<Boxes<'_, T>> {
+        (!self.corners.is_empty()).then(|| {
+            let lanes = self.groups.next_multiple_of(T::LANES);
+            let width = self.corners.len() / lanes;
+            let corners = Panels::new(&self.corners, width, self.groups).expect("the shape was made by pack");
+            Boxes::new(corners).expect("each box has two corners")
+        })
+    }
+
+    /// Encloses the first `dim` values of each group of the tree.
+    fn enclose(&mut self, dim: usize, groups: &[Group], tier: Tier) {
+        let lanes = T::LANES;
+        let stride = 2 * dim * lanes;
+        let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
+        corners.par_chunks_mut(stride).zip(groups.par_chunks(lanes)).for_each(|(panel, groups)| {
+            let mut corner = vec![T::default(); 2 * dim];
+            for (lane, group) in groups.iter().enumerate() {
+                let (low, high) = corner.split_at_mut(dim);
+                if group.first < group.end {
+                    box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
+                        .expect("groups are runs of positions");
+                } else {
+                    corner.fill(T::INFINITY); // infinitely far from everything
+                }
+                for (row, &value) in panel.chunks_exact_mut(lanes).zip(&corner) {
+                    row[lane] = value;
+                }
+            }
+        });
+        self.corners = corners.into();
+        self.groups = groups.len();
+    }
+}
+
+/// Most coordinates of points whose groups are bounded by boxes: beyond, a box bounds no better than a ball.
+const BOXED_DIM_MAX: usize = 16;
+
+/// Panels that one task packs.
+const PACK_PANELS: usize = 256;
+
+/// Values that one task converts.
+const CHUNK: usize = 1 << 16;
+
+impl<M: PanelMetric> Space for RowSpace<M> {
+    type Packed = PackedPoints<M::Real>;
+    type Kernel<'a> = M::Kernel<'a>;
+
+    fn len(&self) -> usize {
+        self.data.len() / self.dim
+    }
+
+    fn curve(&self, tier: Tier) -> Option<Vec<Idx>> {
+        let boxed = M::boxed(self.dim);
+        if boxed == self.dim {
+            return Some(hilbert_order(tier, &self.data, boxed));
+        }
+        let leading: Vec<M::Real> =
+            self.data.par_chunks(self.dim).flat_map_iter(|row| row[..boxed].iter().copied()).collect();
+        Some(hilbert_order(tier, &leading, boxed))
+    }
+
+    fn reorder(&mut self, order: &[Idx]) {
+        let mut data = vec![M::Real::default(); self.data.len()];
+        data.par_chunks_mut(self.dim * 4096).zip(order.par_chunks(4096)).for_each(|(out, rows)| {
+            for (out, &row) in out.chunks_exact_mut(self.dim).zip(rows) {
+                out.copy_from_slice(&self.data[at(row) * self.dim..(at(row) + 1) * self.dim]);
+            }
+        });
+        self.data = data;
+    }
+
+    fn order(&self) -> Order {
+        if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Cells } else { Order::Blocks }
+    }
+
+    fn axes(&self) -> usize {
+        M::boxed(self.dim)
+    }
+
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        self.data[slot * self.dim + axis].to_f64()
+    }
+
+    fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
+        let mut packed = self.pack_slots(tree.ids());
+        if tree.order() == Order::Cells {
+            packed.enclose(M::boxed(self.dim), &tree.groups, tier);
+        }
+        packed
+    }
+
+    fn kernel<'a>(&'a self, packed: &'a Self::Packed) -> M::Kernel<'a> {
+        M::kernel(packed.panels(), packed.boxes())
+    }
+
+    fn pack_slots(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
+        let lanes = M::Real::LANES;
+        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
+        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
+        data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
+            |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
+        );
+        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
+    }
+
+    fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {
+        <M::Kernel<'a> as QueryIsRow<'a, M::Real>>::from_row(&self.data[slot * self.dim..(slot + 1) * self.dim])
+    }
+}

@@ -1,0 +1,126 @@
+//! Directions and places: metrics whose stored rows are derived from the input.
+
+use covertree_kernels::tree::{self as kernel, Boxes, HAVERSINE_WIDTH, haversine_row, unit_row};
+use covertree_kernels::view::Panels;
+use rayon::prelude::*;
+
+use super::{PanelMetric, QueryIsRow, Scaling};
+use crate::error::Error;
+use crate::points::{Points, Values};
+
+/// The angle between vectors, in radians; see [`kernel::Angular`] for the formula and [`unit_row`] for what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Angular;
+
+/// The great-circle distance on the unit sphere, in radians, between places given by two columns, longitude and latitude in
+/// degrees; see [`kernel::Haversine`] for the formula and [`haversine_row`] for what is stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Haversine;
+
+impl Haversine {
+    /// Columns of a place: longitude, latitude.
+    pub const COLUMNS: usize = 2;
+}
+
+/// Rows that one task prepares.
+const CHUNK: usize = 1024;
+
+/// Prepares each row by `derive(row, out)`, which says whether it could; the error is the first row that it could not.
+fn derive<T: Copy + Sync>(
+    values: &[T],
+    dim: usize,
+    width: usize,
+    derive: impl Fn(&[T], &mut [f64]) -> bool + Sync,
+) -> Result<Vec<f64>, usize> {
+    let mut prepared = vec![0.0; values.len() / dim * width];
+    let wrong = prepared
+        .par_chunks_mut(CHUNK * width)
+        .zip(values.par_chunks(CHUNK * dim))
+        .enumerate()
+        .filter_map(|(chunk, (out, rows))| {
+            let mut rows = rows.chunks_exact(dim).zip(out.chunks_exact_mut(width));
+            rows.position(|(row, out)| !derive(row, out)).map(|row| chunk * CHUNK + row)
+        })
+        .min();
+    wrong.map_or(Ok(prepared), Err)
+}
+
+impl PanelMetric for Angular {
+    type Real = f64;
+    type Kernel<'a> = kernel::Angular<'a>;
+
+    /// Unit vectors.
+    ///
+    /// # Errors
+    /// [`Error::ZeroVector`].
+    fn prepare(label: &str, points: &Points, _scaling: Scaling) -> Result<Vec<f64>, Error> {
+        let dim = points.dim();
+        let prepared = match points.values() {
+            Values::F32(values) => derive(values, dim, dim, |row, out| unit_row(row, out).is_ok()),
+            Values::F64(values) => derive(values, dim, dim, |row, out| unit_row(row, out).is_ok()),
+        };
+        prepared.map_err(|row| Error::ZeroVector { file: label.to_owned(), row })
+    }
+
+    fn kernel<'a>(points: Panels<'a, f64>, boxes: Option<Boxes<'a, f64>>) -> kernel::Angular<'a> {
+        let metric = kernel::Angular::new(points);
+        match boxes {
+            Some(boxes) => metric.with_boxes(boxes),
+            None => metric,
+        }
+    }
+}
+
+impl<'q> QueryIsRow<'q, f64> for kernel::Angular<'_> {
+    #[inline(always)]
+    fn from_row(row: &'q [f64]) -> &'q [f64] {
+        row
+    }
+}
+
+impl PanelMetric for Haversine {
+    type Real = f64;
+    type Kernel<'a> = kernel::Haversine<'a>;
+
+    fn width(_dim: usize) -> usize {
+        HAVERSINE_WIDTH
+    }
+
+    /// The unit vector comes first.
+    fn boxed(_width: usize) -> usize {
+        3
+    }
+
+    /// Rows of [`haversine_row`].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] unless there are two columns; [`Error::Latitude`].
+    fn prepare(label: &str, points: &Points, _scaling: Scaling) -> Result<Vec<f64>, Error> {
+        if points.dim() != Self::COLUMNS {
+            let dim = points.dim();
+            return Err(Error::Usage(format!(
+                "{label}: has a column count of {dim}, and haversine takes 2, longitude and latitude; choose two columns"
+            )));
+        }
+        let values = points.to_f64();
+        let prepared = derive(&values, Self::COLUMNS, HAVERSINE_WIDTH, |row, out| {
+            haversine_row(row[0], row[1]).map(|place| out.copy_from_slice(&place)).is_ok()
+        });
+        prepared.map_err(|row| Error::Latitude { file: label.to_owned(), row, value: values[row * Self::COLUMNS + 1] })
+    }
+
+    fn kernel<'a>(points: Panels<'a, f64>, boxes: Option<Boxes<'a, f64>>) -> kernel::Haversine<'a> {
+        let metric = kernel::Haversine::new(points).expect("prepared rows have this width");
+        match boxes {
+            Some(boxes) => metric.with_boxes(boxes),
+            None => metric,
+        }
+    }
+}
+
+impl<'q> QueryIsRow<'q, f64> for kernel::Haversine<'_> {
+    #[inline(always)]
+    fn from_row(row: &'q [f64]) -> &'q [f64] {
+        row
+    }
+}

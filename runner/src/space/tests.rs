@@ -1,0 +1,380 @@
+//! Whole trees against brute force, for every metric, and what is refused.
+
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{knn, search_blocks};
+use proptest::prelude::*;
+
+use super::*;
+use crate::answers::Answers;
+use crate::brute;
+use crate::build::BuildConfig;
+use crate::generate::{Distribution, GenerateConfig};
+use crate::index::Index;
+use crate::metric::MetricName;
+use crate::points::{Dtype, Points, Values};
+
+const COORDINATES: [MetricName; 3] = [MetricName::Euclidean, MetricName::Manhattan, MetricName::Chebyshev];
+
+/// Builds over rows of prepared values and asks for rows of prepared values.
+fn ask<M: PanelMetric>(rows: Vec<M::Real>, asked: &[M::Real], width: usize, k: usize, own: bool) -> Answers {
+    let index = Index::build(RowSpace::<M>::new(rows, width), &BuildConfig::default(), Tier::detect()).unwrap();
+    let count = asked.len() / width;
+    let query = |row: usize| <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(&asked[row * width..][..width]);
+    index.knn(count, k, query, |row| if own { NONE } else { row as Idx }).unwrap().0
+}
+
+/// The answer of a tree under a metric that is chosen at run time.
+fn answer(metric: MetricName, points: &Points, queries: &Points, k: usize, own: bool) -> Answers {
+    let preparation = Preparation::of(metric, "points", points).unwrap();
+    let rows = preparation.points("points", points).unwrap();
+    let asked = preparation.queries("queries", queries).unwrap();
+    let width = preparation.width();
+    let mut answers = match (metric, rows, asked) {
+        (MetricName::Euclidean, Values::F32(rows), Values::F32(asked)) => {
+            ask::<Euclidean<f32>>(rows, &asked, width, k, own)
+        }
+        (MetricName::Manhattan, Values::F32(rows), Values::F32(asked)) => {
+            ask::<Manhattan<f32>>(rows, &asked, width, k, own)
+        }
+        (MetricName::Chebyshev, Values::F32(rows), Values::F32(asked)) => {
+            ask::<Chebyshev<f32>>(rows, &asked, width, k, own)
+        }
+        (MetricName::Euclidean, Values::F64(rows), Values::F64(asked)) => {
+            ask::<Euclidean<f64>>(rows, &asked, width, k, own)
+        }
+        (MetricName::Manhattan, Values::F64(rows), Values::F64(asked)) => {
+            ask::<Manhattan<f64>>(rows, &asked, width, k, own)
+        }
+        (MetricName::Chebyshev, Values::F64(rows), Values::F64(asked)) => {
+            ask::<Chebyshev<f64>>(rows, &asked, width, k, own)
+        }
+        (MetricName::Angular, Values::F64(rows), Values::F64(asked)) => ask::<Angular>(rows, &asked, width, k, own),
+        (MetricName::Haversine, Values::F64(rows), Values::F64(asked)) => ask::<Haversine>(rows, &asked, width, k, own),
+        (metric, rows, asked) => panic!("{metric}: {rows:?} {asked:?}"),
+    };
+    preparation.scaling.restore_all(&mut answers.distances);
+    answers
+}
+
+/// Compares a tree with brute force, for outside queries and for the points themselves.
+fn equals_brute_force(metric: MetricName, points: &Points, queries: &Points, k: usize) {
+    for own in [true, false] {
+        let queries = if own { queries } else { points };
+        let except = |row: usize| if own { NONE } else { row as Idx };
+        let expected = brute::knn(points, queries, metric, k, except).unwrap();
+        let found = answer(metric, points, queries, k, own);
+        assert_eq!(found.ids, expected.ids, "{metric}");
+        let bits = |answers: &Answers| -> Vec<u64> { answers.distances.iter().map(|d| d.to_bits()).collect() };
+        assert_eq!(bits(&found), bits(&expected), "{metric}");
+    }
+}
+
+fn points(dim: usize, values: Vec<f64>) -> Points {
+    Points::new(dim, Values::F64(values)).unwrap()
+}
+
+fn made(family: Distribution, rows: Idx, dim: usize, seed: u64) -> Points {
+    let rows = usize::try_from(rows).unwrap();
+    let config =
+        GenerateConfig { distribution: family, rows, dim, seed, dtype: Dtype::F64, ..GenerateConfig::default() };
+    config.generate().unwrap()
+}
+
+fn single(points: &Points) -> Points {
+    let values = points.to_f64().iter().map(|&value| value as f32).collect(); // rounding is the point
+    Points::new(points.dim(), Values::F32(values)).unwrap()
+}
+
+/// Places all over the globe, with many at the poles and on both sides of the date line.
+fn globe(rows: Idx, seed: u64) -> Points {
+    let uniform = made(Distribution::Uniform, rows, 2, seed);
+    let mut values = uniform.to_f64().into_owned();
+    for (row, place) in values.chunks_exact_mut(2).enumerate() {
+        place[0] = 720.0 * place[0] - 360.0;
+        place[1] = (200.0 * place[1] - 100.0).clamp(-90.0, 90.0);
+        match row % 8 {
+            0 => place.copy_from_slice(&[180.0 - place[0] / 1e6, place[1] / 1e5]),
+            1 => place.copy_from_slice(&[place[0] / 1e9, 0.0]),
+            2 => place.copy_from_slice(&[(place[0] / 10.0).round() * 10.0, (place[1] / 10.0).round() * 10.0]),
+            _ => {}
+        }
+    }
+    points(2, values)
+}
+
+#[test]
+fn angles_equal_brute_force_by_boxes_and_by_balls() {
+    for dim in [1, 2, 3, 8, 24] {
+        for family in [Distribution::Gaussian, Distribution::Clusters, Distribution::Lattice] {
+            let mut values = made(family, 600, dim, 7).to_f64().into_owned();
+            for row in values.chunks_exact_mut(dim) {
+                if row.iter().all(|value| *value == 0.0) {
+                    row[0] = 1.0; // a lattice has its origin
+                }
+            }
+            for d in 0..dim {
+                values[d + dim] = -values[d]; // an antipode
+                values[d + 2 * dim] = 3.0 * values[d]; // nearly the same direction
+                values[d + 3 * dim] = 2.0 * values[d]; // the same direction
+            }
+            let data = points(dim, values);
+            let mut asked = made(Distribution::Gaussian, 40, dim, 8).to_f64().into_owned();
+            for d in 0..dim {
+                asked[d] = -data.to_f64()[d];
+            }
+            equals_brute_force(MetricName::Angular, &data, &points(dim, asked), 9);
+        }
+    }
+    let data = single(&made(Distribution::Gaussian, 300, 3, 9));
+    equals_brute_force(MetricName::Angular, &data, &made(Distribution::Gaussian, 30, 3, 10), 5);
+}
+
+#[test]
+fn places_equal_brute_force() {
+    equals_brute_force(MetricName::Haversine, &globe(1500, 1), &globe(200, 2), 10);
+    let lattice: Vec<f64> =
+        (0..19).flat_map(|lat| (0..36).flat_map(move |lon| [10.0 * lon as f64, 10.0 * lat as f64 - 90.0])).collect();
+    let lattice = points(2, lattice);
+    equals_brute_force(MetricName::Haversine, &lattice, &globe(100, 3), 40);
+    let answers = answer(MetricName::Haversine, &lattice, &lattice, 40, true);
+    assert_eq!(answers.distances[..36], [0.0; 36], "all longitudes of a pole are one place");
+}
+
+#[test]
+fn coordinates_of_extreme_size_equal_brute_force() {
+    let data = made(Distribution::Gaussian, 400, 3, 11);
+    let asked = made(Distribution::Gaussian, 40, 3, 12);
+    let sized = |points: &Points, power: i32| {
+        let values = points.to_f64().iter().map(|&value| libm::ldexp(value, power)).collect();
+        self::points(3, values)
+    };
+    for metric in COORDINATES {
+        let plain = answer(metric, &data, &asked, 6, true);
+        for power in [-1060, -700, -401, -300, 300, 499, 600, 1020] {
+            let (data, asked) = (sized(&data, power), sized(&asked, power));
+            equals_brute_force(metric, &data, &asked, 6);
+            if power > -900 && power < 1000 {
+                let found = answer(metric, &data, &asked, 6, true);
+                assert_eq!(found.ids, plain.ids, "{metric} 2^{power}");
+                let distances: Vec<f64> = plain.distances.iter().map(|d| libm::ldexp(*d, power)).collect();
+                assert_eq!(found.distances, distances, "{metric} 2^{power}");
+            }
+        }
+        for power in [-140, -100, -40, -20, 40, 70, 120] {
+            equals_brute_force(metric, &single(&sized(&data, power)), &single(&sized(&asked, power)), 6);
+            equals_brute_force(metric, &single(&data), &single(&sized(&asked, power)), 6);
+        }
+    }
+}
+
+#[test]
+fn the_preparation_fits_the_magnitude() {
+    let of = |values: Values, dim: usize| {
+        let points = Points::new(dim, values).unwrap();
+        let preparation = Preparation::of(MetricName::Euclidean, "points", &points).unwrap();
+        (preparation.dtype, preparation.scaling.exponent())
+    };
+    let double = |value: f64| of(Values::F64(vec![value, 0.0]), 1);
+    let narrow = |value: f64, dim: usize| of(Values::F32(vec![value as f32; dim]), dim);
+    let power = |exponent: i32| libm::ldexp(1.0, exponent);
+    assert_eq!(double(0.0), (Dtype::F64, 0));
+    assert_eq!((double(power(500)), double(power(-400))), ((Dtype::F64, 0), (Dtype::F64, 0)));
+    assert_eq!(double(power(500).next_up()), (Dtype::F64, 100));
+    assert_eq!(double(f64::MAX), (Dtype::F64, 623));
+    assert_eq!(double(power(-400).next_down()), (Dtype::F64, -401));
+    assert_eq!(double(5e-324), (Dtype::F64, -1074));
+    assert_eq!(
+        (narrow(0.0, 1), narrow(1.0, 700), narrow(power(60), 1)),
+        ((Dtype::F32, 0), (Dtype::F32, 0), (Dtype::F32, 0))
+    );
+    assert_eq!((narrow(power(60), 2), narrow(power(-31), 1)), ((Dtype::F64, 0), (Dtype::F64, 0)));
+    for exponent in [-1074, -401, 0, 100, 623] {
+        assert_eq!(Scaling::from_exponent(exponent).map(Scaling::exponent), Some(exponent));
+    }
+    assert!([-1075, -400, -1, 99, 624].into_iter().all(|exponent| Scaling::from_exponent(exponent).is_none()));
+    assert_eq!((Scaling::SAFE, Scaling::of(f64::MAX).limit()), (power(502), f64::MAX));
+}
+
+#[test]
+fn queries_of_another_precision_are_never_rounded() {
+    let data = single(&made(Distribution::Lattice, 300, 3, 13));
+    let preparation = Preparation::of(MetricName::Euclidean, "points", &data).unwrap();
+    let exact = points(3, vec![0.5, 0.25, -3.0, 1e10, 0.0, -0.0]);
+    assert_eq!(preparation.queries("q", &exact).unwrap(), Values::F32(vec![0.5, 0.25, -3.0, 1e10, 0.0, -0.0]));
+    let asked = points(3, vec![0.5, 0.1, -3.0, 1e-300, 1e100, 0.0]);
+    let Values::F64(rows) = preparation.queries("q", &asked).unwrap() else { panic!("0.1 is no f32") };
+    assert_eq!(rows, asked.to_f64().as_ref());
+    // The tree over the points in f32 serves for a copy in f64.
+    let space = RowSpace::<Euclidean<f32>>::prepare("points", &data, Scaling::NONE).unwrap();
+    let index = Index::build(space, &BuildConfig::default(), Tier::detect()).unwrap();
+    let copy = RowSpace::<Euclidean<f64>>::prepare("points", &data, Scaling::NONE).unwrap();
+    let packed = copy.pack(index.tree(), Tier::detect());
+    let kernel = copy.kernel(&packed);
+    let expected = brute::knn(&data, &asked, MetricName::Euclidean, 4, |_| NONE).unwrap();
+    let mut memory = vec![Block::default(); search_blocks(index.tree().parts().waiting)];
+    for (row, query) in rows.chunks_exact(3).enumerate() {
+        let (mut distances, mut ids) = ([0.0; 4], [0; 4]);
+        let arena = &mut Arena::new(&mut memory);
+        knn(Tier::detect(), index.tree().view(), &kernel, query, NONE, &mut distances, &mut ids, arena).unwrap();
+        assert_eq!((&ids[..], &distances[..]), (&expected.ids[4 * row..][..4], &expected.distances[4 * row..][..4]));
+    }
+}
+
+#[test]
+fn what_a_metric_cannot_take_is_named() {
+    let refusal = |metric, points: &Points, queries: &Points| {
+        let tree = Preparation::of(metric, "points", points).and_then(|preparation| {
+            preparation.points("points", points)?;
+            preparation.queries("queries", queries)
+        });
+        let brute = brute::knn(points, queries, metric, 1, |_| NONE);
+        let (tree, brute) = (tree.unwrap_err().to_string(), brute.unwrap_err().to_string());
+        assert_eq!(tree, brute);
+        assert!(!tree.contains('\n'));
+        tree
+    };
+    let mut zeros = vec![1.0; 6000];
+    zeros[4004..4006].fill(0.0);
+    let (zeros, fine) = (points(2, zeros), points(2, vec![1.0, 2.0]));
+    let text = refusal(MetricName::Angular, &zeros, &fine);
+    assert_eq!(
+        text,
+        "points: row 2002 (counted from 0) is a zero vector, which has no direction; remove such rows, or choose \
+         another metric"
+    );
+    assert!(refusal(MetricName::Angular, &fine, &zeros).starts_with("queries: row 2002 "));
+    let text = refusal(MetricName::Haversine, &points(2, vec![0.0, 0.0, 500.0, 90.5]), &fine);
+    assert_eq!(
+        text,
+        "points: row 1, column 1 (counted from 0) is 90.5, and a latitude lies between -90 and 90 degrees; correct \
+         it, and see that the columns are longitude, latitude"
+    );
+    let cube = points(3, vec![1.0; 3]);
+    assert!(refusal(MetricName::Haversine, &cube, &cube).starts_with("points: has a column count of 3, and haversine"));
+    let text = refusal(MetricName::Euclidean, &fine, &cube);
+    assert!(text.starts_with("queries: has a column count of 3 where the points have 2;"), "{text}");
+    let text = refusal(MetricName::Manhattan, &fine, &points(2, vec![0.0, 0.0, 0.0, -1e200]));
+    assert_eq!(
+        text,
+        "queries: row 1, column 1 (counted from 0) is -1e200, and distances to these points can be computed up to a \
+         magnitude of 1.3093562431584567e151; remove such rows"
+    );
+    let tiny = points(2, vec![1e-200, 0.0]);
+    assert!(refusal(MetricName::Euclidean, &tiny, &fine).starts_with("queries: row 0, column 0 "));
+    let narrow = RowSpace::<Euclidean<f32>>::prepare("x.npy", &points(2, vec![0.5, 0.1]), Scaling::NONE);
+    let text = narrow.err().unwrap().to_string();
+    assert!(text.starts_with("x.npy: row 0, column 1 (counted from 0) is 1e-1, which is no f32;"), "{text}");
+}
+
+/// One type for all closures of these tests, so that the builder is compiled for one.
+type Closure = Box<dyn Fn(&u32, &u32) -> f64 + Send + Sync>;
+
+/// The items `0..len` under a closure.
+fn numbers(len: u32, distance: impl Fn(u32, u32) -> f64 + Send + Sync + 'static) -> ItemSpace<u32, Closure> {
+    let distance: Closure = Box::new(move |a, b| distance(*a, *b));
+    ItemSpace::new((0..len).collect(), distance).unwrap()
+}
+
+fn indexed(space: ItemSpace<u32, Closure>) -> Result<Index<ItemSpace<u32, Closure>>, Error> {
+    Index::build(space, &BuildConfig::default(), Tier::detect())
+}
+
+/// The letters in which two words differ, and the difference of their lengths.
+fn differ(a: &str, b: &str) -> f64 {
+    (a.bytes().zip(b.bytes()).filter(|(a, b)| a != b).count() + a.len().abs_diff(b.len())) as f64
+}
+
+#[test]
+fn items_under_a_closure_equal_brute_force() {
+    let words: Vec<String> = (0..730u32).map(|i| format!("{:b}", i * i * 31 % 997)).collect();
+    let known = words.clone();
+    // The last thirty words are in the data of the closure, and not in the tree.
+    let index = indexed(numbers(700, move |a, b| differ(&known[a as usize], &known[b as usize]))).unwrap();
+    let space = index.space();
+    let asked: Vec<u32> = (700..730).collect();
+    let (found, _) = index.knn(30, 12, |row| space.outside(&asked[row], row), |_| NONE).unwrap();
+    let expected = brute::knn_by(700, 30, 12, |_| NONE, |q, p| differ(&words[700 + q], &words[p])).unwrap();
+    assert_eq!(found, expected);
+    let (found, _) = index.knn(700, 5, |row| space.member(row), |row| row as Idx).unwrap();
+    let expected = brute::knn_by(700, 700, 5, |row| row as Idx, |q, p| differ(&words[q], &words[p])).unwrap();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_declared_slack_makes_an_inaccurate_closure_exact() {
+    let data = made(Distribution::Gaussian, 500, 3, 14).to_f64().into_owned();
+    // An arc cosine: symmetric, and off by far more than a few units where angles are small.
+    let angle = move |a: u32, b: u32| {
+        let row = |i: u32| &data[3 * i as usize..][..3];
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b);
+        let (a, b) = (row(a), row(b));
+        libm::acos((dot(a, b) / libm::sqrt(dot(a, a) * dot(b, b))).clamp(-1.0, 1.0))
+    };
+    let space = numbers(500, angle.clone()).with_slack(Slack { absolute: 1e-6, ..Slack::default() });
+    let index = indexed(space).unwrap();
+    let (found, _) = index.knn(500, 7, |row| index.space().member(row), |row| row as Idx).unwrap();
+    let by_number = |q: usize, p: usize| angle(q.min(p) as u32, q.max(p) as u32);
+    let expected = brute::knn_by(500, 500, 7, |row| row as Idx, by_number).unwrap();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_closure_that_is_no_metric_is_reported_with_its_rows() {
+    let build = |threads: usize, wrong: f64| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let space =
+            numbers(2000, move |a, b| if a % 100 == 7 && b % 100 == 7 { wrong } else { f64::from(a.abs_diff(b)) });
+        pool.install(|| indexed(space).err().map(|error| error.to_string()))
+    };
+    for wrong in [f64::NAN, -1.0, f64::INFINITY] {
+        let text = build(1, wrong).unwrap();
+        assert!(text.starts_with("the distance between rows "), "{text}");
+        assert!(text.ends_with(" (counted from 0) is negative or not a finite number; correct the distance function"));
+        assert_eq!(build(2, wrong), Some(text), "the same on any number of threads");
+    }
+    let index = indexed(numbers(50, |a, b| if a == 99 { f64::NAN } else { f64::from(a.abs_diff(b)) })).unwrap();
+    let asked = [3, 99];
+    let query = |row: usize| index.space().outside(&asked[row], row);
+    let text = index.knn(2, 1, query, |_| NONE).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "the distance between query 1 and row 0 (counted from 0) is negative or not a finite number; correct the \
+         distance function"
+    );
+    assert_eq!(index.knn(1, 1, query, |_| NONE).unwrap().0.ids, [3], "one bad query spoils no other call");
+}
+
+#[test]
+fn no_items_and_equal_items_are_legal() {
+    for len in 0..3 {
+        let index = indexed(numbers(len, |_, _| 0.0)).unwrap();
+        let (answers, _) = index.knn(1, 3, |row| index.space().outside(&9, row), |_| NONE).unwrap();
+        assert_eq!(answers.ids.iter().filter(|id| **id != NONE).count(), len as usize);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn every_metric_equals_brute_force(
+        metric in prop::sample::select(MetricName::ALL.to_vec()),
+        (rows, dim, seed) in (1..400 as Idx, 1usize..20, any::<u64>()),
+        family in prop::sample::select(vec![Distribution::Gaussian, Distribution::Clusters, Distribution::Duplicates, Distribution::Filament]),
+        (power, narrow, k) in (prop_oneof![-460..480, 520..1000], any::<bool>(), 1usize..12),
+    ) {
+        if metric == MetricName::Haversine {
+            equals_brute_force(metric, &globe(rows, seed), &globe(17, seed ^ 1), k);
+        } else {
+            let power = if narrow { power / 12 } else { power };
+            let sized = |seed: u64, rows: Idx| {
+                let values = made(family, rows, dim, seed).to_f64().iter().map(|&value| libm::ldexp(value, power)).collect();
+                let points = points(dim, values);
+                if narrow { single(&points) } else { points }
+            };
+            equals_brute_force(metric, &sized(seed, rows), &sized(seed ^ 1, 17), k);
+        }
+    }
+}
