@@ -3,9 +3,9 @@
 use covertree_kernels::arena::Arena;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::tree::{Covering, TWIN, search, search_blocks};
-use rayon::prelude::*;
 
 use super::{Builder, Grown, Placement};
+use crate::parallel;
 use crate::space::Space;
 
 /// Points that one task searches for.
@@ -18,9 +18,9 @@ impl<S: Space> Builder<'_, S> {
         let view = grown.tree.view();
         let ladder = self.ladder.view();
         let mut found = vec![(0 as Idx, 0.0f64); batch.len()];
-        found.par_chunks_mut(CHUNK).zip(batch.par_chunks(CHUNK)).for_each(|(found, batch)| {
+        parallel::chunks(&mut found, CHUNK, &|chunk, found| {
             self.workers.with(search_blocks(grown.tree.waiting), |memory| {
-                for (found, &slot) in found.iter_mut().zip(batch) {
+                for (found, &slot) in found.iter_mut().zip(&batch[chunk * CHUNK..]) {
                     let visitor = Covering::new(view, ladder);
                     let (visitor, _) =
                         search(self.tier, view, &kernel, self.space.query(at(slot)), visitor, &mut Arena::new(memory))
