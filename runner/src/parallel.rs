@@ -23,11 +23,14 @@ pub(crate) fn chunks<T: Send, R: Send>(
     all.par_chunks_mut(size).enumerate().map(|(number, chunk)| work(number, chunk)).collect()
 }
 
+/// What is done with the number of a pair of chunks, and the two.
+type PairWork<'a, T, U, R> = dyn Fn(usize, &mut [T], &mut [U]) -> R + Sync + 'a;
+
 /// The same for two arrays at once, each with the size of its chunks.
 pub(crate) fn chunk_pairs<T: Send, U: Send, R: Send>(
     (left, left_size): (&mut [T], usize),
     (right, right_size): (&mut [U], usize),
-    work: &(dyn Fn(usize, &mut [T], &mut [U]) -> R + Sync),
+    work: &PairWork<'_, T, U, R>,
 ) -> Vec<R> {
     let both = left.par_chunks_mut(left_size).zip(right.par_chunks_mut(right_size));
     both.enumerate().map(|(number, (left, right))| work(number, left, right)).collect()
