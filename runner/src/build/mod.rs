@@ -132,9 +132,15 @@ impl<S: Space> Builder<'_, S> {
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
         self.traverse(&grown, batch, placement);
         drop(grown);
-        let crowded = self.draft(slots, placement);
+        let mut crowded = self.draft(slots, placement);
         let conflicts = self.conflicts(&crowded, batch, placement);
         if conflicts.is_empty() {
+            return crowded;
+        }
+        if crowded.tree.order == Order::Cells {
+            // Points lie where they lie, whatever their levels.
+            self.settle(batch, conflicts, placement);
+            crowded.tree.relevel(&placement.levels);
             return crowded;
         }
         drop(crowded);
