@@ -55,9 +55,10 @@ mod workers;
 
 pub use answers::Answers;
 pub use any::AnyIndex;
-pub use build::BuildConfig;
+pub use build::{BuildConfig, Telemetry};
 pub use index::Index;
 pub use metric::MetricName;
+pub use workers::Workers;
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]

@@ -53,7 +53,8 @@ impl Workers {
 
     /// Bytes of all arenas.
     pub fn bytes(&self) -> u64 {
-        let lens = self.memory.iter().map(|memory| memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len());
+        let lens =
+            self.memory.iter().map(|memory| memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len());
         (lens.sum::<usize>() * size_of::<Block>()) as u64 // widens
     }
 

@@ -50,7 +50,7 @@ mod visit;
 
 pub use boxes::{Boxes, box_of_run};
 pub use coordinates::Coordinates;
-pub use cover::{Conflict, Conflicts, Covering};
+pub use cover::{Conflict, Conflicts, Covering, cover_ceilings};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};

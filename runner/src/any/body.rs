@@ -8,7 +8,7 @@ use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
 use crate::answers::Answers;
-use crate::build::{BuildConfig, build};
+use crate::build::{BuildConfig, Telemetry, build};
 use crate::error::Error;
 use crate::parallel;
 use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
@@ -47,9 +47,15 @@ pub(super) struct Body<M: PanelMetric> {
 
 impl<M: PanelMetric> Body<M> {
     /// Builds the tree over rows of prepared coordinates, `dim` each.
-    pub fn build(data: Vec<M::Real>, dim: usize, config: &BuildConfig, tier: Tier) -> Self {
-        let (tree, points) = build(&mut RowSpace::<M>::new(data, dim), config, tier);
-        Self { tree, points }
+    pub fn build(
+        data: Vec<M::Real>,
+        dim: usize,
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let (tree, points, telemetry) = build(&mut RowSpace::<M>::new(data, dim), config, tier, workers)?;
+        Ok((Self { tree, points }, telemetry))
     }
 
     /// Values of a prepared row.

@@ -199,7 +199,10 @@ impl BuildConfig {
         }
         let graph = matches!(self.conflict, Conflict::Dense | Conflict::Auto);
         if self.degree_cap.is_some() && !graph {
-            return refuse(format!("degree-cap goes with conflict dense or auto: {} keeps no whole graph", self.conflict));
+            return refuse(format!(
+                "degree-cap goes with conflict dense or auto: {} keeps no whole graph",
+                self.conflict
+            ));
         }
         if self.shard_pairs.is_some() && !graph && self.conflict != Conflict::TwoPhase {
             return refuse(format!("shard-pairs goes with dense, two-phase or auto: {} has no shards", self.conflict));

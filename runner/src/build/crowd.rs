@@ -8,6 +8,7 @@ use covertree_kernels::mis::{self, MisCounters};
 use covertree_kernels::tree::{Conflict, Ladder, TWIN};
 use covertree_kernels::view::Csr;
 
+use super::Placement;
 use super::config::{BuildConfig, MisForm};
 use super::seek::{Found, Goal, Marks, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow};
@@ -23,7 +24,7 @@ pub(super) struct Crowd<'a> {
     /// Slot of each place.
     pub slots: &'a [Idx],
     /// Place of each slot; `NONE` for slots outside of the batch.
-    pub places: Vec<Idx>,
+    pub places: &'a [Idx],
     /// Position of each place in the draft.
     pub positions: Vec<Idx>,
     pub levels: Vec<i32>,
@@ -40,7 +41,67 @@ pub(super) struct Crowd<'a> {
     pub rows: Vec<LevelRow>,
 }
 
-impl Crowd<'_> {
+impl<'a> Crowd<'a> {
+    /// A batch over the draft that holds it. `scratch` has a place for each slot, `NONE` before; the caller clears it again.
+    pub fn new(
+        config: &'a BuildConfig,
+        ladder: Ladder<'a>,
+        scene: &'a dyn Scene,
+        slots: &'a [Idx],
+        scratch: &'a mut [Idx],
+    ) -> Self {
+        for (&slot, place) in slots.iter().zip(0..) {
+            scratch[at(slot)] = place;
+        }
+        let mut positions = vec![NONE; slots.len()];
+        for (&slot, position) in scene.tree().ids().iter().zip(0..) {
+            if scratch[at(slot)] != NONE {
+                positions[at(scratch[at(slot)])] = position;
+            }
+        }
+        Self {
+            config,
+            ladder,
+            scene,
+            slots,
+            places: scratch,
+            positions,
+            levels: Vec::new(),
+            parents: Vec::new(),
+            distances: Vec::new(),
+            placed: vec![false; slots.len()],
+            deferred: Vec::new(),
+            moved: vec![false; slots.len()],
+            row: BatchRow::default(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Takes over what the traversal found.
+    pub fn load(&mut self, placement: &Placement, deferred: Vec<bool>, row: BatchRow) {
+        self.levels = self.slots.iter().map(|&slot| placement.levels[at(slot)]).collect();
+        self.parents = self.slots.iter().map(|&slot| placement.parents[at(slot)]).collect();
+        self.distances = self.slots.iter().map(|&slot| placement.distances[at(slot)]).collect();
+        if deferred.contains(&true) {
+            self.deferred = deferred;
+        }
+        self.row = row;
+        self.row.candidates = self.levels.iter().filter(|&&level| level != TWIN).count();
+    }
+
+    /// Writes where the points ended up; says whether that is another level or parent than before for any.
+    pub fn store(&self, placement: &mut Placement) -> bool {
+        let mut moved = false;
+        for (place, &slot) in self.slots.iter().enumerate() {
+            let slot = at(slot);
+            moved |= placement.levels[slot] != self.levels[place] || placement.parents[slot] != self.parents[place];
+            placement.levels[slot] = self.levels[place];
+            placement.parents[slot] = self.parents[place];
+            placement.distances[slot] = self.distances[place];
+        }
+        moved
+    }
+
     /// The places that are no twins, by level.
     pub fn by_level(&self) -> BTreeMap<i32, Vec<Idx>> {
         let mut levels: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();

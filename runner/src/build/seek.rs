@@ -3,6 +3,7 @@
 use covertree_kernels::arena::Arena;
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{
     Conflict, Group, Ladder, Metric, TWIN, TreeParts, TreeView, Visitor, farthest, search, search_blocks,
 };
@@ -61,6 +62,15 @@ struct Seeker<'a, 'o> {
 }
 
 impl Seeker<'_, '_> {
+    #[inline(always)]
+    fn limit(&self) -> f64 {
+        match self.goal {
+            Goal::Cover { chain } if self.offers >= chain => f64::NEG_INFINITY,
+            Goal::Rival { .. } if self.found > 0 => f64::NEG_INFINITY,
+            _ => self.radius,
+        }
+    }
+
     fn beats(&self, position: usize, seed: u64) -> bool {
         let (level, slot) = (self.query.level, self.query.slot);
         let rival = self.parts.ids[position];
@@ -104,27 +114,24 @@ impl Seeker<'_, '_> {
     }
 }
 
-impl Visitor for Seeker<'_, '_> {
-    const DIVES: bool = true;
+impl<R: Real> Visitor<R> for Seeker<'_, '_> {
     const BY_GROUP: bool = true;
 
     #[inline(always)]
     fn cap(&self) -> f64 {
-        match self.goal {
-            Goal::Cover { chain } if self.offers >= chain => f64::NEG_INFINITY,
-            Goal::Rival { .. } if self.found > 0 => f64::NEG_INFINITY,
-            _ => self.radius,
-        }
+        self.limit()
     }
 
     #[inline(always)]
     fn cap_in(&self, group: &Group) -> f64 {
-        let cap = self.cap();
+        let cap = self.limit();
+        let (top, later) = (group.top, at(group.end) > self.query.position);
         let any = match self.goal {
-            Goal::Conflicts { .. } | Goal::Rival { .. } => group.top >= self.query.level,
-            Goal::Later => group.top != TWIN && at(group.end) > self.query.position,
-            Goal::Nearest => group.top != TWIN,
-            Goal::Cover { .. } => return f64::min(self.ladder.radius(group.top), cap),
+            Goal::Conflicts { both } => top > self.query.level || (top == self.query.level && (both || later)),
+            Goal::Rival { .. } => top >= self.query.level,
+            Goal::Later => top != TWIN && later,
+            Goal::Nearest => top != TWIN,
+            Goal::Cover { .. } => return f64::min(self.ladder.radius(top), cap),
         };
         if any { cap } else { f64::NEG_INFINITY }
     }
@@ -221,9 +228,6 @@ pub(super) trait Scene: Sync {
     /// The first of these slots, and then each that is farther than `radius` from those that were taken.
     fn greedy(&self, members: &[(Idx, usize)], radius: f64) -> (Vec<Idx>, u64);
 
-    /// The distance of two slots, the second given with its position.
-    fn distance(&self, slot: Idx, position: usize) -> f64;
-
     /// Axes along which there are coordinates.
     fn axes(&self) -> usize;
 
@@ -305,11 +309,6 @@ impl<S: Space> Scene for Draft<'_, S> {
         (taken.into_iter().map(|(slot, _)| slot).collect(), evals)
     }
 
-    fn distance(&self, slot: Idx, position: usize) -> f64 {
-        let kernel = self.builder.space.kernel(&self.grown.packed);
-        between(self.builder.tier, &kernel, self.builder.space.query(at(slot)), position)
-    }
-
     fn axes(&self) -> usize {
         self.builder.space.axes()
     }
@@ -320,7 +319,7 @@ impl<S: Space> Scene for Draft<'_, S> {
 }
 
 /// The distance to one point: the largest of a run of one.
-fn between<M: Metric>(tier: covertree_kernels::simd::Tier, metric: &M, query: M::Query<'_>, position: usize) -> f64 {
+fn between<M: Metric>(tier: Tier, metric: &M, query: M::Query<'_>, position: usize) -> f64 {
     farthest(tier, metric, query, position, position + 1)
 }
 
@@ -333,7 +332,8 @@ fn keep_nearest(found: &mut [Conflict], cap: usize) -> usize {
 }
 
 fn join(parts: Vec<Found>) -> Found {
-    let mut whole = Found { all: Vec::with_capacity(parts.iter().map(|part| part.all.len()).sum()), ..Found::default() };
+    let mut whole =
+        Found { all: Vec::with_capacity(parts.iter().map(|part| part.all.len()).sum()), ..Found::default() };
     for part in parts {
         whole.all.extend_from_slice(&part.all);
         whole.before += part.before;

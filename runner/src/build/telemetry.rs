@@ -356,9 +356,10 @@ mod tests {
         let subject = Subject { rows: 5, dim: 3, metric: "euclidean", tier: Tier::detect() };
         let text = telemetry.to_jsonl(&BuildConfig::default(), &subject);
         let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(rows.iter().map(|row| row["row"].as_str().unwrap()).collect::<Vec<_>>(), [
-            "header", "batch", "level", "summary"
-        ]);
+        assert_eq!(
+            rows.iter().map(|row| row["row"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["header", "batch", "level", "summary"]
+        );
         assert_eq!((&rows[0]["schema"], &rows[0]["config"]["prefix"]), (&SCHEMA.into(), &"doubling".into()));
         assert_eq!(rows[3]["rho"], 0.25);
         let names = "batch_index batch_size level candidates selected dominated rho prefix_factor mis_iterations \

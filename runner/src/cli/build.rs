@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use covertree::any::check_config;
 use covertree::error::{Error, shown};
 use covertree::formats::output::check_target;
 use covertree::{AnyIndex, BuildConfig};
@@ -38,7 +37,7 @@ impl BuildArgs {
         check_target(&self.output)?;
         session.stages(3);
         let config = self.strategy.config(session.seed);
-        check_config(&config)?;
+        config.check()?;
         Ok(BuildPlan { config, args: self })
     }
 }

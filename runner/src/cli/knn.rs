@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use covertree::any::check_config;
 use covertree::error::{Error, shown};
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
@@ -79,7 +78,7 @@ impl KnnArgs {
     pub fn plan(self, session: &Session) -> Result<KnnPlan, Error> {
         check_k(self.k)?;
         let config = self.strategy.config(session.seed);
-        check_config(&config)?;
+        config.check()?;
         let files = AnswerFiles::plan(&self.output)?;
         session.stages(4);
         Ok(KnnPlan { args: self, files, config })

@@ -35,17 +35,18 @@ pub(in crate::build) struct Crowding {
 }
 
 impl Crowding {
-    /// Counts the points under each parent; `parents` are slots below `limit`.
-    pub fn new(parents: impl Iterator<Item = Idx>, limit: usize) -> Self {
-        let mut counts = vec![0 as Idx; limit];
-        let mut points = 0usize;
-        for parent in parents.filter(|&parent| parent != NONE) {
-            counts[at(parent)] += 1;
+    /// Counts the points under each parent. `scratch` has a place for each slot, `NONE` before and after.
+    pub fn new(parents: impl Iterator<Item = Idx> + Clone, scratch: &mut [Idx]) -> Self {
+        let (mut distinct, mut points, mut pairs) = (0, 0usize, 0.0);
+        for parent in parents.clone() {
+            let before = scratch[at(parent)] + 1;
+            distinct += usize::from(before == 0);
             points += 1;
+            pairs += f64::from(before);
+            scratch[at(parent)] = before;
         }
-        let taken = counts.iter().filter(|&&count| count > 0);
-        let pairs: f64 = taken.clone().map(|&count| f64::from(count) * f64::from(count - 1) / 2.0).sum();
-        Self { parents: taken.count(), siblings: pairs / points.max(1) as f64 }
+        parents.for_each(|parent| scratch[at(parent)] = NONE);
+        Self { parents: distinct, siblings: pairs / points.max(1) as f64 }
     }
 }
 
@@ -72,17 +73,17 @@ mod tests {
 
     #[test]
     fn crowded_batches_get_no_graph() {
-        let crowding = Crowding::new([3, 3, 3, 5, NONE].into_iter(), 6);
+        let mut scratch = [NONE; 6];
+        let crowding = Crowding::new([3, 5, 3, 3].into_iter(), &mut scratch);
+        assert_eq!(scratch, [NONE; 6]);
         assert_eq!(crowding, Crowding { parents: 2, siblings: 0.75 });
         let auto = BuildConfig { conflict: Conflict::Auto, ..BuildConfig::default() };
         assert_eq!(choose(&auto, 2, &crowding), Choice::Dense);
         let crowding = Crowding { siblings: 1e4, ..crowding };
-        assert_eq!([2, 8, 20, 0].map(|axes| choose(&auto, axes, &crowding)), [
-            Choice::Grid,
-            Choice::Parent,
-            Choice::Parent,
-            Choice::Parent
-        ]);
+        assert_eq!(
+            [2, 8, 20, 0].map(|axes| choose(&auto, axes, &crowding)),
+            [Choice::Grid, Choice::Parent, Choice::Parent, Choice::Parent]
+        );
         let grid = BuildConfig { conflict: Conflict::Grid, ..auto };
         assert_eq!([8, 9].map(|axes| choose(&grid, axes, &crowding)), [Choice::Grid, Choice::Parent]);
     }

@@ -67,6 +67,11 @@ pub(super) fn settle(crowd: &mut Crowd<'_>, conflicts: Vec<Conflict>) {
     crowd.row.conflict_adj_scatter_ms += scatter_ms;
     crowd.row.conflict_graph_ms += scatter_ms;
     let mut levels = crowd.by_level();
+    if crowd.deferred.is_empty() {
+        // A point without conflicts stays where it is, and nobody asks for it.
+        levels.values_mut().for_each(|places| places.retain(|&place| !conflicting.of(place).is_empty()));
+        levels.retain(|_, places| !places.is_empty());
+    }
     let mut local = vec![NONE; crowd.slots.len()];
     while let Some((level, group)) = levels.pop_last() {
         let mut row = LevelRow {

@@ -19,6 +19,7 @@ mod proposals;
 mod two_phase;
 
 pub(super) use auto::{Choice, Crowding, choose};
+pub(super) use grid::AXES_MAX;
 
 use super::crowd::Crowd;
 
