@@ -1,11 +1,13 @@
-//! `tree::knn`, `tree::search` for all points within a radius, and `tree::box_of_run`, over a tree of one group.
+//! `tree::knn`, `tree::scan`, `tree::search` for all points within a radius and for a covering node, with
+//! `tree::cover_ceilings`, and `tree::box_of_run`, over a tree of one group.
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{
-    Coordinates, Group, TreeParts, TreeView, Within, box_of_run, knn, search, search_blocks,
+    Coordinates, Covering, Group, Ladder, TreeParts, TreeView, Within, box_of_run, cover_ceilings, knn, scan,
+    scan_blocks, search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 
@@ -38,6 +40,23 @@ pub fn check(data: &[u8]) {
         for place in 0..k {
             let want = want.get(place).copied().unwrap_or((f64::INFINITY, NONE));
             assert_eq!((distances[place], found[place]), want, "{tier}, neighbour {place}");
+        }
+
+        let mut memory_of_scan = vec![Block::splat(0xdead_beef); scan_blocks::<f32>(dim)];
+        let (mut scanned, mut who) = (vec![-7.0; k], vec![-7; k]);
+        let (asked, arena) = (Rows::new(&query, dim).unwrap(), &mut Arena::new(&mut memory_of_scan));
+        scan(tier, &metric, &ids, asked, &[NONE], &mut scanned, &mut who, arena).unwrap();
+        assert_eq!((scanned, who), (distances, found), "{tier}");
+
+        // All nodes stand on level 0, whose radius reaches to the point in the middle.
+        if radius > 0.0 && radius.is_finite() {
+            let ladder = [radius];
+            let ladder = Ladder::new(&ladder, 0).unwrap();
+            let mut ceilings = vec![f32::NAN; len.next_multiple_of(16)];
+            cover_ceilings(&metric, ladder, &levels, &mut ceilings).unwrap();
+            let visitor = Covering::new(view, ladder, &ceilings, true).unwrap();
+            let (visitor, _) = search(tier, view, &metric, &query, visitor, &mut Arena::new(&mut memory)).unwrap();
+            assert_eq!(visitor.found(), Some((want[0].1, want[0].0)), "{tier}");
         }
 
         let (mut near, mut apart) = (vec![-7; len], vec![-7.0; len]);

@@ -44,6 +44,7 @@ mod ladder;
 mod metric;
 #[cfg(test)]
 mod promises;
+mod scan;
 mod search;
 mod sphere;
 mod visit;
@@ -54,6 +55,7 @@ pub use cover::{Conflict, Conflicts, Covering, cover_ceilings};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
+pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};
 pub use visit::{Nearest, Visitor, Within};

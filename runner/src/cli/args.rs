@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use covertree::build::telemetry::Subject;
 use covertree::build::{BatchOrder, Conflict, MisForm, Prefix};
 use covertree::error::Error;
-use covertree::formats::output::{check_target, suffixed};
+use covertree::formats::output::{Outputs, check_target, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
 use covertree::points::{Dtype, Points, Values};
-use covertree::{BuildConfig, MetricName};
+use covertree::{AnyIndex, BuildConfig, MetricName, Workers};
 use covertree_kernels::simd::Tier;
+
+use super::session::Session;
 
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
@@ -187,6 +190,9 @@ pub(crate) struct StrategyArgs {
     /// How independent sets are found: luby, fast
     #[arg(long, value_name = "FORM", default_value_t)]
     pub mis: MisForm,
+    /// Write what the build did, batch by batch and level by level: one JSON object per line
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub telemetry: Option<PathBuf>,
 }
 
 /// Three factors.
@@ -200,7 +206,39 @@ fn growth(text: &str) -> Result<Growth, String> {
 }
 
 impl StrategyArgs {
-    pub fn config(&self, seed: u64) -> BuildConfig {
+    /// Checks everything that can be checked before the points are known.
+    pub fn plan(&self, seed: u64) -> Result<BuildConfig, Error> {
+        let config = self.config(seed);
+        config.check()?;
+        self.telemetry.as_deref().map_or(Ok(()), check_target)?;
+        Ok(config)
+    }
+
+    /// Builds, writes the telemetry if it is asked for, and says what the builder decided by itself.
+    pub fn build(
+        &self,
+        session: &Session,
+        label: &str,
+        points: &Points,
+        metric: MetricName,
+        config: &BuildConfig,
+    ) -> Result<AnyIndex, Error> {
+        let workers = Workers::new();
+        let (index, telemetry) = AnyIndex::build_with(session.tier, label, points, metric, config, &workers)?;
+        if !session.quiet {
+            telemetry.notes.iter().for_each(|note| eprintln!("{note}"));
+        }
+        if let Some(path) = &self.telemetry {
+            let subject = Subject { rows: index.len(), dim: index.dim(), metric: metric.name(), tier: session.tier };
+            let text = telemetry.to_jsonl(config, &subject);
+            let mut outputs = Outputs::new();
+            outputs.add(path, |out| out.write_all(text.as_bytes()))?;
+            outputs.commit()?;
+        }
+        Ok(index)
+    }
+
+    fn config(&self, seed: u64) -> BuildConfig {
         BuildConfig {
             base: self.base,
             seed,

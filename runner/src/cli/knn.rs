@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use covertree::BuildConfig;
 use covertree::error::{Error, shown};
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
-use covertree::{AnyIndex, BuildConfig};
 
 use super::args::{AnswerFiles, MetricArgs, PointsArgs, StrategyArgs, check_dim, check_k};
 use super::query::{answered, told, write_answers};
@@ -77,8 +77,7 @@ pub(crate) struct KnnPlan {
 impl KnnArgs {
     pub fn plan(self, session: &Session) -> Result<KnnPlan, Error> {
         check_k(self.k)?;
-        let config = self.strategy.config(session.seed);
-        config.check()?;
+        let config = self.strategy.plan(session.seed)?;
         let files = AnswerFiles::plan(&self.output)?;
         session.stages(4);
         Ok(KnnPlan { args: self, files, config })
@@ -95,7 +94,7 @@ impl KnnPlan {
         };
         let (points, queries) = session.stage("reading", read).0?;
         let (index, build_s) = session.stage("building", || {
-            AnyIndex::build_on(session.tier, &shown(&args.points.path), &points, args.metric.metric, &config)
+            args.strategy.build(session, &shown(&args.points.path), &points, args.metric.metric, &config)
         });
         let index = index?;
         drop(points); // the index has a copy
