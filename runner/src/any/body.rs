@@ -11,7 +11,7 @@ use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
 use crate::answers::Answers;
-use crate::build::{BuildConfig, Telemetry, build};
+use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
 use crate::parallel;
 use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
@@ -59,6 +59,22 @@ impl<M: PanelMetric> Body<M> {
         workers: &Workers,
     ) -> Result<(Self, Telemetry), Error> {
         let (tree, points, telemetry) = build(&mut RowSpace::<M>::new(data, dim), config, tier, workers)?;
+        Ok((Self { tree, points }, telemetry))
+    }
+
+    /// The tree without some of its points, and with rows of prepared coordinates, whose ids begin with `next_id`.
+    pub fn changed(
+        &self,
+        (deleted, new, next_id): (&[bool], &[M::Real], Idx),
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let mut rows = self.rows();
+        rows.extend_from_slice(new);
+        let change = Change { tree: &self.tree, deleted, next_id };
+        let (tree, points, telemetry) =
+            update(&mut RowSpace::<M>::new(rows, self.dim()), &change, config, tier, workers)?;
         Ok((Self { tree, points }, telemetry))
     }
 

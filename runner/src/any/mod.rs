@@ -3,6 +3,7 @@
 //! A program that knows its metric when it is compiled can use [`Index`](crate::Index) instead.
 
 mod body;
+mod change;
 
 use std::path::Path;
 
@@ -45,6 +46,8 @@ pub struct AnyIndex {
     config: BuildConfig,
     tier: Tier,
     body: AnyBody,
+    /// The first number that is not yet the id of a point.
+    next_id: Idx,
 }
 
 /// One body for each metric and precision.
@@ -141,7 +144,7 @@ impl AnyIndex {
             body
         });
         let body = body.expect("points are prepared in a precision of their metric");
-        Ok((Self { preparation, config: config.clone(), tier, body }, telemetry))
+        Ok((Self { preparation, config: config.clone(), tier, body, next_id: points.rows() }, telemetry))
     }
 
     /// How the tree was built.
@@ -288,7 +291,7 @@ impl AnyIndex {
             metric: self.metric().name(),
             config: &config,
             seed: self.config.seed,
-            next_id: self.tree().ids().iter().fold(0, |next, id| next.max(id + 1)),
+            next_id: self.next_id,
             tree: self.tree(),
             points,
             extra: &[(SCALING, &exponent)],
@@ -316,7 +319,7 @@ impl AnyIndex {
         let exponent = saved.extra(SCALING).and_then(|bytes| <[u8; 4]>::try_from(&**bytes).ok());
         let scaling = exponent.and_then(|bytes| Scaling::from_exponent(i32::from_le_bytes(bytes)));
         let scaling = scaling.ok_or_else(|| invalid("it does not tell how its points are scaled"))?;
-        let SavedTree { seed, tree, points, config: saved_config, .. } = saved;
+        let SavedTree { seed, tree, points, config: saved_config, next_id, .. } = saved;
         let dtype = points.dtype().ok_or_else(|| invalid("it has no points"))?;
         let dim = if metric == MetricName::Haversine { Haversine::COLUMNS } else { points.dim() };
         let preparation = Preparation { metric, dtype, dim, scaling };
@@ -331,7 +334,7 @@ impl AnyIndex {
         if !each!(&body, body => body.boxes_fit()) {
             return Err(invalid("its boxes have another number of columns than its metric"));
         }
-        Ok(Self { preparation, config, tier, body })
+        Ok(Self { preparation, config, tier, body, next_id })
     }
 
     /// The tree.

@@ -14,9 +14,11 @@ const CHUNK: usize = 1 << 14;
 /// The points in the order of insertion, cut into batches as the build goes on.
 pub(crate) struct Schedule<'a> {
     config: &'a BuildConfig,
-    /// All slots, in the order of insertion. The first one is the root.
+    /// The slots in the order of insertion.
     members: Vec<Idx>,
     end: usize,
+    /// Points that were there before.
+    before: usize,
     /// By what factor the last batch let the inserted points grow.
     pub factor: f64,
 }
@@ -31,10 +33,16 @@ impl<'a> Schedule<'a> {
             BatchOrder::Morton => members = morton.unwrap_or(members),
             BatchOrder::Hilbert => {}
         }
-        Self { config, members, end: 0, factor: 1.0 }
+        Self { config, members, end: 0, before: 0, factor: 1.0 }
     }
 
-    /// The slot of the root, which is inserted first.
+    /// The same for some slots alone, behind `before` points that are in the tree already.
+    pub fn behind(self, before: usize, only: impl Fn(Idx) -> bool) -> Self {
+        let members = self.members.into_iter().filter(|&slot| only(slot)).collect();
+        Self { members, before, ..self }
+    }
+
+    /// The first slot, which becomes the root.
     pub fn root(&mut self) -> Option<Idx> {
         self.end = self.members.len().min(1);
         self.members.first().copied()
@@ -62,8 +70,9 @@ impl<'a> Schedule<'a> {
             Prefix::Whole => f64::INFINITY,
         };
         // At least one more each time, whatever rounding does; the cast saturates.
-        self.end = ((start as f64 * factor).round() as usize).clamp(start + 1, len);
-        self.factor = self.end as f64 / start as f64;
+        let inserted = self.before + start;
+        self.end = ((inserted as f64 * factor).round() as usize).saturating_sub(self.before).clamp(start + 1, len);
+        self.factor = (self.before + self.end) as f64 / inserted as f64;
         let batch = &mut self.members[start..self.end];
         if config.batch_order == BatchOrder::Brio {
             // Slots lie along the Hilbert curve.

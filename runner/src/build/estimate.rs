@@ -6,7 +6,7 @@ use covertree_kernels::tree::farthest;
 use super::batches::Schedule;
 use super::config::Conflict;
 use super::conflict::AXES_MAX;
-use super::{Builder, Prefix};
+use super::{Builder, Placement, Prefix};
 use crate::error::Error;
 use crate::space::Space;
 use crate::tree::Order;
@@ -18,10 +18,16 @@ const SAMPLE: usize = 128;
 const MANY: f64 = 4.0;
 
 /// Conflicts of one batch that are still handled: about two gigabytes.
-const PAIRS_MAX: f64 = (1u64 << 24) as f64;
+pub(super) const PAIRS_MAX: f64 = (1u64 << 24) as f64;
 
 /// Bytes that a conflict takes while it is settled.
 const PAIR_BYTES: f64 = 112.0;
+
+/// Some of the slots, spread evenly.
+fn sample(slots: &[Idx]) -> Vec<Idx> {
+    let len = slots.len().min(SAMPLE);
+    (0..len).map(|i| slots[i * slots.len() / len]).collect()
+}
 
 impl<S: Space> Builder<'_, S> {
     /// Refuses a build whose last batch would have a graph beyond all bounds.
@@ -31,12 +37,7 @@ impl<S: Space> Builder<'_, S> {
     pub(super) fn refuse_quadratic(&self, schedule: &Schedule<'_>) -> Result<(), Error> {
         let config = self.config;
         let (before, batch) = schedule.last_batch();
-        let graph = match config.conflict {
-            Conflict::Dense | Conflict::TwoPhase => true,
-            Conflict::Parent => batch.len() > config.group_cap,
-            Conflict::Grid => self.space.axes() > AXES_MAX && batch.len() > config.group_cap,
-            Conflict::Auto => self.space.order() == Order::Blocks && batch.len() > config.group_cap,
-        };
+        let graph = matches!(config.conflict, Conflict::Dense | Conflict::TwoPhase);
         if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= PAIRS_MAX {
             return Ok(());
         }
@@ -55,10 +56,6 @@ impl<S: Space> Builder<'_, S> {
 
     /// Conflicts of a batch behind the points before it, by a sample of both; 0 where they are as few as in a random order.
     fn pairs_of(&self, before: &[Idx], batch: &[Idx]) -> f64 {
-        let sample = |slots: &[Idx]| -> Vec<Idx> {
-            let len = slots.len().min(SAMPLE);
-            (0..len).map(|i| slots[i * slots.len() / len]).collect()
-        };
         let (before, members) = (sample(before), sample(batch));
         let all: Vec<Idx> = before.iter().chain(&members).copied().collect();
         let packed = self.space.pack_slots(&all);
@@ -75,6 +72,23 @@ impl<S: Space> Builder<'_, S> {
         }
         let per_point = near as f64 / members.len() as f64;
         if per_point < MANY { 0.0 } else { per_point / members.len() as f64 * (batch.len() as f64).powi(2) / 2.0 }
+    }
+
+    /// Whether the whole graph of a batch, of which all points stand where they would alone, is beyond all bounds: points far
+    /// from everything before them, for example.
+    pub(super) fn is_quadratic(&self, batch: &[Idx], placement: &Placement) -> bool {
+        let members = sample(batch);
+        let packed = self.space.pack_slots(&members);
+        let kernel = self.space.kernel(&packed);
+        let ladder = self.ladder.view();
+        let mut near = 0usize;
+        for &slot in &members {
+            let radius = ladder.radius(placement.levels[at(slot)]);
+            let distance = |position| farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
+            near += (0..members.len()).filter(|&position| distance(position) <= radius).count() - 1;
+        }
+        let per_point = near as f64 / members.len() as f64;
+        per_point >= MANY && per_point / members.len() as f64 * (batch.len() as f64).powi(2) / 2.0 > PAIRS_MAX
     }
 
     /// What the builder decides by itself, in words.

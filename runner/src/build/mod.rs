@@ -8,6 +8,7 @@
 //! | `seek` | searches among the points of a batch |
 //! | `crowd` | a batch while its conflicts are settled |
 //! | `conflict` | the strategies that settle them |
+//! | `update` | inserting into a tree, and deleting from it |
 //! | `telemetry` | what was done and how long it took |
 //!
 //! What each strategy is good for is written in `STRATEGIES.md` beside this crate.
@@ -20,9 +21,11 @@ mod estimate;
 mod seek;
 pub mod telemetry;
 mod traverse;
+mod update;
 
 pub use config::{BatchOrder, BuildConfig, Conflict, MisForm, Prefix};
 pub use telemetry::Telemetry;
+pub(crate) use update::{Change, update};
 
 use std::ops::Range;
 use std::time::Instant;
@@ -141,32 +144,8 @@ fn build_slots<S: Space>(
     let mut placement =
         Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
     placement.levels[at(root)] = 0;
-    let mut slots = vec![root];
-    let mut draft = builder.draft(&slots, &placement);
-    let mut progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
-    progress.telemetry.notes = builder.notes();
-    let mut rho = 0.0;
-    let mut ascending = Vec::new();
-    while let Some(batch) = schedule.next(rho) {
-        ascending.clear();
-        ascending.extend_from_slice(batch);
-        ascending.sort_unstable(); // costs little where it is sorted already
-        slots = merge(&slots, &ascending);
-        let batch = batch.to_vec();
-        draft = builder.insert(draft, &slots, &batch, &mut progress);
-        let row = progress.telemetry.batches.last_mut().expect("each batch has a row");
-        row.prefix_factor = schedule.factor;
-        rho = row.rho;
-    }
-    let Progress { placement, telemetry, .. } = progress;
-    if draft.tree.order == Order::Blocks {
-        return Ok((draft, telemetry));
-    }
-    drop(draft);
-    let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
-    let mut grown = builder.grow(&shape, final_layout(space));
-    builder.measure_apart(&mut grown.tree, &shape);
-    Ok((grown, telemetry))
+    let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
+    Ok(builder.insert_all(vec![root], schedule, progress))
 }
 
 fn final_layout<S: Space>(space: &S) -> Layout {
@@ -198,6 +177,39 @@ const NODES: usize = 256;
 const REACH_SPLIT: usize = 1 << 14;
 
 impl<S: Space> Builder<'_, S> {
+    /// Inserts everything that is scheduled into the tree over `slots`, which has a root, and lays the tree out.
+    fn insert_all(
+        &self,
+        mut slots: Vec<Idx>,
+        schedule: &mut Schedule<'_>,
+        mut progress: Progress,
+    ) -> (Grown<S>, Telemetry) {
+        let mut draft = self.draft(&slots, &progress.placement);
+        progress.telemetry.notes = self.notes();
+        let mut rho = 0.0;
+        let mut ascending = Vec::new();
+        while let Some(batch) = schedule.next(rho) {
+            ascending.clear();
+            ascending.extend_from_slice(batch);
+            ascending.sort_unstable(); // costs little where it is sorted already
+            slots = merge(&slots, &ascending);
+            let batch = batch.to_vec();
+            draft = self.insert(draft, &slots, &batch, &mut progress);
+            let row = progress.telemetry.batches.last_mut().expect("each batch has a row");
+            row.prefix_factor = schedule.factor;
+            rho = row.rho;
+        }
+        let Progress { placement, telemetry, .. } = progress;
+        if draft.tree.order == Order::Blocks {
+            return (draft, telemetry);
+        }
+        drop(draft);
+        let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
+        let mut grown = self.grow(&shape, final_layout(self.space));
+        self.measure_apart(&mut grown.tree, &shape);
+        (grown, telemetry)
+    }
+
     /// Inserts a batch: traverse, settle the conflicts, and lay the tree out anew.
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], progress: &mut Progress) -> Grown<S> {
         let mut row = BatchRow {
@@ -219,7 +231,16 @@ impl<S: Space> Builder<'_, S> {
         let parents = batch.iter().map(|&slot| progress.placement.parents[at(slot)]);
         let crowding = Crowding::new(parents, &mut progress.scratch);
         row.conflict_scope_groups_unique = crowding.parents;
-        let choice = choose(self.config, self.space.axes(), &crowding);
+        let mut choice = choose(self.config, self.space.axes(), &crowding);
+        let siblings = crowding.siblings * batch.len() as f64;
+        if choice.makes_a_graph() && siblings > estimate::PAIRS_MAX && self.is_quadratic(batch, &progress.placement) {
+            choice = Choice::without_graph(self.space.axes());
+            let (number, name) = (row.batch_index, choice.name());
+            progress
+                .telemetry
+                .notes
+                .push(format!("batch {number}: its graph would be quadratic; {name} was used instead"));
+        }
         row.traversal_ms = traversal_ms;
         let (mut row, moved) = self.settle(&crowded, choice, batch, deferred, row, progress);
         if moved {

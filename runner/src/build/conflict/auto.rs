@@ -23,6 +23,16 @@ impl Choice {
             Self::Parent => "parent",
         }
     }
+
+    /// Whether all conflicts of a batch are kept at once.
+    pub const fn makes_a_graph(self) -> bool {
+        matches!(self, Self::Dense | Self::TwoPhase)
+    }
+
+    /// The strategy that suits points of so many axes when no graph may be made.
+    pub const fn without_graph(axes: usize) -> Self {
+        if axes > 0 && axes <= AXES_MAX / 2 { Self::Grid } else { Self::Parent }
+    }
 }
 
 /// How crowded a batch is.
@@ -62,8 +72,7 @@ pub(in crate::build) fn choose(config: &BuildConfig, axes: usize, crowding: &Cro
         Conflict::Grid if axes > AXES_MAX => Choice::Parent,
         Conflict::Grid => Choice::Grid,
         Conflict::Auto if crowding.siblings < CROWDED || config.degree_cap.is_some() => Choice::Dense,
-        Conflict::Auto if (1..=AXES_MAX / 2).contains(&axes) => Choice::Grid,
-        Conflict::Auto => Choice::Parent,
+        Conflict::Auto => Choice::without_graph(axes),
     }
 }
 

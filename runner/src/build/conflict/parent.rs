@@ -12,6 +12,9 @@ use crate::build::crowd::Crowd;
 use crate::build::telemetry::LevelRow;
 use crate::parallel;
 
+/// A group whose graph could have more pairs than this is thinned whatever the cap says.
+const PAIRS_MAX: usize = 1 << 24;
+
 /// Groups that one task thins.
 const GROUPS: usize = 64;
 
@@ -37,8 +40,9 @@ fn thinned(crowd: &mut Crowd<'_>, open: &[Idx], row: &mut LevelRow) -> Vec<Idx> 
         let (mut taken, mut evals, mut spills) = (Vec::new(), 0, 0);
         for group in range {
             let group = &members[starts[group]..starts[group + 1]];
-            if group.len() == 1 || group.len() > cap {
-                spills += u64::from(group.len() > cap);
+            let spill = group.len() > cap && group.len().saturating_mul(group.len()) / 2 <= PAIRS_MAX;
+            if group.len() == 1 || spill {
+                spills += u64::from(spill);
                 taken.extend_from_slice(group);
                 continue;
             }
