@@ -3,6 +3,7 @@
 //! A program that knows its metric when it is compiled can use [`Index`](crate::Index) instead.
 
 mod body;
+mod queries;
 
 use std::path::Path;
 
@@ -23,7 +24,8 @@ use crate::tree::validate::{Report, ValidateConfig};
 use crate::tree::{Ladder, Tree};
 use crate::within::{Neighborhoods, check_radius};
 
-use body::{Asked, Body, by_row};
+use body::{Body, by_row};
+use queries::Asked;
 
 /// A tree over points under a metric that is chosen at run time.
 ///
