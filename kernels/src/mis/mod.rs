@@ -246,8 +246,9 @@ pub fn mis(
 /// [`KernelError::Least`] when `rounds` is zero.
 ///
 /// # Cost
-/// After two rounds few vertices are open (under a tenth of them on random geometric graphs), so that the serial part
-/// is short.
+/// On random geometric graphs of degree 4 to 256 a seventh to a quarter of the vertices are open after one round, and
+/// 1 % to 5 % after two, so that the serial part is short. It saves the later rounds, which are the cheap ones: one thread
+/// takes 0.6 to 0.9 of the time of [`mis`].
 pub fn mis_fast(
     graph: &Csr<'_>,
     seed: u64,

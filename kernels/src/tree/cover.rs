@@ -32,7 +32,6 @@ impl<'a> Covering<'a> {
 }
 
 impl Visitor for Covering<'_> {
-    const DIVES: bool = true;
     const BY_GROUP: bool = true;
 
     #[inline(always)]
@@ -112,7 +111,6 @@ impl<'a, 'o> Conflicts<'a, 'o> {
 }
 
 impl Visitor for Conflicts<'_, '_> {
-    const DIVES: bool = false;
     const BY_GROUP: bool = true;
 
     #[inline(always)]

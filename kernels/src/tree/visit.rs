@@ -8,9 +8,6 @@ use super::Group;
 
 /// Collects answers during a traversal and says how far it still has to look.
 pub trait Visitor {
-    /// Whether the cap falls with what is found, so that it pays to look at the nearest group first of all.
-    const DIVES: bool;
-
     /// Whether [`cap_in`](Self::cap_in) differs between groups, so that it pays to ask before a group waits.
     const BY_GROUP: bool = false;
 
@@ -55,8 +52,6 @@ impl<'a, 'k> Nearest<'a, 'k> {
 }
 
 impl Visitor for Nearest<'_, '_> {
-    const DIVES: bool = true;
-
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()
@@ -107,8 +102,6 @@ impl<'a, 'o> Within<'a, 'o> {
 }
 
 impl Visitor for Within<'_, '_> {
-    const DIVES: bool = false;
-
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.radius
