@@ -40,7 +40,7 @@ impl Visitor for Covering<'_> {
     }
 
     #[inline(always)]
-    fn cap_in(&self, group: &Group) -> f64 {
+    fn cap_in(&self, _number: usize, group: &Group) -> f64 {
         // No node of the group covers farther than the radius of its highest level.
         let radius = self.ladder.radius(group.top);
         if radius < self.distance { radius } else { self.distance }
@@ -119,7 +119,7 @@ impl Visitor for Conflicts<'_, '_> {
     }
 
     #[inline(always)]
-    fn cap_in(&self, group: &Group) -> f64 {
+    fn cap_in(&self, _number: usize, group: &Group) -> f64 {
         // What stands lower than this point looks for the conflict itself.
         if group.top >= self.level { self.radius } else { f64::NEG_INFINITY }
     }
