@@ -1,4 +1,4 @@
-//! Depth-first search, nearest subtree first: what the traversals by balls and by boxes share, and the entrances.
+//! Depth-first search, nearest group first: what the traversals by balls and by boxes share, and the entrances.
 
 use super::by_balls::{self, Waiting};
 use super::by_boxes::{self, Frames};

@@ -2,11 +2,12 @@
 
 use covertree_kernels::arena::Arena;
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::{Conflict, Conflicts, TWIN, search, search_blocks};
+use covertree_kernels::tree::{Conflict, Conflicts, Group, TWIN, TreeParts, TreeView, search, search_blocks};
 use rayon::prelude::*;
 
 use super::{Builder, Grown, Placement};
 use crate::space::Space;
+use crate::tree::Tree;
 
 /// Points that one task searches for.
 const CHUNK: usize = 256;
@@ -16,20 +17,21 @@ impl<S: Space> Builder<'_, S> {
     /// the batch.
     pub(super) fn conflicts(&self, crowded: &Grown<S>, batch: &[Idx], placement: &Placement) -> Vec<Conflict> {
         let kernel = self.space.kernel(&crowded.packed);
-        let view = crowded.tree.view();
         let ladder = self.ladder.view();
         let mut places = vec![NONE; placement.levels.len()];
         for (place, &slot) in batch.iter().enumerate() {
             places[at(slot)] = place as Idx;
         }
         let mut positions = vec![NONE; batch.len()];
-        let mut fresh = vec![0u8; view.len()];
+        let mut fresh = vec![0u8; crowded.tree.len()];
         for (position, &slot) in crowded.tree.ids.iter().enumerate() {
             if places[at(slot)] != NONE {
                 positions[at(places[at(slot)])] = position as Idx;
                 fresh[position] = 1;
             }
         }
+        let groups = tops_of(&crowded.tree, &fresh);
+        let view = TreeView::new(TreeParts { groups: &groups, ..crowded.tree.parts() }).expect("as the tree's own");
         let found: Vec<Vec<Conflict>> = positions
             .par_chunks(CHUNK)
             .map(|positions| {
@@ -71,4 +73,19 @@ impl<S: Space> Builder<'_, S> {
             .collect();
         found.concat()
     }
+}
+
+/// The groups of a tree with the highest level among the new points alone: nobody looks for the others.
+fn tops_of(tree: &Tree, fresh: &[u8]) -> Vec<Group> {
+    let mut groups = tree.groups.to_vec();
+    groups.par_iter_mut().for_each(|group| {
+        let block = at(group.first)..at(group.block);
+        let tops = tree.levels[block.clone()].iter().zip(&fresh[block]).filter(|&(_, &fresh)| fresh != 0);
+        group.top = tops.map(|(&level, _)| level).max().unwrap_or(i32::MIN);
+    });
+    for place in (0..groups.len()).rev() {
+        let Group { kids, kids_end, top, .. } = groups[place];
+        groups[place].top = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top).fold(top, i32::max);
+    }
+    groups
 }

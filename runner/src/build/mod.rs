@@ -14,7 +14,7 @@ use covertree_kernels::tree::{TWIN, farthest};
 use rayon::prelude::*;
 
 use crate::space::Space;
-use crate::tree::{Ladder, Order, Runs, Shape, Tree, lay_out};
+use crate::tree::{Ladder, Layout, Order, Runs, Shape, Tree, lay_out, preorder};
 use crate::workers::Workers;
 
 /// What the builder knows of each slot.
@@ -64,12 +64,13 @@ fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildCo
     let len = idx_len(space.len()).expect("counted by the caller");
     let Some(&root) = batches.members.first() else {
         let nothing = Shape { slots: &[], parents: &[], levels: &[] };
-        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space);
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space, final_layout(space));
         let packed = space.pack(&tree, tier);
         return Grown { tree, runs, packed };
     };
     // The root covers everything on level 0: its farthest point sets the scale.
-    let packed = space.pack_slots();
+    let everything: Vec<Idx> = (0..len).collect();
+    let packed = space.pack_slots(&everything);
     let farthest = {
         let kernel = space.kernel(&packed);
         farthest(tier, &kernel, space.query(at(root)), 0, at(len))
@@ -81,13 +82,23 @@ fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildCo
         Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
     placement.levels[at(root)] = 0;
     let mut slots = vec![root];
-    let mut grown = builder.grow(&slots, &placement);
+    let mut draft = builder.draft(&slots, &placement);
     for batch in batches.rest() {
         slots = merge(&slots, batch);
-        grown = builder.insert(grown, &slots, batch, &mut placement);
+        draft = builder.insert(draft, &slots, batch, &mut placement);
     }
-    builder.measure(&mut grown);
+    if draft.tree.order == Order::Blocks {
+        return draft;
+    }
+    drop(draft);
+    let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
+    let mut grown = builder.grow(&shape, final_layout(space));
+    builder.measure_apart(&mut grown.tree, &shape);
     grown
+}
+
+fn final_layout<S: Space>(space: &S) -> Layout {
+    if space.order() == Order::Blocks { Layout::Blocks } else { Layout::CellsArranged }
 }
 
 /// Merges two ascending lists of slots.
@@ -116,26 +127,50 @@ impl<S: Space> Builder<'_, S> {
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
         self.traverse(&grown, batch, placement);
         drop(grown);
-        let crowded = self.grow(slots, placement);
+        let crowded = self.draft(slots, placement);
         let conflicts = self.conflicts(&crowded, batch, placement);
         if conflicts.is_empty() {
             return crowded;
         }
         drop(crowded);
         self.settle(batch, conflicts, placement);
-        self.grow(slots, placement)
+        self.draft(slots, placement)
     }
 
-    /// Lays the tree of these slots out, packs its points and bounds its groups.
-    fn grow(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
+    /// Lays out the tree of a batch, which only the builder searches: by cells in the order of the slots, which costs the
+    /// least, where there are axes.
+    fn draft(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
         let shape = Shape { slots, parents: &placement.parents, levels: &placement.levels };
-        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space);
-        let packed = self.space.pack(&tree, self.tier);
-        let mut grown = Grown { tree, runs, packed };
-        if grown.tree.order == Order::Blocks {
-            self.measure(&mut grown);
+        if self.space.order() == Order::Cells {
+            return self.grow(&shape, Layout::CellsAsGiven);
         }
+        let mut grown = self.grow(&shape, Layout::Blocks);
+        self.measure(&mut grown);
         grown
+    }
+
+    /// Lays a tree out and packs its points, with boxes where groups have some.
+    fn grow(&self, shape: &Shape<'_>, layout: Layout) -> Grown<S> {
+        let (tree, runs) = lay_out(shape, self.ladder.clone(), self.space, layout);
+        let packed = self.space.pack(&tree, self.tier);
+        Grown { tree, runs, packed }
+    }
+
+    /// Measures the reach of each node of a tree in whose order descendants do not lie together: on a copy of the points in
+    /// which they do.
+    fn measure_apart(&self, tree: &mut Tree, shape: &Shape<'_>) {
+        let (slots, Runs { firsts, ends }) = preorder(shape);
+        let packed = self.space.pack_slots(&slots);
+        let kernel = self.space.kernel(&packed);
+        let reach = |(node, &slot): (usize, &Idx)| {
+            round_up(self.reach(self.space, &kernel, at(slot), at(firsts[node]), at(ends[node])))
+        };
+        let measured: Vec<f32> = slots.par_iter().enumerate().with_min_len(256).map(reach).collect();
+        let mut reaches = vec![0.0; shape.parents.len()];
+        for (&slot, reach) in slots.iter().zip(measured) {
+            reaches[at(slot)] = reach;
+        }
+        tree.reaches.par_iter_mut().zip(&tree.ids[..]).for_each(|(out, &slot)| *out = reaches[at(slot)]);
     }
 
     /// Measures the reach of each node, and of each group from its center.

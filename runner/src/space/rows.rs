@@ -152,16 +152,6 @@ impl<M: PanelMetric> RowSpace<M> {
     pub fn data(&self) -> &[M::Real] {
         &self.data
     }
-
-    fn pack_panels(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
-        let lanes = M::Real::LANES;
-        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
-        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
-        data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
-            |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
-        );
-        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
-    }
 }
 
 /// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
@@ -276,7 +266,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn order(&self) -> Order {
-        if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Subtrees } else { Order::Blocks }
+        if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Cells } else { Order::Blocks }
     }
 
     fn axes(&self) -> usize {
@@ -288,8 +278,8 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
-        let mut packed = self.pack_panels(tree.ids());
-        if tree.order() == Order::Subtrees {
+        let mut packed = self.pack_slots(tree.ids());
+        if tree.order() == Order::Cells {
             packed.enclose(M::boxed(self.dim), &tree.groups, tier);
         }
         packed
@@ -299,9 +289,14 @@ impl<M: PanelMetric> Space for RowSpace<M> {
         M::kernel(packed.panels(), packed.boxes())
     }
 
-    fn pack_slots(&self) -> PackedPoints<M::Real> {
-        let slots: Vec<Idx> = (0..self.len() as Idx).collect(); // counted when the space was made
-        self.pack_panels(&slots)
+    fn pack_slots(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
+        let lanes = M::Real::LANES;
+        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
+        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
+        data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
+            |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
+        );
+        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
     }
 
     fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {

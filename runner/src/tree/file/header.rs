@@ -35,7 +35,7 @@ pub(super) struct Header {
     pub sections: u32,
     /// 0 without packed points, else the bytes of a coordinate: 4 or 8.
     pub dtype: u32,
-    /// 1 by blocks, 2 by subtrees.
+    /// 1 by blocks, 2 by cells.
     pub order: u32,
     /// Coordinates of a packed point.
     pub dim: u32,
@@ -66,7 +66,7 @@ const _: () = assert!(size_of::<Header>() == 2 * ALIGN && size_of::<Section>() =
 pub(super) const fn order_code(order: Order) -> u32 {
     match order {
         Order::Blocks => 1,
-        Order::Subtrees => 2,
+        Order::Cells => 2,
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) const fn order_code(order: Order) -> u32 {
 pub(super) const fn order_of(code: u32) -> Option<Order> {
     match code {
         1 => Some(Order::Blocks),
-        2 => Some(Order::Subtrees),
+        2 => Some(Order::Cells),
         _ => None,
     }
 }

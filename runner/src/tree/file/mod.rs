@@ -8,7 +8,7 @@
 //! | 8 | `89 63 74 72 65 65 0d 0a`: the byte 0x89, `ctree`, carriage return, line feed |
 //! | 4 + 4 | version (1), mark of the order of bytes (`0x01020304`) |
 //! | 8 | bytes of the file |
-//! | 4 + 4 + 4 + 4 | number of sections, bytes of a coordinate (4, 8, or 0 without packed points), order of storage (1 by blocks, 2 by subtrees), dimension |
+//! | 4 + 4 + 4 + 4 | number of sections, bytes of a coordinate (4, 8, or 0 without packed points), order of storage (1 by blocks, 2 by cells), dimension |
 //! | 4 + 4 + 4 + 4 | points, groups, next id, zero |
 //! | 8 + 8 + 8 + 48 | base, scale, seed, zeros |
 //! | 32 each | table of sections: name (16 bytes, padded with zeros), offset, bytes |

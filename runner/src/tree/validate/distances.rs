@@ -1,6 +1,8 @@
 //! The laws of a tree that speak of distances.
 
-use covertree_kernels::index::{Idx, at};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{Group, Metric, TWIN, farthest};
 use rayon::prelude::*;
@@ -10,7 +12,7 @@ use super::bodies::{CHUNK, Close, Distances, OutsideBox, ReachLimit, TooClose};
 use super::structure::collect;
 use super::violation::{Findings, Violation};
 use crate::build::round_up;
-use crate::tree::{Runs, Tree};
+use crate::tree::{Order, Runs, Tree};
 
 /// Nodes that one task holds against all others.
 const NODES: usize = 32;
@@ -165,16 +167,76 @@ pub(super) fn reaches<Q: SelfQueries>(tree: &Tree, runs: &Runs, points: &Q, tier
     collect((0..tree.len()).into_par_iter().filter_map(wrong))
 }
 
+/// As [`reaches`], for a tree in whose order descendants do not lie together: every point is held against all its
+/// ancestors. For parents that `structure::nodes` has passed.
+pub(super) fn reaches_of_parents<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Findings {
+    // Distances are not negative, so that their bits are in their order.
+    let farthest: Vec<AtomicU64> = tree.ids.iter().map(|_| AtomicU64::new(0)).collect();
+    let visit_ancestors = |room: &mut Q::Room, position: usize, visit: &dyn Fn(usize, f64)| {
+        let query = points.query(position, room);
+        let mut above = tree.parents[position];
+        while above != NONE {
+            let mut distance = [0.0];
+            tier.run(Distances { metric: points.metric(), query, from: at(above), out: &mut distance });
+            visit(at(above), distance[0]);
+            above = tree.parents[at(above)];
+        }
+    };
+    let positions = || (0..tree.len()).into_par_iter().with_min_len(CHUNK);
+    positions().for_each_init(Q::Room::default, |room, position| {
+        visit_ancestors(room, position, &|node, distance| {
+            // Relaxed is enough: the largest is read after the threads have been joined.
+            if distance.to_bits() > farthest[node].load(Ordering::Relaxed) {
+                farthest[node].fetch_max(distance.to_bits(), Ordering::Relaxed);
+            }
+        });
+    });
+    let distance = |node: usize| f64::from_bits(farthest[node].load(Ordering::Relaxed));
+    let holds = |node: usize| f64::from(tree.reaches[node]) >= distance(node);
+    // Which descendant is farthest is looked up for reports alone.
+    let places: Vec<AtomicUsize> = match (0..tree.len()).all(holds) {
+        true => Vec::new(),
+        false => tree.ids.iter().map(|_| AtomicUsize::new(usize::MAX)).collect(),
+    };
+    if !places.is_empty() {
+        positions().for_each_init(Q::Room::default, |room, position| {
+            visit_ancestors(room, position, &|node, found| {
+                if found == distance(node) {
+                    places[node].fetch_min(position, Ordering::Relaxed);
+                }
+            });
+        });
+    }
+    let wrong = |node: usize| {
+        let (id, reach, distance) = (tree.ids[node], tree.reaches[node], distance(node));
+        if !holds(node) {
+            let place = places[node].load(Ordering::Relaxed);
+            let descendant = tree.ids.get(place).copied().unwrap_or(id);
+            return Some(Violation::Reach { id, reach, descendant, distance });
+        }
+        let limit = round_up(tier.run(ReachLimit { metric: points.metric(), distance }));
+        (reach > limit.max(round_up(distance))).then_some(Violation::LooseReach { id, reach, distance, limit })
+    };
+    collect((0..tree.len()).into_par_iter().filter_map(wrong))
+}
+
 /// Every group lies within its reach of its center, and in its box if there are boxes.
 pub(super) fn groups<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Findings {
     let wrong = |(group, held): (usize, &Group)| {
-        let (reach, center) = (held.reach, tree.ids[at(held.center)]);
-        let outside = match bounds(points, tier, at(held.center), (held.first, held.end), reach) {
-            Bounds::Kept => None,
-            Bounds::Below(place, distance) => {
-                Some(Violation::GroupReach { group, reach, center, id: tree.ids[place], distance })
-            }
-            Bounds::Above(distance, limit) => Some(Violation::LooseGroup { group, reach, center, distance, limit }),
+        let reach = held.reach;
+        let center = || tree.ids[at(held.center)];
+        let unbounded = || Violation::Group { group, problem: "has a reach, though only its box bounds it" };
+        let outside = match tree.order {
+            Order::Cells => (reach != f32::INFINITY).then(unbounded),
+            Order::Blocks => match bounds(points, tier, at(held.center), (held.first, held.end), reach) {
+                Bounds::Kept => None,
+                Bounds::Below(place, distance) => {
+                    Some(Violation::GroupReach { group, reach, center: center(), id: tree.ids[place], distance })
+                }
+                Bounds::Above(distance, limit) => {
+                    Some(Violation::LooseGroup { group, reach, center: center(), distance, limit })
+                }
+            },
         };
         let unboxed = match points.metric().has_boxes() {
             true => tier.run(OutsideBox { points, group, held: *held }),

@@ -39,9 +39,11 @@ pub(crate) fn ids(tree: &Tree, limit: Idx, findings: &mut Findings) {
     }
 }
 
-/// Every point but the root hangs on one before it; levels fall; twins hang on nodes, and nothing on them.
+/// Every point but the root hangs on another, by blocks on one before it; levels fall, so that nothing hangs on itself;
+/// twins hang on nodes, and nothing on them.
 pub(crate) fn nodes(tree: &Tree) -> Findings {
     let (ids, levels, parents): (&[Idx], &[i32], &[Idx]) = (&tree.ids, &tree.levels, &tree.parents);
+    let limit = |position: usize| if tree.order == Order::Blocks { position } else { tree.len() };
     let node = |position: usize| {
         let (id, level, parent) = (ids[position], levels[position], parents[position]);
         let (place, parent_at) = (position as Idx, usize::try_from(parent).ok()); // counted when the points were
@@ -50,7 +52,7 @@ pub(crate) fn nodes(tree: &Tree) -> Findings {
             None if position == 0 && parent == NONE => Some(Violation::Root { id, problem: "is a twin" }),
             _ if position == 0 => Some(Violation::Root { id, problem: "has a parent, which a root has not" }),
             None if parent == NONE => Some(Violation::SecondRoot { id, position: place }),
-            Some(above) if above < position => {
+            Some(above) if above < limit(position) && above != position => {
                 let (parent, parent_level) = (ids[above], levels[above]);
                 if parent_level == TWIN {
                     Some(Violation::TwinParent { id, twin: parent })
@@ -93,8 +95,7 @@ pub(crate) fn groups(tree: &Tree, findings: &mut Findings) {
                 kids.len() <= at(group.block - group.first)
                     && (group.first..).zip(kids).all(|(child, kid)| kid.center == child)
             }
-            // An empty group fills a panel of boxes up; nothing is looked for in it.
-            Order::Subtrees => kids.iter().all(|kid| kid.first == kid.end || kid.center == kid.first),
+            Order::Cells => kids.iter().all(|kid| kid.center == kid.first),
         };
         if !fits {
             findings.add(Violation::Group { group: place, problem: "has groups that are centred elsewhere" });
@@ -121,10 +122,10 @@ pub(crate) fn collect(violations: impl ParallelIterator<Item = Violation>) -> Fi
     violations.fold(Findings::default, one).reduce(Findings::default, Findings::merge)
 }
 
-/// Whether the points stand in the order that the tree claims; gives the strict descendants of each then.
+/// Whether the points stand by blocks, as the tree claims; gives the strict descendants of each then.
 ///
 /// For parents that [`nodes`] has passed. Takes three indices of scratch per point.
-pub(crate) fn order(tree: &Tree, findings: &mut Findings) -> Option<Runs> {
+pub(crate) fn blocks(tree: &Tree, findings: &mut Findings) -> Option<Runs> {
     let len = tree.len();
     let (mut sizes, mut children) = (vec![1 as Idx; len], vec![0 as Idx; len]);
     for position in (1..len).rev() {
@@ -132,11 +133,7 @@ pub(crate) fn order(tree: &Tree, findings: &mut Findings) -> Option<Runs> {
         sizes[parent] += sizes[position];
         children[parent] += 1;
     }
-    let found = match tree.order {
-        Order::Blocks => by_blocks(tree, &sizes, &children),
-        Order::Subtrees => by_subtrees(tree, &sizes),
-    };
-    match found {
+    match by_blocks(tree, &sizes, &children) {
         Ok(runs) => Some(runs),
         Err((position, problem)) => {
             findings.add(Violation::Storage { id: tree.ids[position], position: position as Idx, problem });
@@ -173,25 +170,9 @@ fn by_blocks(tree: &Tree, sizes: &[Idx], children: &[Idx]) -> Result<Runs, Mispl
     Ok(runs)
 }
 
-fn by_subtrees(tree: &Tree, sizes: &[Idx]) -> Result<Runs, Misplaced> {
-    let firsts: Vec<Idx> = (1..=tree.len() as Idx).collect();
-    let ends: Vec<Idx> = (0..).zip(sizes).map(|(position, size)| position + size).collect();
-    let mut above: Vec<usize> = Vec::new();
-    for position in 0..tree.len() {
-        while above.last().is_some_and(|&node| at(ends[node]) <= position) {
-            above.pop();
-        }
-        if above.last().is_some_and(|&node| at(tree.parents[position]) != node) {
-            return Err((position, "stands among the descendants of another than its parent"));
-        }
-        above.push(position);
-    }
-    Ok(Runs { firsts, ends })
-}
-
 /// By blocks, a group is the descendants of its center, scanned as a whole or with one group per child that has any.
 ///
-/// For groups that [`groups`] has passed; the runs are those that [`order`] gives.
+/// For groups that [`groups`] has passed; the runs are those that [`blocks`] gives.
 pub(crate) fn groups_by_node(tree: &Tree, runs: &Runs) -> Findings {
     let has_children = |position: usize| runs.firsts[position] < runs.ends[position];
     let wrong = |(place, group): (usize, &Group)| {
