@@ -63,12 +63,33 @@ pub fn earliest_ranks(view: TreeView<'_>, ranks: &[Idx], earliest: &mut [Idx]) -
     Ok(())
 }
 
-/// The `k` nearest of the points that come before a rank.
-struct Earlier<'a, 'k> {
+/// The `k` nearest of the points that come before a rank, by (distance, id).
+pub struct Earlier<'a, 'k> {
     ids: &'a [Idx],
     precedence: Precedence<'a>,
     before: Idx,
     best: KBest<'k>,
+}
+
+impl<'a, 'k> Earlier<'a, 'k> {
+    /// Fills `best` with points of `view` whose rank is below `before`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `precedence` belongs to a tree of another size.
+    pub fn new(
+        view: TreeView<'a>,
+        precedence: Precedence<'a>,
+        before: Idx,
+        best: KBest<'k>,
+    ) -> Result<Self, KernelError> {
+        let Precedence { ranks, earliest } = precedence;
+        Ok(Self { ids: view.parts().ids, precedence: Precedence::new(view, ranks, earliest)?, before, best })
+    }
+
+    /// Sorts the answers; returns how many there are.
+    pub fn finish(self) -> usize {
+        self.best.finish()
+    }
 }
 
 impl Visitor for Earlier<'_, '_> {
@@ -122,9 +143,7 @@ pub fn knn_before<M: Metric>(
     ids: &mut [Idx],
     arena: &mut Arena<'_>,
 ) -> Result<(usize, SearchCounters), KernelError> {
-    let Precedence { ranks, earliest } = precedence;
-    let precedence = Precedence::new(view, ranks, earliest)?;
-    let visitor = Earlier { ids: view.parts().ids, precedence, before, best: KBest::new(distances, ids)? };
+    let visitor = Earlier::new(view, precedence, before, KBest::new(distances, ids)?)?;
     let (visitor, counters) = search(tier, view, metric, query, visitor, &mut arena.scope())?;
-    Ok((visitor.best.finish(), counters))
+    Ok((visitor.finish(), counters))
 }

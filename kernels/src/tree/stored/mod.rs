@@ -171,6 +171,11 @@ impl<'a> StoredTree<'a> {
         Ok(stored)
     }
 
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// What stands at the beginning of the file.
     pub fn header(&self) -> &FileHeader {
         &self.header

@@ -105,7 +105,7 @@ fn what_is_wrong_is_named_with_its_place() {
         (48, 99, value("header", 48)),
         (table(0), b'M', value("sections", table(0))),
         (table(3) + 16, 1, value("sections", table(3))),
-        (table(3) + 24, 1, value("sections", table(3))),
+        (table(3) + 24, 1, value("sections", table(4))),
         (section(2).offset as usize, 100, value("ids", 0)),
         (section(7).offset as usize + 4 * 5 + 3, 0x7f, value("points", 5)),
         (section(8).offset as usize + 4 * 6 + 3, 0x7f, value("corners", 6)),
