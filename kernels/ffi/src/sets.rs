@@ -14,13 +14,17 @@ use crate::points::{COVERTREE_FORM_CHEBYSHEV, COVERTREE_FORM_MANHATTAN, COVERTRE
 use crate::status::{Fault, covertree_error, covertree_status, finish};
 
 /// A vertex that is not decided.
-pub const COVERTREE_MIS_OPEN: i32 = mis::OPEN;
+pub const COVERTREE_MIS_OPEN: i32 = 0;
 /// A vertex of the independent set.
-pub const COVERTREE_MIS_IN: i32 = mis::IN;
+pub const COVERTREE_MIS_IN: i32 = 1;
 /// A vertex beside one of the set.
-pub const COVERTREE_MIS_OUT: i32 = mis::OUT;
+pub const COVERTREE_MIS_OUT: i32 = 2;
 /// A vertex that does not take part.
-pub const COVERTREE_MIS_INACTIVE: i32 = mis::INACTIVE;
+pub const COVERTREE_MIS_INACTIVE: i32 = 3;
+
+// Written out, because a header has no paths.
+const _: () = assert!(COVERTREE_MIS_OPEN == mis::OPEN && COVERTREE_MIS_IN == mis::IN);
+const _: () = assert!(COVERTREE_MIS_OUT == mis::OUT && COVERTREE_MIS_INACTIVE == mis::INACTIVE);
 
 /// Stable counting sort: the rows of key `g` become `rows[starts[g]..starts[g + 1]]`, in their order. `starts` has
 /// `groups + 1` elements, `rows` as many as `keys`; keys lie in `0..groups`.

@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::boundary::{Call, covertree_block, tier_of};
 use crate::status::{COVERTREE_NAME_LEN, Fault, covertree_error, covertree_status, finish, wide};
 
-/// Words of a handle.
-const HANDLE_WORDS: usize = 40;
+/// Words of a `covertree_tree`.
+pub const COVERTREE_TREE_WORDS: usize = 40;
 
 /// A tree that is ready to be searched, made by `covertree_tree_open` in memory of the caller. It may be copied, but not
 /// changed; it is good for as long as the bytes of the file stay where and what they are.
@@ -26,7 +26,7 @@ const HANDLE_WORDS: usize = 40;
 #[repr(C)]
 pub struct covertree_tree {
     /// Not for the caller.
-    pub opaque: [u64; HANDLE_WORDS],
+    pub opaque: [u64; COVERTREE_TREE_WORDS],
 }
 
 /// What a handle really is.
@@ -104,8 +104,9 @@ pub unsafe extern "C" fn covertree_tree_open(
     let run = || {
         let mut call = Call::new();
         // SAFETY: the caller's promise is the same; that the bytes stay is what makes them `'static` to the handle.
-        let (bytes, words) =
-            unsafe { (call.read::<u8>("bytes", bytes, len)?, call.write("tree", tree.cast::<u64>(), HANDLE_WORDS)?) };
+        let (bytes, words) = unsafe {
+            (call.read::<u8>("bytes", bytes, len)?, call.write("tree", tree.cast::<u64>(), COVERTREE_TREE_WORDS)?)
+        };
         words.fill(0);
         let opened = StoredTree::new(bytes)?;
         // SAFETY: the words are as many and as aligned as a handle needs, as asserted above.
@@ -123,7 +124,7 @@ pub unsafe extern "C" fn covertree_tree_open(
 /// write; the bytes of the file are where and what they were.
 unsafe fn opened(call: &mut Call, tree: *const covertree_tree) -> Result<StoredTree<'static>, Fault> {
     // SAFETY: the caller's promise is the same.
-    let words = unsafe { call.read("tree", tree.cast::<u64>(), HANDLE_WORDS) }?;
+    let words = unsafe { call.read("tree", tree.cast::<u64>(), COVERTREE_TREE_WORDS) }?;
     if words.first() != Some(&SEAL) {
         return Err(Fault::new(covertree_status::NotOpen, "tree", 0, 0));
     }
