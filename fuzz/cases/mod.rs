@@ -11,6 +11,7 @@ pub mod dist_block;
 pub mod dist_by_dots;
 pub mod dist_capped;
 pub mod dist_one_to_run;
+pub mod gate_profile;
 pub mod grid_cells;
 pub mod grid_table;
 pub mod group_by_key;
@@ -25,6 +26,7 @@ pub mod positions_at_most;
 pub mod radix_sort_keys;
 pub mod residual;
 pub mod sphere;
+pub mod stored;
 pub mod topk;
 pub mod tree;
 

@@ -130,3 +130,13 @@ fn sphere() {
 fn tree() {
     replay("tree", cases::tree::check);
 }
+
+#[test]
+fn gate_profile() {
+    replay("gate_profile", cases::gate_profile::check);
+}
+
+#[test]
+fn stored() {
+    replay("stored", cases::stored::check);
+}

@@ -17,6 +17,9 @@ ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -Iinclude -DTREE_FILE="\"$work/tree
     -nostdlib -static -fno-pie -no-pie examples/embed.c "$out/release/libcovertree.a" -o "$work/embed"
 "$work/embed"
 
+# With a target named, the flags go to the program alone and not to what runs while it is compiled.
+host=$(rustc -vV | sed -n 's/^host: //p')
 export COVERTREE_TREE_FILE="$work/tree.ct" COVERTREE_POINTS_FILE="$work/points.npy"
-RUSTFLAGS="${RUSTFLAGS:-} -C relocation-model=static" cargo build --locked --release -p covertree-embed --target-dir "$out/embed"
-"$out/embed/release/embed"
+RUSTFLAGS="${RUSTFLAGS:-} -C relocation-model=static" \
+    cargo build --locked --release -p covertree-embed --target "$host" --target-dir "$out/embed"
+"$out/embed/$host/release/embed"
