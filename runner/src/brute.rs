@@ -4,11 +4,11 @@
 use std::f64::consts::{FRAC_PI_2, PI};
 
 use covertree_kernels::index::{Idx, NONE};
-use rayon::prelude::*;
 
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::metric::MetricName;
+use crate::parallel;
 use crate::points::Points;
 
 /// The nearest `k` points to each query, by (distance, row number), padded with -1 and plus infinity. The point whose row
@@ -67,8 +67,8 @@ pub fn knn_by(
         return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
     }
     let mut answers = Answers { ids: vec![NONE; queries * k], distances: vec![f64::INFINITY; queries * k], k };
-    let rows = answers.ids.par_chunks_mut(k).zip(answers.distances.par_chunks_mut(k));
-    rows.enumerate().for_each(|(query, (ids, distances))| {
+    let Answers { ids, distances, .. } = &mut answers;
+    parallel::chunk_pairs((ids, k), (distances, k), &|query, ids, distances| {
         let except = except(query);
         let mut all: Vec<(f64, Idx)> = (0..points)
             .filter(|&point| point as Idx != except) // a row number, as the caller counts them

@@ -45,6 +45,7 @@ pub mod generate;
 pub mod index;
 pub mod metric;
 mod order;
+mod parallel;
 pub mod points;
 mod random;
 pub mod space;

@@ -5,7 +5,7 @@ use core::ffi::c_char;
 use covertree_kernels::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::Idx;
-use covertree_kernels::simd::{Real, Tier};
+use covertree_kernels::simd::{Lanes, Real, Tier};
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::{CHECKSUM, StoredTree};
 use covertree_kernels::tree::{
@@ -225,35 +225,42 @@ enum Conditional<'a, 'k> {
     Within(Within<'a, 'k>),
 }
 
-impl Visitor for Conditional<'_, '_> {
+impl<R: Real> Visitor<R> for Conditional<'_, '_> {
     const BY_GROUP: bool = true;
 
     #[inline(always)]
     fn cap(&self) -> f64 {
         match self {
-            Self::Earlier(visitor) => visitor.cap(),
-            Self::Within(visitor) => visitor.cap(),
+            Self::Earlier(visitor) => Visitor::<R>::cap(visitor),
+            Self::Within(visitor) => Visitor::<R>::cap(visitor),
         }
     }
     #[inline(always)]
     fn cap_in(&self, number: usize, group: &Group) -> f64 {
         match self {
-            Self::Earlier(visitor) => visitor.cap_in(number, group),
-            Self::Within(visitor) => visitor.cap_in(number, group),
+            Self::Earlier(visitor) => Visitor::<R>::cap_in(visitor, number, group),
+            Self::Within(visitor) => Visitor::<R>::cap_in(visitor, number, group),
+        }
+    }
+    #[inline(always)]
+    fn narrow<L: Lanes>(&self, start: usize, surrogates: R::On<L>) -> u32 {
+        match self {
+            Self::Earlier(visitor) => Visitor::<R>::narrow::<L>(visitor, start, surrogates),
+            Self::Within(_) => u32::MAX,
         }
     }
     #[inline(always)]
     fn admits(&self, position: usize) -> bool {
         match self {
-            Self::Earlier(visitor) => visitor.admits(position),
-            Self::Within(visitor) => visitor.admits(position),
+            Self::Earlier(visitor) => Visitor::<R>::admits(visitor, position),
+            Self::Within(visitor) => Visitor::<R>::admits(visitor, position),
         }
     }
     #[inline(always)]
     fn offer(&mut self, position: usize, distance: f64) {
         match self {
-            Self::Earlier(visitor) => visitor.offer(position, distance),
-            Self::Within(visitor) => visitor.offer(position, distance),
+            Self::Earlier(visitor) => Visitor::<R>::offer(visitor, position, distance),
+            Self::Within(visitor) => Visitor::<R>::offer(visitor, position, distance),
         }
     }
 }
@@ -266,10 +273,11 @@ struct Ask<'a, 's, V> {
     arena: covertree_kernels::arena::Arena<'s>,
 }
 
-impl<V: Visitor> Ask<'_, '_, V> {
+impl<V> Ask<'_, '_, V> {
     fn run<T: Real, M>(mut self, metric: Result<M, KernelError>, query: &[T]) -> Result<V, Fault>
     where
         M: for<'q> Metric<Query<'q> = &'q [T]>,
+        V: Visitor<M::Real>,
     {
         let (visitor, _) = search(self.tier, self.view, &metric?, query, self.visitor, &mut self.arena)?;
         Ok(visitor)
@@ -279,7 +287,7 @@ impl<V: Visitor> Ask<'_, '_, V> {
 /// Coordinates of a tree that can be searched.
 trait Coordinate: Real {
     /// Runs a search under the metric of the tree.
-    fn ask<V: Visitor>(tree: &StoredTree<'_>, query: &[Self], ask: Ask<'_, '_, V>) -> Result<V, Fault>;
+    fn ask<V: Visitor<Self>>(tree: &StoredTree<'_>, query: &[Self], ask: Ask<'_, '_, V>) -> Result<V, Fault>;
 }
 
 /// The tree has points of another kind, or a metric that is not known here.
@@ -288,7 +296,7 @@ fn no_metric() -> Fault {
 }
 
 impl Coordinate for f32 {
-    fn ask<V: Visitor>(tree: &StoredTree<'_>, query: &[f32], ask: Ask<'_, '_, V>) -> Result<V, Fault> {
+    fn ask<V: Visitor<f32>>(tree: &StoredTree<'_>, query: &[f32], ask: Ask<'_, '_, V>) -> Result<V, Fault> {
         let points = tree.points::<f32>().ok_or_else(no_metric)?;
         match tree.metric() {
             "euclidean" => ask.run(points.coordinates::<SquaredEuclidean>(), query),
@@ -300,7 +308,7 @@ impl Coordinate for f32 {
 }
 
 impl Coordinate for f64 {
-    fn ask<V: Visitor>(tree: &StoredTree<'_>, query: &[f64], ask: Ask<'_, '_, V>) -> Result<V, Fault> {
+    fn ask<V: Visitor<f64>>(tree: &StoredTree<'_>, query: &[f64], ask: Ask<'_, '_, V>) -> Result<V, Fault> {
         let points = tree.points::<f64>().ok_or_else(no_metric)?;
         match tree.metric() {
             "euclidean" => ask.run(points.coordinates::<SquaredEuclidean>(), query),

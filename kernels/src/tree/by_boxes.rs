@@ -47,7 +47,7 @@ struct ByBoxes<'a, 's, 'm, 'x, M: Metric, V> {
 
 /// Visits the tree, the nearest group first.
 #[inline(always)]
-pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
+pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     search: &mut Search<'_, '_, M, V>,
     query: M::Query<'_>,
     frames: &mut Frames<'_, M::Real>,
@@ -77,7 +77,7 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
     }
 }
 
-impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
+impl<'a, M: Metric, V: Visitor<M::Real>> ByBoxes<'a, '_, '_, '_, M, V> {
     /// Lets the groups of a group wait, those that the cap leaves possible.
     #[inline(always)]
     fn open<L: Lanes>(&mut self, query: M::Query<'_>, group: &Group) -> Result<(), KernelError> {
@@ -184,7 +184,10 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
         while start < to {
             let (first, end) = (from.max(start), to.min(start + lanes));
             let values = search.metric.surrogate_panel::<L>(query, first, end, top);
-            let mask = values.le(<<M::Real as Real>::On<L>>::splat(top)) & lanes_within(start, from, to);
+            let mut mask = values.le(<<M::Real as Real>::On<L>>::splat(top)) & lanes_within(start, from, to);
+            if mask != 0 {
+                mask &= search.visitor.narrow::<L>(start, values);
+            }
             if mask != 0 {
                 let mut surrogates = [M::Real::default(); 16];
                 values.store(&mut surrogates);
@@ -196,7 +199,7 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
     }
 }
 
-impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
     /// Those of the groups from `base` on whose bit is set in `mask` that their own cap rules out.
     #[inline(always)]
     fn ruled_out(&self, base: usize, mask: u32, bounds: &[M::Real]) -> u32 {

@@ -6,7 +6,7 @@ use super::{Group, Metric, TreeView};
 use crate::arena::Arena;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at};
-use crate::simd::Tier;
+use crate::simd::{Lanes, Real, Tier};
 use crate::topk::KBest;
 
 /// An order of the points of a tree, with the earliest of each group.
@@ -92,7 +92,7 @@ impl<'a, 'k> Earlier<'a, 'k> {
     }
 }
 
-impl Visitor for Earlier<'_, '_> {
+impl<R: Real> Visitor<R> for Earlier<'_, '_> {
     const BY_GROUP: bool = true;
 
     #[inline(always)]
@@ -102,6 +102,11 @@ impl Visitor for Earlier<'_, '_> {
     #[inline(always)]
     fn cap_in(&self, number: usize, _group: &Group) -> f64 {
         if self.precedence.earliest[number] < self.before { self.best.worst() } else { f64::NEG_INFINITY }
+    }
+    #[inline(always)]
+    fn narrow<L: Lanes>(&self, start: usize, _surrogates: R::On<L>) -> u32 {
+        let ranks = self.precedence.ranks[start..].iter().take(R::LANES);
+        ranks.zip(0..).fold(0, |mask, (&rank, lane)| mask | u32::from(rank < self.before) << lane)
     }
     #[inline(always)]
     fn admits(&self, position: usize) -> bool {

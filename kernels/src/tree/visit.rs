@@ -2,12 +2,13 @@
 
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, idx_len};
+use crate::simd::{Lanes, Real};
 use crate::topk::KBest;
 
 use super::Group;
 
 /// Collects answers during a traversal and says how far it still has to look.
-pub trait Visitor {
+pub trait Visitor<R: Real> {
     /// Whether [`cap_in`](Self::cap_in) differs between groups, so that it pays to ask before a group waits.
     const BY_GROUP: bool = false;
 
@@ -21,7 +22,15 @@ pub trait Visitor {
         self.cap()
     }
 
-    /// Whether the point at `position` may be an answer at all; asked before its distance is settled.
+    /// The lanes of the panel at `start` whose points may be answers as far as their surrogates tell, at least, as a mask;
+    /// asked before anything is settled.
+    #[inline(always)]
+    fn narrow<L: Lanes>(&self, start: usize, surrogates: R::On<L>) -> u32 {
+        let _ = (start, surrogates);
+        u32::MAX
+    }
+
+    /// Whether the point at `position` may be an answer at all; asked before it is offered.
     #[inline(always)]
     fn admits(&self, position: usize) -> bool {
         let _ = position;
@@ -51,7 +60,7 @@ impl<'a, 'k> Nearest<'a, 'k> {
     }
 }
 
-impl Visitor for Nearest<'_, '_> {
+impl<R: Real> Visitor<R> for Nearest<'_, '_> {
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()
@@ -101,7 +110,7 @@ impl<'a, 'o> Within<'a, 'o> {
     }
 }
 
-impl Visitor for Within<'_, '_> {
+impl<R: Real> Visitor<R> for Within<'_, '_> {
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.radius

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::answers::Answers;
 use crate::build::{BuildConfig, build};
 use crate::error::Error;
+use crate::parallel;
 use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
 use crate::tree::Tree;
 use crate::tree::validate::{PackedQueries, Report, ValidateConfig, validate};
@@ -85,21 +86,18 @@ impl<M: PanelMetric> Body<M> {
         let k = answers.k;
         let workers = Workers::new();
         let view = self.tree.view(); // made once: it checks the whole tree
-        answers
-            .ids
-            .par_chunks_mut(k * CHUNK)
-            .zip(answers.distances.par_chunks_mut(k * CHUNK))
-            .enumerate()
-            .map(|(chunk, (ids, distances))| {
-                workers.with(search_blocks(self.tree.waiting), |memory| {
-                    let chunk = Chunk { first: chunk * CHUNK, k, ids, distances };
-                    self.knn_chunk(asked, view, chunk, memory, tier)
-                })
+        let Answers { ids, distances, .. } = answers;
+        let chunk = |chunk: usize, ids: &mut [Idx], distances: &mut [f64]| {
+            workers.with(search_blocks(self.tree.waiting), |memory| {
+                let chunk = Chunk { first: chunk * CHUNK, k, ids, distances };
+                self.knn_chunk(asked, view, chunk, memory, tier)
             })
-            .try_reduce(SearchCounters::default, |mut left, right| {
-                left.merge(&right);
-                Ok(left)
-            })
+        };
+        let mut total = SearchCounters::default();
+        for counters in parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk) {
+            total.merge(&counters?);
+        }
+        Ok(total)
     }
 
     /// One task.
@@ -137,7 +135,7 @@ impl<M: PanelMetric> Body<M> {
     pub fn rows(&self) -> Vec<M::Real> {
         let (dim, panels) = (self.dim(), self.points.panels());
         let mut rows = vec![M::Real::default(); dim * panels.len()];
-        rows.par_chunks_mut(dim * CHUNK).enumerate().for_each(|(chunk, rows)| {
+        parallel::chunks(&mut rows, dim * CHUNK, &|chunk, rows| {
             for (row, out) in rows.chunks_mut(dim).enumerate() {
                 for (d, out) in out.iter_mut().enumerate() {
                     *out = panels.coordinate(chunk * CHUNK + row, d);
@@ -186,11 +184,13 @@ pub(super) fn by_row(answers: &Answers, ids: &[Idx]) -> Answers {
     let mut places: Vec<usize> = (0..ids.len()).collect();
     places.par_sort_unstable_by_key(|&place| ids[place]);
     let mut sorted = Answers { ids: vec![NONE; answers.ids.len()], distances: vec![0.0; answers.ids.len()], k };
-    sorted.ids.par_chunks_mut(k).zip(sorted.distances.par_chunks_mut(k)).zip(&places).with_min_len(CHUNK).for_each(
-        |((ids, distances), &place)| {
+    let Answers { ids, distances, .. } = &mut sorted;
+    parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &|chunk, ids, distances| {
+        let rows = ids.chunks_mut(k).zip(distances.chunks_mut(k)).zip(&places[chunk * CHUNK..]);
+        for ((ids, distances), &place) in rows {
             ids.copy_from_slice(&answers.ids[place * k..][..k]);
             distances.copy_from_slice(&answers.distances[place * k..][..k]);
-        },
-    );
+        }
+    });
     sorted
 }

@@ -8,11 +8,13 @@ mod traverse;
 
 pub use config::BuildConfig;
 
+use std::ops::Range;
+
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{TWIN, farthest};
-use rayon::prelude::*;
 
+use crate::parallel;
 use crate::space::Space;
 use crate::tree::{Ladder, Layout, Order, Runs, Shape, Tree, lay_out, preorder};
 use crate::workers::Workers;
@@ -55,7 +57,7 @@ pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -
     };
     let batches = batches::plan(&rows, config);
     let Grown { mut tree, packed, .. } = build_slots(space, &batches, config, tier);
-    tree.ids.par_iter_mut().for_each(|id| *id = rows[at(*id)]);
+    tree.ids.iter_mut().for_each(|id| *id = rows[at(*id)]);
     (tree, packed)
 }
 
@@ -119,6 +121,9 @@ fn merge(left: &[Idx], right: &[Idx]) -> Vec<Idx> {
     out
 }
 
+/// Nodes whose reach one task measures.
+const NODES: usize = 256;
+
 /// Subtrees above this size have their reach computed by several tasks.
 const REACH_SPLIT: usize = 1 << 14;
 
@@ -127,9 +132,15 @@ impl<S: Space> Builder<'_, S> {
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
         self.traverse(&grown, batch, placement);
         drop(grown);
-        let crowded = self.draft(slots, placement);
+        let mut crowded = self.draft(slots, placement);
         let conflicts = self.conflicts(&crowded, batch, placement);
         if conflicts.is_empty() {
+            return crowded;
+        }
+        if crowded.tree.order == Order::Cells {
+            // Points lie where they lie, whatever their levels.
+            self.settle(batch, conflicts, placement);
+            crowded.tree.relevel(&placement.levels);
             return crowded;
         }
         drop(crowded);
@@ -162,15 +173,19 @@ impl<S: Space> Builder<'_, S> {
         let (slots, Runs { firsts, ends }) = preorder(shape);
         let packed = self.space.pack_slots(&slots);
         let kernel = self.space.kernel(&packed);
-        let reach = |(node, &slot): (usize, &Idx)| {
-            round_up(self.reach(self.space, &kernel, at(slot), at(firsts[node]), at(ends[node])))
-        };
-        let measured: Vec<f32> = slots.par_iter().enumerate().with_min_len(256).map(reach).collect();
+        let mut measured = vec![0.0; slots.len()];
+        parallel::chunks(&mut measured, NODES, &|chunk, measured| {
+            for (node, out) in (chunk * NODES..).zip(measured) {
+                *out = round_up(self.reach(&kernel, at(slots[node]), at(firsts[node])..at(ends[node])));
+            }
+        });
         let mut reaches = vec![0.0; shape.parents.len()];
         for (&slot, reach) in slots.iter().zip(measured) {
             reaches[at(slot)] = reach;
         }
-        tree.reaches.par_iter_mut().zip(&tree.ids[..]).for_each(|(out, &slot)| *out = reaches[at(slot)]);
+        for (out, &slot) in tree.reaches.iter_mut().zip(&tree.ids[..]) {
+            *out = reaches[at(slot)];
+        }
     }
 
     /// Measures the reach of each node, and of each group from its center.
@@ -178,34 +193,26 @@ impl<S: Space> Builder<'_, S> {
         let kernel = self.space.kernel(&grown.packed);
         let Tree { ids, reaches, groups, .. } = &mut grown.tree;
         let Runs { firsts, ends } = &grown.runs;
-        reaches.par_iter_mut().enumerate().with_min_len(256).for_each(|(node, reach)| {
-            *reach = round_up(self.reach(self.space, &kernel, at(ids[node]), at(firsts[node]), at(ends[node])));
+        parallel::chunks(reaches, NODES, &|chunk, reaches| {
+            for (node, out) in (chunk * NODES..).zip(reaches) {
+                *out = round_up(self.reach(&kernel, at(ids[node]), at(firsts[node])..at(ends[node])));
+            }
         });
-        groups.par_iter_mut().with_min_len(256).for_each(|group| {
-            let center = at(group.center);
-            group.reach = if group.first == group.end {
-                0.0
-            } else if group.end == ends[center] {
-                reaches[center]
-            } else {
-                round_up(self.reach(self.space, &kernel, at(ids[center]), at(group.first), at(group.end)))
-            };
-        });
+        // By blocks, a group is all that descends from its center.
+        for group in groups.iter_mut() {
+            group.reach = reaches[at(group.center)];
+        }
     }
 
-    fn reach<'k>(&self, space: &'k S, kernel: &S::Kernel<'k>, slot: usize, first: usize, end: usize) -> f64 {
-        if first >= end {
-            return 0.0;
+    /// The distance from the point of a slot to the farthest of a run.
+    fn reach<'k>(&'k self, kernel: &S::Kernel<'k>, slot: usize, run: Range<usize>) -> f64 {
+        if run.len() <= REACH_SPLIT {
+            return farthest(self.tier, kernel, self.space.query(slot), run.start, run.end);
         }
-        if end - first <= REACH_SPLIT {
-            return farthest(self.tier, kernel, space.query(slot), first, end);
-        }
-        let middle = (first + (end - first) / 2).next_multiple_of(16).min(end);
-        let (left, right) = rayon::join(
-            || self.reach(space, kernel, slot, first, middle),
-            || self.reach(space, kernel, slot, middle, end),
-        );
-        left.max(right)
+        let parts = parallel::pieces(run.len(), REACH_SPLIT, &|part| {
+            farthest(self.tier, kernel, self.space.query(slot), run.start + part.start, run.start + part.end)
+        });
+        parts.into_iter().fold(0.0, f64::max)
     }
 }
 

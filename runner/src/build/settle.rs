@@ -18,7 +18,6 @@ struct Conflicting {
 
 impl Conflicting {
     fn new(len: usize, conflicts: &[Conflict]) -> Self {
-        // A pair on one level is found from both sides, a pair on two levels from the lower one: keep each once.
         let mut starts = vec![0 as Idx; len + 1];
         for conflict in conflicts {
             starts[at(conflict.id) + 1] += 1;
@@ -93,7 +92,8 @@ impl<S: Space> Builder<'_, S> {
         drop(conflicts);
         let mut levels: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();
         for (place, &level) in settling.levels.iter().enumerate() {
-            if level != TWIN {
+            // A point without conflicts stays where it is, and nobody asks for it.
+            if level != TWIN && !settling.conflicting.of(place as Idx).is_empty() {
                 levels.entry(level).or_default().push(place as Idx);
             }
         }

@@ -8,11 +8,11 @@ use covertree_kernels::index::{Idx, at};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
-use rayon::prelude::*;
 
 use super::{Scaling, Space};
 use crate::error::Error;
 use crate::order::hilbert_order;
+use crate::parallel;
 use crate::points::{Points, Values};
 use crate::tree::{Order, Storage, Tree};
 
@@ -102,17 +102,15 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
 /// The values after `change`, or the first place where one of them is too large or not a `T`.
 fn convert<V: Copy + Sync, T: Real>(values: &[V], change: impl Fn(V) -> f64 + Sync) -> Result<Vec<T>, usize> {
     let mut converted = vec![T::default(); values.len()];
-    let wrong = converted.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate().filter_map(
-        |(chunk, (out, values))| {
-            let place = values.iter().zip(out).position(|(&value, out)| {
-                let value = change(value);
-                *out = T::from_f64(value);
-                out.to_f64() != value || value.abs() > Scaling::SAFE
-            });
-            place.map(|place| chunk * CHUNK + place)
-        },
-    );
-    wrong.min().map_or(Ok(converted), Err)
+    let wrong = parallel::chunks(&mut converted, CHUNK, &|chunk, out| {
+        let place = values[chunk * CHUNK..].iter().zip(out).position(|(&value, out)| {
+            let value = change(value);
+            *out = T::from_f64(value);
+            out.to_f64() != value || value.abs() > Scaling::SAFE
+        });
+        place.map(|place| chunk * CHUNK + place)
+    });
+    wrong.into_iter().flatten().next().map_or(Ok(converted), Err)
 }
 
 /// Euclidean distance.
@@ -208,9 +206,9 @@ impl<T: Real> PackedPoints<T> {
         let lanes = T::LANES;
         let stride = 2 * dim * lanes;
         let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
-        corners.par_chunks_mut(stride).zip(groups.par_chunks(lanes)).for_each(|(panel, groups)| {
+        parallel::chunks(&mut corners, stride, &|number, panel| {
             let mut corner = vec![T::default(); 2 * dim];
-            for (lane, group) in groups.iter().enumerate() {
+            for (lane, group) in groups[number * lanes..].iter().take(lanes).enumerate() {
                 let (low, high) = corner.split_at_mut(dim);
                 if group.first < group.end {
                     box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
@@ -230,6 +228,9 @@ impl<T: Real> PackedPoints<T> {
 
 /// Most coordinates of points whose groups are bounded by boxes: beyond, a box bounds no better than a ball.
 const BOXED_DIM_MAX: usize = 16;
+
+/// Rows that one task moves.
+const ROWS: usize = 4096;
 
 /// Panels that one task packs.
 const PACK_PANELS: usize = 256;
@@ -251,14 +252,14 @@ impl<M: PanelMetric> Space for RowSpace<M> {
             return Some(hilbert_order(tier, &self.data, boxed));
         }
         let leading: Vec<M::Real> =
-            self.data.par_chunks(self.dim).flat_map_iter(|row| row[..boxed].iter().copied()).collect();
+            self.data.chunks_exact(self.dim).flat_map(|row| row[..boxed].iter().copied()).collect();
         Some(hilbert_order(tier, &leading, boxed))
     }
 
     fn reorder(&mut self, order: &[Idx]) {
         let mut data = vec![M::Real::default(); self.data.len()];
-        data.par_chunks_mut(self.dim * 4096).zip(order.par_chunks(4096)).for_each(|(out, rows)| {
-            for (out, &row) in out.chunks_exact_mut(self.dim).zip(rows) {
+        parallel::chunks(&mut data, self.dim * ROWS, &|chunk, out| {
+            for (out, &row) in out.chunks_exact_mut(self.dim).zip(&order[chunk * ROWS..]) {
                 out.copy_from_slice(&self.data[at(row) * self.dim..(at(row) + 1) * self.dim]);
             }
         });
@@ -293,9 +294,11 @@ impl<M: PanelMetric> Space for RowSpace<M> {
         let lanes = M::Real::LANES;
         let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
         let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
-        data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
-            |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
-        );
+        parallel::chunks(&mut data, PACK_PANELS * lanes * self.dim, &|chunk, out| {
+            let first = chunk * PACK_PANELS * lanes;
+            let slots = &slots[first..slots.len().min(first + PACK_PANELS * lanes)];
+            pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size");
+        });
         PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
     }
 

@@ -105,14 +105,30 @@ fn form_groups(tree: &mut Tree, scanned: usize) {
         }
         done += 1;
     }
+    groups[0].center = 0;
+    tree.groups = groups.into();
+    find_tops(tree);
+}
+
+/// The highest level of each group.
+fn find_tops(tree: &mut Tree) {
+    let groups = tree.groups.to_mut();
     for place in (0..groups.len()).rev() {
         let Group { first, block, kids, kids_end, .. } = groups[place];
         let tops = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top);
         let top = tops.chain(tree.levels[at(first)..at(block)].iter().copied()).max();
         groups[place].top = top.unwrap_or(i32::MIN);
     }
-    groups[0].center = 0;
-    tree.groups = groups.into();
+}
+
+impl Tree {
+    /// Gives the points of a draft, whose ids are slots, other levels; its parents are not what they were any more.
+    pub(crate) fn relevel(&mut self, levels: &[i32]) {
+        for (level, &slot) in self.levels.to_mut().iter_mut().zip(self.ids.iter()) {
+            *level = levels[at(slot)];
+        }
+        find_tops(self);
+    }
 }
 
 /// The parts of a run: halves of halves, as many as there is room for, none larger than a full group of the layer below

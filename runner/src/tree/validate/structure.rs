@@ -1,15 +1,17 @@
 //! The laws of a tree that need no distance: each is checked at every point.
 
+use std::ops::Range;
+
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::{Group, TWIN, TreeView};
-use rayon::prelude::*;
+use covertree_kernels::tree::{TWIN, TreeView};
 
 use super::violation::{Findings, Violation};
+use crate::parallel;
 use crate::tree::{Order, Runs, Tree};
 
 /// Positions that one task looks at.
-const CHUNK: usize = 1 << 14;
+const CHUNK: usize = 1 << 10;
 
 /// Whether the arrays of points are equally long.
 pub(crate) fn lengths(tree: &Tree, findings: &mut Findings) {
@@ -65,13 +67,7 @@ pub(crate) fn nodes(tree: &Tree) -> Findings {
             _ => Some(Violation::Parent { id, position: place, parent }),
         }
     };
-    let chunk = |first: usize| {
-        let mut findings = Findings::default();
-        (first..ids.len().min(first + CHUNK)).filter_map(node).for_each(|violation| findings.add(violation));
-        findings
-    };
-    let tasks = (0..ids.len().div_ceil(CHUNK)).into_par_iter();
-    tasks.map(|task| chunk(task * CHUNK)).reduce(Findings::default, Findings::merge)
+    collect(ids.len(), &|position| node(position).into_iter().collect())
 }
 
 /// The groups partition the points, and each is centred where the search expects its center.
@@ -105,21 +101,23 @@ pub(crate) fn groups(tree: &Tree, findings: &mut Findings) {
 
 /// The highest level of each group; groups that [`groups`] has passed.
 pub(crate) fn tops(tree: &Tree) -> Findings {
-    let wrong = |(group, held): (usize, &Group)| {
+    let wrong = |group: usize| {
+        let held = &tree.groups[group];
         let run = &tree.levels[at(held.first)..at(held.end)];
         let highest = run.iter().copied().fold(i32::MIN, i32::max);
         (highest != held.top).then_some(Violation::GroupTop { group, top: held.top, highest })
     };
-    collect(tree.groups.par_iter().enumerate().filter_map(wrong))
+    collect(tree.groups.len(), &|group| wrong(group).into_iter().collect())
 }
 
-/// Violations that are found in parallel, in their order.
-pub(crate) fn collect(violations: impl ParallelIterator<Item = Violation>) -> Findings {
-    let one = |mut findings: Findings, violation| {
-        findings.add(violation);
+/// The violations that `find` gives for each of `0..len`, in their order.
+pub(crate) fn collect(len: usize, find: &(dyn Fn(usize) -> Vec<Violation> + Sync)) -> Findings {
+    let piece = |range: Range<usize>| {
+        let mut findings = Findings::default();
+        range.flat_map(find).for_each(|violation| findings.add(violation));
         findings
     };
-    violations.fold(Findings::default, one).reduce(Findings::default, Findings::merge)
+    parallel::pieces(len, CHUNK, &piece).into_iter().fold(Findings::default(), Findings::merge)
 }
 
 /// Whether the points stand by blocks, as the tree claims; gives the strict descendants of each then.
@@ -175,7 +173,8 @@ fn by_blocks(tree: &Tree, sizes: &[Idx], children: &[Idx]) -> Result<Runs, Mispl
 /// For groups that [`groups`] has passed; the runs are those that [`blocks`] gives.
 pub(crate) fn groups_by_node(tree: &Tree, runs: &Runs) -> Findings {
     let has_children = |position: usize| runs.firsts[position] < runs.ends[position];
-    let wrong = |(place, group): (usize, &Group)| {
+    let wrong = |place: usize| {
+        let group = &tree.groups[place];
         let center = at(group.center);
         let problem = if (group.first, group.end) != (runs.firsts[center], runs.ends[center]) {
             "does not hold the descendants of its center"
@@ -196,5 +195,5 @@ pub(crate) fn groups_by_node(tree: &Tree, runs: &Runs) -> Findings {
         };
         Some(Violation::Group { group: place, problem })
     };
-    collect(tree.groups.par_iter().enumerate().filter_map(wrong))
+    collect(tree.groups.len(), &|group| wrong(group).into_iter().collect())
 }
