@@ -14,7 +14,8 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Precedence, TreeView, Within, box_of_run, earliest_ranks, knn, knn_before, search, search_blocks,
+    Ladder, Precedence, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before, search,
+    search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -105,6 +106,11 @@ fn once(criterion: &mut Criterion) {
     group.bench_function(BenchmarkId::new("StoredTree", LEN), |bench| bench.iter(|| StoredTree::new(bytes)));
     group.bench_function(BenchmarkId::new("earliest_ranks", LEN), |bench| {
         bench.iter(|| earliest_ranks(view, &made.ids, &mut earliest));
+    });
+    let (metric, mut ceilings) = (made.metric::<SquaredEuclidean>(), vec![0.0; LEN]);
+    let ladder = Ladder::new(&[0.5, 1.0, 2.0], -1).expect("the radii grow");
+    group.bench_function(BenchmarkId::new("cover_ceilings", LEN), |bench| {
+        bench.iter(|| cover_ceilings(&metric, ladder, &made.levels, &mut ceilings));
     });
     let points = Panels::new(&made.packed, DIM, LEN).expect("the points are packed");
     let (mut low, mut high) = ([0.0; DIM], [0.0; DIM]);

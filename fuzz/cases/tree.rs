@@ -1,5 +1,5 @@
-//! `tree::knn`, `tree::knn_before` with `tree::earliest_ranks`, `tree::search` for all points within a radius, and
-//! `tree::box_of_run`, over trees of both orders of storage.
+//! `tree::knn`, `tree::knn_before` with `tree::earliest_ranks`, `tree::search` for all points within a radius and for a
+//! covering node (with `tree::cover_ceilings`), and `tree::box_of_run`, over trees of both orders of storage.
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
@@ -7,7 +7,8 @@ use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::oracle::tree::HandMade;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{
-    Precedence, TreeView, Within, box_of_run, earliest_ranks, knn, knn_before, search, search_blocks,
+    Covering, Ladder, Precedence, TWIN, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
+    search, search_blocks,
 };
 use covertree_kernels::view::Panels;
 
@@ -26,10 +27,13 @@ pub fn check(data: &[u8]) {
         _ => HandMade::boxed(points, dim, len, 2),
     };
     let before = bytes.below(len + 2) as Idx;
+    let levels: Vec<i32> = (0..len).map(|_| [TWIN, -3, -2, -1, 0, 1][bytes.below(6)]).collect();
+    let made = made.with_levels(levels);
     let want = made.brute::<SquaredEuclidean>(&query, NONE, f64::sqrt);
     for tier in Tier::all() {
         searches(tier, &made, &query, &want, k);
         earlier(tier, &made, &query, &want, before, k);
+        covering(tier, &made, &query);
         let panels = Panels::new(&made.packed, dim, len).unwrap();
         let (mut low, mut high) = (vec![f32::NAN; dim], vec![f32::NAN; dim]);
         box_of_run(tier, panels, len / 3, len, &mut low, &mut high).unwrap();
@@ -79,6 +83,25 @@ fn earlier(tier: Tier, made: &HandMade<f32>, query: &[f32], want: &[(f64, Idx)],
         let rank = |id: Idx| if ranks == &made.ids { id } else { made.len() as Idx - 1 - id };
         let want: Vec<(f64, Idx)> = want.iter().copied().filter(|(_, id)| rank(*id) < before).collect();
         assert_answers(tier, &want, &distances, &found);
+    }
+}
+
+/// The node that covers the query on the lowest level.
+fn covering(tier: Tier, made: &HandMade<f32>, query: &[f32]) {
+    let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
+    let radii = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 1e10];
+    let ladder = Ladder::new(&radii, -2).unwrap();
+    let mut ceilings = vec![-7.0; made.len().next_multiple_of(16)];
+    cover_ceilings(&metric, ladder, &made.levels, &mut ceilings).unwrap();
+    let want = made.nearest_covering::<SquaredEuclidean>(query, ladder, f64::sqrt);
+    let mut memory = vec![Block::splat(0xdead_beef); search_blocks(made.waiting)];
+    for nearest in [true, made.corners.is_empty()] {
+        let visitor = Covering::new(view, ladder, &ceilings, nearest).unwrap();
+        let (visitor, _) = search(tier, view, &metric, query, visitor, &mut Arena::new(&mut memory)).unwrap();
+        let found = visitor.found().map(|(place, distance)| (distance, made.ids[at(place)]));
+        let level = |distance: f64| (distance > 0.0).then(|| ladder.level_over(distance));
+        assert_eq!(found.map(|found| level(found.0)), want.map(|want| level(want.0)), "{tier}");
+        assert!(!nearest || found == want, "{tier}: {found:?} is not {want:?}");
     }
 }
 

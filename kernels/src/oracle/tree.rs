@@ -8,7 +8,7 @@ use crate::index::{Idx, NONE, at};
 use crate::simd::{Real, Tier};
 use crate::tree::stored::{ALIGN, BYTE_ORDER, CHECKSUM, FileHeader, FileSection, MAGIC, NAME, NAMES, VERSION};
 use crate::tree::stored::{ORDER_BALLS, ORDER_BOXES};
-use crate::tree::{Boxes, Coordinates, Group, TreeParts, box_of_run};
+use crate::tree::{Boxes, Coordinates, Group, Ladder, TWIN, TreeParts, box_of_run};
 use crate::view::{Panels, Rows, pack_rows, panels_len};
 
 /// A tree over points in the order of their rows, of any shape that a search must follow. Levels mean nothing.
@@ -103,6 +103,27 @@ impl<T: Real> HandMade<T> {
         pack_rows(Rows::new(&data, dim).unwrap(), &order, &mut packed).unwrap();
         let waiting = groups.len() as Idx;
         Self { levels: vec![0; len], ids, groups, waiting, data, packed, corners: Vec::new(), dim }
+    }
+
+    /// The same tree with other levels.
+    pub fn with_levels(mut self, levels: Vec<i32>) -> Self {
+        for group in &mut self.groups {
+            group.top = levels[at(group.first)..at(group.end)].iter().copied().max().unwrap_or(TWIN);
+        }
+        self.levels = levels;
+        self
+    }
+
+    /// The nearest node, by (distance, id), of those that are no farther than the radius of their level.
+    pub fn nearest_covering<F: Form>(
+        &self,
+        query: &[T],
+        ladder: Ladder<'_>,
+        finish: fn(f64) -> f64,
+    ) -> Option<(f64, Idx)> {
+        let level_of = |id: Idx| self.ids.iter().position(|&other| other == id).map(|place| self.levels[place]);
+        let mut all = self.brute::<F>(query, NONE, finish).into_iter();
+        all.find(|&(distance, id)| level_of(id).is_some_and(|l| l != TWIN && distance <= ladder.radius(l)))
     }
 
     /// Number of points.

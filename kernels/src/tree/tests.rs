@@ -194,6 +194,45 @@ fn earlier_neighbours_are_those_of_brute_force() {
 }
 
 #[test]
+fn a_covering_node_is_found_on_the_lowest_level_that_has_one() {
+    let radii = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+    let ladder = Ladder::new(&radii, -2).unwrap();
+    for kind in 0..3 {
+        let data = points(300, 3, 7, kind);
+        let levels: Vec<i32> = (0..300).map(|i| [TWIN, -3, -2, -1, 0, 1][mix64(i) as usize % 6]).collect();
+        for made in [HandMade::boxed(data.clone(), 3, 11, 7), HandMade::balled(data, 3, 12)] {
+            let (made, boxed) = (made.clone().with_levels(levels.clone()), !made.corners.is_empty());
+            let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
+            let mut ceilings = vec![-7.0; 304];
+            cover_ceilings(&metric, ladder, &made.levels, &mut ceilings).unwrap();
+            for tier in Tier::all() {
+                let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+                for query in points::<f32>(40, 3, 5, kind).chunks_exact(3) {
+                    let want = made.nearest_covering::<SquaredEuclidean>(query, ladder, libm::sqrt);
+                    for nearest in [true, !boxed] {
+                        let visitor = Covering::new(view, ladder, &ceilings, nearest).unwrap();
+                        let (visitor, _) =
+                            search(tier, view, &metric, query, visitor, &mut Arena::new(&mut memory)).unwrap();
+                        let found = visitor.found().map(|(place, distance)| (distance, made.ids[at(place)]));
+                        let level = |found: Option<(f64, Idx)>| {
+                            found.map(|(distance, _)| (distance > 0.0).then(|| ladder.level_over(distance)))
+                        };
+                        assert_eq!(level(found), level(want), "{tier}");
+                        assert!(!nearest || found == want, "{tier}: {found:?} is not {want:?}");
+                    }
+                }
+            }
+        }
+    }
+    let made = HandMade::<f32>::boxed(points(20, 2, 1, 0), 2, 5, 4);
+    let (metric, mut out) = (made.metric::<SquaredEuclidean>(), [5.0; 32]);
+    let refused = cover_ceilings(&metric, ladder, &made.levels, &mut out[1..]);
+    assert!(matches!(refused, Err(KernelError::Shape { what: "out", want: 32, got: 31 })));
+    assert_eq!(out, [5.0; 32]);
+    assert!(Covering::new(TreeView::new(made.parts()).unwrap(), ladder, &out[1..], true).is_err());
+}
+
+#[test]
 fn an_order_of_another_size_is_refused() {
     let made = HandMade::<f32>::boxed(points(100, 2, 1, 0), 2, 11, 4);
     let view = TreeView::new(made.parts()).unwrap();
