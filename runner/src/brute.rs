@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::metric::MetricName;
 use crate::parallel;
 use crate::points::Points;
+use crate::within::Neighborhoods;
 
 /// The nearest `k` points to each query, by (distance, row number), padded with -1 and plus infinity. The point whose row
 /// number is `except(query)` is left out.
@@ -47,6 +48,28 @@ pub fn knn(
             knn_by(len, asked, k, except, |query, point| arc(&queries[query], &points[point]))
         }
     }
+}
+
+/// All points at most `radius` away from each query, as [`AnyIndex::within`](crate::AnyIndex::within) gives them.
+///
+/// # Errors
+/// As [`knn`], for any `k`.
+///
+/// # Cost
+/// As [`knn`], with a sort of all points per query.
+pub fn within(points: &Points, queries: &Points, metric: MetricName, radius: f64) -> Result<Neighborhoods, Error> {
+    let k = points.len().max(1);
+    let answers = knn(points, queries, metric, k, |_| NONE)?;
+    let mut near = Neighborhoods { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
+    for (ids, distances) in answers.ids.chunks(k).zip(answers.distances.chunks(k)) {
+        let both = ids.iter().zip(distances).filter(|(id, distance)| **id != NONE && **distance <= radius);
+        for (&id, &distance) in both {
+            near.ids.push(id);
+            near.distances.push(distance);
+        }
+        near.starts.push(near.ids.len() as i64); // as many as fit into memory
+    }
+    Ok(near)
 }
 
 /// The same for any distance: `distance(query, point)` is that between a query and a point given by their numbers.

@@ -51,6 +51,7 @@ mod random;
 pub mod space;
 pub mod summary;
 pub mod tree;
+mod within;
 mod workers;
 
 pub use answers::Answers;
@@ -58,6 +59,7 @@ pub use any::AnyIndex;
 pub use build::BuildConfig;
 pub use index::Index;
 pub use metric::MetricName;
+pub use within::Neighborhoods;
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]

@@ -126,6 +126,10 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     for (row, query) in outside.to_f64().chunks_exact(case.dim).enumerate() {
         prop_assert_eq!(row_of(&answers, row), nearest(case, &points, query, -1), "query {}", row);
     }
+    // A radius at which there is a point, where there are any.
+    let radius = answers.distances.first().copied().filter(|distance| distance.is_finite()).unwrap_or(1.0);
+    let (near, _) = index.within(&outside, radius).unwrap();
+    prop_assert_eq!(near, brute::within(&points, &outside, case.metric, radius).unwrap());
     let (graph, _) = index.graph(case.k, false).unwrap();
     for row in (0..case.rows).step_by(1 + case.rows / 25) {
         let query = &points.to_f64()[row * case.dim..(row + 1) * case.dim];
@@ -143,7 +147,10 @@ fn check_sphere(case: &Case) -> Result<(), TestCaseError> {
     prop_assert!(report.is_valid(), "{report}: {:?}", report.violations);
     let outside = case.points(case.rows, 12);
     let (answers, _) = index.knn(&outside, case.k).unwrap();
+    let radius = answers.distances.get(2).copied().filter(|distance| distance.is_finite()).unwrap_or(1.0);
     prop_assert_eq!(answers, brute::knn(&points, &outside, case.metric, case.k, |_| -1).unwrap());
+    let (near, _) = index.within(&outside, radius).unwrap();
+    prop_assert_eq!(near, brute::within(&points, &outside, case.metric, radius).unwrap());
     let (graph, _) = index.graph(case.k, false).unwrap();
     prop_assert_eq!(graph, brute::knn(&points, &points, case.metric, case.k, |row| row as i32).unwrap());
     Ok(())

@@ -1,6 +1,9 @@
 //! The index of one metric and one precision: a tree, its packed points, and nothing else.
 
+use std::ops::Range;
+
 use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{SearchCounters, TreeView, knn, search_blocks};
@@ -14,6 +17,7 @@ use crate::parallel;
 use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
 use crate::tree::Tree;
 use crate::tree::validate::{PackedQueries, Report, ValidateConfig, validate};
+use crate::within::{Neighborhoods, Part};
 use crate::workers::Workers;
 
 /// Queries that one task answers.
@@ -129,6 +133,32 @@ impl<M: PanelMetric> Body<M> {
             total.merge(&counters);
         }
         Ok(total)
+    }
+
+    /// All points within a radius of each query, given as rows of prepared coordinates; those that `keep` gives a distance
+    /// to.
+    pub fn within(
+        &self,
+        rows: &[M::Real],
+        radius: f64,
+        keep: &(dyn Fn(f64) -> Option<f64> + Sync),
+        tier: Tier,
+    ) -> Result<(Neighborhoods, SearchCounters), Error> {
+        let dim = self.dim();
+        let (view, workers) = (self.tree.view(), Workers::new());
+        let part = |queries: Range<usize>| -> Result<Part, KernelError> {
+            let kernel = M::kernel(self.points.panels(), self.points.boxes());
+            let mut part = Part::default();
+            workers.with(search_blocks(self.tree.waiting), |memory| {
+                for row in rows[queries.start * dim..queries.end * dim].chunks_exact(dim) {
+                    let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(row);
+                    part.add((tier, view, &kernel), query, radius, keep, memory)?;
+                }
+                Ok(part)
+            })
+        };
+        let parts = parallel::pieces(rows.len() / dim, CHUNK, &part);
+        Ok(Neighborhoods::joined(parts.into_iter().collect::<Result<_, _>>()?))
     }
 
     /// The points in the order of the tree, row by row.

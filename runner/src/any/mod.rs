@@ -22,6 +22,7 @@ use crate::space::{Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan, 
 use crate::tree::file::{self, Contents, Packed, PackedRef, ReadMode, SavedTree};
 use crate::tree::validate::{Report, ValidateConfig};
 use crate::tree::{Ladder, Tree};
+use crate::within::{Neighborhoods, check_radius};
 
 use body::{Asked, Body, by_row};
 
@@ -160,6 +161,56 @@ impl AnyIndex {
         }?;
         self.preparation.scaling.restore_all(&mut answers.distances);
         Ok((answers, counters))
+    }
+
+    /// All points at most `radius` away from each query, in ascending order of (distance, row number): exactly those that a
+    /// brute force by the metric's formula finds, with the same distances bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `radius` is negative or not a number; otherwise as [`knn`](Self::knn).
+    ///
+    /// # Cost
+    /// As [`knn`](Self::knn), and the memory of the answer.
+    pub fn within(&self, queries: &Points, radius: f64) -> Result<(Neighborhoods, SearchCounters), Error> {
+        self.within_named("queries", queries, radius)
+    }
+
+    /// [`within`](Self::within) with the name that messages give to the queries: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`within`](Self::within).
+    pub fn within_named(
+        &self,
+        label: &str,
+        queries: &Points,
+        radius: f64,
+    ) -> Result<(Neighborhoods, SearchCounters), Error> {
+        check_radius(radius)?;
+        let scaling = self.preparation.scaling;
+        let keep = |distance: f64| Some(scaling.restore(distance)).filter(|&distance| distance <= radius);
+        // A restored distance is rounded where it is subnormal: the search goes one number farther than it may.
+        let reach = if scaling == Scaling::NONE { radius } else { scaling.apply(radius.next_up()) };
+        let tier = self.tier;
+        match (&self.body, &self.preparation.queries(label, queries)?) {
+            (AnyBody::EuclideanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ManhattanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ChebyshevF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::EuclideanF32(body), Values::F64(rows)) => {
+                body.widened::<Euclidean<f64>>()?.within(rows, reach, &keep, tier)
+            }
+            (AnyBody::ManhattanF32(body), Values::F64(rows)) => {
+                body.widened::<Manhattan<f64>>()?.within(rows, reach, &keep, tier)
+            }
+            (AnyBody::ChebyshevF32(body), Values::F64(rows)) => {
+                body.widened::<Chebyshev<f64>>()?.within(rows, reach, &keep, tier)
+            }
+            (AnyBody::EuclideanF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ManhattanF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ChebyshevF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::Angular(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::Haversine(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (_, Values::F32(_)) => unreachable!("queries are prepared in the precision of the points, or in f64"),
+        }
     }
 
     /// The graph of nearest neighbours: for each point the nearest `k` among the others, in the order of row numbers.
