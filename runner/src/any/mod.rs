@@ -11,6 +11,7 @@ use covertree_kernels::dist::Form;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::SearchCounters;
+use covertree_kernels::tree::stored::SCALING;
 
 use crate::answers::Answers;
 use crate::build::BuildConfig;
@@ -353,9 +354,6 @@ pub fn check_config(config: &BuildConfig) -> Result<(), Error> {
     }
     Err(Error::Usage(format!("base {}: choose a finite number from {} on", config.base, Ladder::BASE_MIN)))
 }
-
-/// The section of a tree file that holds the exponent by which coordinates are scaled, an `i32`.
-const SCALING: &str = "scaling";
 
 /// How trees are built so far, as their files tell.
 const CONFIG: &str = "conflict=dense";
