@@ -13,12 +13,12 @@ use super::Bytes;
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    if bytes.u8() % 2 == 0 { case::<f32>(&mut bytes) } else { case::<f64>(&mut bytes) }
+    if bytes.u8().is_multiple_of(2) { case::<f32>(&mut bytes) } else { case::<f64>(&mut bytes) }
 }
 
 fn case<T: Real>(bytes: &mut Bytes<'_>) {
     let (len, dim) = (1 + bytes.below(120), 1 + bytes.below(4));
-    let (boxed, leaf, fan) = (bytes.u8() % 2 == 0, 1 + bytes.below(20), 2 + bytes.below(20));
+    let (boxed, leaf, fan) = (bytes.u8().is_multiple_of(2), 1 + bytes.below(20), 2 + bytes.below(20));
     let points: Vec<T> =
         (0..len * dim).map(|i| T::from_f64(f64::from(bytes.u8()) / 8.0 + (i / dim) as f64 / 4.0)).collect();
     let made = if boxed { HandMade::boxed(points, dim, leaf, fan) } else { HandMade::balled(points, dim, fan) };
@@ -28,7 +28,7 @@ fn case<T: Real>(bytes: &mut Bytes<'_>) {
     let damages = bytes.below(6);
     for _ in 0..damages {
         // Mostly the header, the table and the first sections, where a byte matters most.
-        let most = if bytes.u8() % 2 == 0 { file_len.min(600) } else { file_len };
+        let most = if bytes.u8().is_multiple_of(2) { file_len.min(600) } else { file_len };
         file[bytes.below(most)] = bytes.u8();
     }
     let stored = match StoredTree::new(&file[..file_len]) {
