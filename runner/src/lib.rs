@@ -47,6 +47,7 @@ pub mod metric;
 mod order;
 pub mod points;
 mod random;
+pub mod residual;
 pub mod space;
 pub mod summary;
 pub mod tree;

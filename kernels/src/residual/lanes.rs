@@ -118,7 +118,7 @@ fn tiles<T: Exponential, L: Lanes, const R: usize, const N: usize>(block: &mut B
 
 /// Adds the products of some columns, packed queries `[column][R]` against a panel of points `[column][LANES]`, to sums.
 #[inline(always)]
-fn add_columns<T: Exponential, L: Lanes, const R: usize>(
+pub(super) fn add_columns<T: Exponential, L: Lanes, const R: usize>(
     mut sums: [T::On<L>; R],
     queries: &[T],
     points: &[T],

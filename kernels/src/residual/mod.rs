@@ -41,6 +41,7 @@
 //! [`one_to_run`] with the least correlation that is still wanted; [`settle_run`] for the lanes whose bits are set.
 //! [`least_correlation`] turns a distance into that threshold.
 
+mod centered;
 mod early;
 mod exact;
 mod gate;
@@ -48,14 +49,20 @@ pub(crate) mod lanes;
 mod points;
 pub mod scalar;
 mod settle;
+mod shortlist;
 
+pub use centered::{
+    CenteredPoints, CenteredQueries, CenteredRows, center_offsets, center_products, centered_margin, centered_tile,
+    centered_tile_blocks, pack_offsets, pack_offsets_blocks,
+};
 pub use early::{CutRows, Step, Tails, one_to_run_cut, tail_norms};
 pub use exact::{PointRow, correlation_floor, least_correlation, residual_distance, rho_exact, rho_of_rows};
 pub use gate::{
     Gate, GateBins, GateCounters, GateRule, gate_audit, gate_run, profile_pairs, profile_slope, profile_thresholds,
 };
-pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, row_norms, scales_and_margins};
-pub use settle::{gather_row, settle_run};
+pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins};
+pub use settle::{gather_row, settle_positions, settle_run};
+pub use shortlist::{Counting, Members, RhoTile, Shortlists, condense, offer_columns, offer_rows};
 
 use crate::arena::{Arena, blocks};
 use crate::covariance::Exponential;
