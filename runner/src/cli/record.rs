@@ -1,5 +1,7 @@
 //! What a command reports.
 
+use covertree::residual::ResidualIndex;
+use covertree_kernels::residual::ResidualCounters;
 use covertree_kernels::tree::SearchCounters;
 use serde::Serialize;
 
@@ -24,6 +26,8 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub covariance_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub build_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_s: Option<f64>,
@@ -34,6 +38,8 @@ pub(crate) struct Record {
     pub index_bytes: Option<usize>,
     #[serde(flatten)]
     pub counters: Option<Counters>,
+    #[serde(flatten)]
+    pub residual: Option<ResidualRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +78,37 @@ impl From<SearchCounters> for Counters {
             groups_searched: counters.groups,
             groups_pruned: counters.pruned,
             runs_scanned: counters.runs,
+        }
+    }
+}
+
+/// Work of the searches under a residual metric.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ResidualRecord {
+    /// Columns of `V`.
+    pub inducing: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
+    pub pairs_all: usize,
+    pub pairs_evaluated: u64,
+    pub distance_evals: u64,
+    pub candidates: u64,
+    pub distances_settled: u64,
+    pub early_exits: u64,
+}
+
+impl ResidualRecord {
+    /// The work of a search that could have looked at `pairs` pairs.
+    pub fn new(index: &ResidualIndex, work: ResidualCounters, pairs: usize) -> Self {
+        Self {
+            inducing: index.columns(),
+            jitter: index.jitter(),
+            pairs_all: pairs,
+            pairs_evaluated: work.filtered,
+            distance_evals: work.filtered,
+            candidates: work.candidates,
+            distances_settled: work.settled,
+            early_exits: work.early_exits,
         }
     }
 }

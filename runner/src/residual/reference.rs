@@ -31,6 +31,59 @@ pub fn vecchia(index: &ResidualIndex, order: &[Idx], k: usize) -> Result<Answers
     Ok(answers)
 }
 
+/// [`vecchia`] for some rows only: one row of the answer for each.
+///
+/// # Errors
+/// As [`vecchia`].
+///
+/// # Cost
+/// One formula per earlier point of each row.
+pub fn vecchia_rows(index: &ResidualIndex, order: &[Idx], rows: &[Idx], k: usize) -> Result<Answers, Error> {
+    let mut ranks = vec![0; index.len()];
+    for (rank, &row) in order.iter().enumerate() {
+        ranks[at(row)] = rank;
+    }
+    let all = Unpacked::new(&index.set)?;
+    let mut answers = knn_by(
+        index.len(),
+        rows.len(),
+        k,
+        |_| -1,
+        |asked, point| {
+            let query = at(rows[asked]);
+            match ranks[point] < ranks[query] {
+                true => all.distance(index, query, &all, point),
+                false => f64::INFINITY,
+            }
+        },
+    )?;
+    pad(&mut answers);
+    Ok(answers)
+}
+
+/// At most `count` different rows of `len`, drawn at random.
+pub fn sample(len: usize, count: usize, seed: u64) -> Vec<Idx> {
+    let mut rows = super::parameters::shuffled(len, seed.wrapping_add(2));
+    rows.truncate(count);
+    rows
+}
+
+/// The share of the neighbours in `wanted`, one row of it for each of `rows`, that `answers` has at the same place with the
+/// same distance.
+pub fn recall(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
+    let k = answers.k;
+    let (mut right, mut all) = (0usize, 0usize);
+    for (place, &row) in rows.iter().enumerate() {
+        for rank in 0..k {
+            let (got, want) = (at(row) * k + rank, place * k + rank);
+            let same = answers.ids[got] == wanted.ids[want] && answers.distances[got] == wanted.distances[want];
+            right += usize::from(same);
+            all += 1;
+        }
+    }
+    if all == 0 { 1.0 } else { right as f64 / all as f64 }
+}
+
 /// The nearest others, for [`ResidualIndex::graph`].
 ///
 /// # Errors
