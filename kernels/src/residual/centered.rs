@@ -25,7 +25,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
-use super::lanes::{GROUP, add_columns, dots, tile_rows};
+use super::lanes::{GROUP, add_columns, any_wanted, dots, rows_of_tiles, tile_rows};
 use super::points::roundings;
 use super::{ResidualModel, ResidualRun};
 use crate::arena::{Arena, blocks};
@@ -216,11 +216,7 @@ pub fn pack_offsets<'a>(
     if let Some(place) = places.iter().position(|place| *place < 0 || (columns > 0 && *place >= limit)) {
         return Err(KernelError::Key { at: idx_len(place)?, key: places[place], limit });
     }
-    let tile = match tier.tile_rows() {
-        0..=5 => 2,
-        6..=11 => 6,
-        _ => 12,
-    };
+    let tile = rows_of_tiles(tier.tile_rows());
     let packed = arena.take(places.len().div_ceil(tile) * tile * columns)?;
     if columns > 0 {
         for (tile_places, out) in places.chunks(tile).zip(packed.chunks_exact_mut(tile * columns)) {
@@ -265,7 +261,8 @@ pub struct CenteredPoints<'a> {
 /// | argument | shape |
 /// | --- | --- |
 /// | `queries`, `points` | of the same model |
-/// | `out` | `[rows][panels * 8]`, panels of `f64`: the filter `r`, not cut; padding lanes hold anything |
+/// | `wanted` | `[rows][panels]`: bit `l` is set where the pair is wanted; empty if all are |
+/// | `out` | `[rows][panels * 8]`, panels of `f64`: the filter `r`, not cut; padding lanes hold anything; panels of a row of which nothing is wanted stay |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Scratch`] when the arena has less than
@@ -275,27 +272,28 @@ pub struct CenteredPoints<'a> {
 /// `|cut(r_ij) - rho_ij| <= m_i m_j` with [`centered_margin`].
 ///
 /// # Cost
-/// `columns` multiply-adds of `f32` per pair, and about 35 operations of `f64`.
+/// `columns` multiply-adds of `f32` per pair, and about 35 operations of `f64`. Returns how many pairs were computed, at most.
 pub fn centered_tile(
     queries: &CenteredQueries<'_>,
     points: &CenteredPoints<'_>,
+    wanted: &[u32],
     out: &mut [f64],
     arena: &mut Arena<'_>,
-) -> Result<(), KernelError> {
-    struct Body<'a>(&'a CenteredQueries<'a>, &'a CenteredPoints<'a>, &'a mut [f64], &'a mut [f32]);
+) -> Result<u64, KernelError> {
+    struct Body<'a>(&'a CenteredQueries<'a>, &'a CenteredPoints<'a>, &'a [u32], &'a mut [f64], &'a mut [f32]);
     impl OnLanes for Body<'_> {
         type Out = ();
         #[inline(always)]
         fn run<L: Lanes>(self) {
-            let Self(queries, points, out, sums) = self;
+            let Self(queries, points, wanted, out, sums) = self;
             if queries.rows.columns > 0 {
                 match tile_rows::<L>() {
-                    2 => multiply::<L, 2>(&queries.rows, points.offsets, sums),
-                    6 => multiply::<L, 6>(&queries.rows, points.offsets, sums),
-                    _ => multiply::<L, 12>(&queries.rows, points.offsets, sums),
+                    2 => multiply::<L, 2>(queries, points, wanted, sums),
+                    6 => multiply::<L, 6>(queries, points, wanted, sums),
+                    _ => multiply::<L, 12>(queries, points, wanted, sums),
                 }
             }
-            correlate::<L>(queries, points, sums, out);
+            correlate::<L>(queries, points, wanted, sums, out);
         }
     }
     let (model, rows, len) = (&points.run.points.model, queries.rows.rows, points.run.len());
@@ -307,11 +305,18 @@ pub fn centered_tile(
     want("points.offsets", panels_len::<f32>(len, model.columns()), points.offsets.len())?;
     want("points.products", lanes, points.products.len())?;
     want("out", rows * lanes, out.len())?;
+    if !wanted.is_empty() {
+        want("wanted", rows * points.run.count, wanted.len())?;
+    }
     let mut arena = arena.scope();
     let sums = arena.take::<f32>(rows * lanes.next_multiple_of(LANES_F32))?;
     sums.fill(0.0); // what it stays without columns
-    queries.rows.tier.run(Body(queries, points, out, sums));
-    Ok(())
+    queries.rows.tier.run(Body(queries, points, wanted, out, sums));
+    let pairs = match wanted {
+        [] => (rows * len) as u64, // widens
+        wanted => super::pairs_of_tiles(queries.rows.tier, wanted, points.run.count),
+    };
+    Ok(pairs)
 }
 
 /// Blocks of scratch that [`centered_tile`] takes for `rows` rows and `panels` panels of `f64`.
@@ -321,7 +326,13 @@ pub const fn centered_tile_blocks(rows: usize, panels: usize) -> usize {
 
 /// The products of the offsets, `sums: [rows][panels of 16][16]`.
 #[inline(always)]
-fn multiply<L: Lanes, const R: usize>(rows: &CenteredRows<'_>, offsets: &[f32], sums: &mut [f32]) {
+fn multiply<L: Lanes, const R: usize>(
+    queries: &CenteredQueries<'_>,
+    points: &CenteredPoints<'_>,
+    wanted: &[u32],
+    sums: &mut [f32],
+) {
+    let (rows, offsets, halves) = (&queries.rows, points.offsets, points.run.count);
     let (columns, count) = (rows.columns, rows.rows);
     let panels = offsets.len() / (columns * LANES_F32);
     for p in 0..panels {
@@ -329,6 +340,13 @@ fn multiply<L: Lanes, const R: usize>(rows: &CenteredRows<'_>, offsets: &[f32], 
             let part = from..columns.min(from + CHUNK);
             let points = &offsets[(p * columns + part.start) * LANES_F32..(p * columns + part.end) * LANES_F32];
             for first in (0..count).step_by(R) {
+                let here = R.min(count - first);
+                if !wanted.is_empty()
+                    && !any_wanted(wanted, halves, 2 * p, first, here)
+                    && !(2 * p + 1 < halves && any_wanted(wanted, halves, 2 * p + 1, first, here))
+                {
+                    continue;
+                }
                 let queries = &rows.packed[first * columns..][part.start * R..part.end * R];
                 let mut tile = [L::F32::splat(0.0); R];
                 if from > 0 {
@@ -347,7 +365,13 @@ fn multiply<L: Lanes, const R: usize>(rows: &CenteredRows<'_>, offsets: &[f32], 
 
 /// Adds the terms with the centres and turns products into correlations.
 #[inline(always)]
-fn correlate<L: Lanes>(queries: &CenteredQueries<'_>, points: &CenteredPoints<'_>, sums: &[f32], out: &mut [f64]) {
+fn correlate<L: Lanes>(
+    queries: &CenteredQueries<'_>,
+    points: &CenteredPoints<'_>,
+    wanted: &[u32],
+    sums: &[f32],
+    out: &mut [f64],
+) {
     let model = &points.run.points.model;
     let covariance = LaneCovariance::<f64>::new(model.covariance());
     let variance = L::F64::splat(model.covariance().variance());
@@ -357,6 +381,10 @@ fn correlate<L: Lanes>(queries: &CenteredQueries<'_>, points: &CenteredPoints<'_
         let coordinates = &queries.coordinates[row * dim..(row + 1) * dim];
         let (own, scale) = (L::F64::splat(queries.products[row]), L::F64::splat(queries.scales[row]));
         for first in (0..panels).step_by(STEP) {
+            let here = row * panels + first..row * panels + panels.min(first + STEP);
+            if !wanted.is_empty() && wanted[here].iter().all(|bits| *bits == 0) {
+                continue;
+            }
             let mut squares = [L::F64::splat(0.0); STEP];
             for n in 0..STEP {
                 squares[n] = super::lanes::row_squares::<f64, L, false>(
@@ -367,6 +395,9 @@ fn correlate<L: Lanes>(queries: &CenteredQueries<'_>, points: &CenteredPoints<'_
             let covariances = covariance.at::<L::F64, STEP, false>(squares);
             for n in 0..STEP.min(panels - first) {
                 let panel = first + n;
+                if !wanted.is_empty() && wanted[row * panels + panel] == 0 {
+                    continue; // what stands there may be of an earlier call
+                }
                 let place = row * stride + panel / 2 * LANES_F32;
                 let halves = L::widen(L::F32::load(&sums[place..]));
                 let product = if panel % 2 == 0 { halves.0 } else { halves.1 };

@@ -122,6 +122,11 @@ impl<'a, T: Exponential> ResidualPoints<'a, T> {
         self.coordinates.is_empty()
     }
 
+    /// The model; in `f32` that of variance 1.
+    pub const fn model(&self) -> ResidualModel {
+        self.model
+    }
+
     /// The scaled coordinates.
     pub const fn coordinates(&self) -> Panels<'a, T> {
         self.coordinates

@@ -246,6 +246,76 @@ fn in_use(len: usize, panel: usize) -> u32 {
     (1 << (len - panel * LANES_F64).min(LANES_F64)) - 1
 }
 
+/// Marks the pairs of a tile whose bound does not rule them out for their rows, nor for their columns.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `tile` | with upper bounds of `|rho|` in place of the filter; margins are not read |
+/// | `least` | `[rows.len]` and `[columns.len]`: of the short lists of both sides; no second one if the columns want nothing |
+/// | `masks` | `[places.len()][panels]`, overwritten: bit `l` is set where the pair is wanted |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member; `masks` are
+/// then untouched.
+///
+/// # Cost
+/// Six operations per vector of eight pairs. Returns how many pairs are wanted.
+pub fn wanted_pairs(
+    tier: Tier,
+    tile: &RhoTile<'_>,
+    counting: Counting,
+    least: (&[f64], Option<&[f64]>),
+    masks: &mut [u32],
+) -> Result<u64, KernelError> {
+    struct Body<'a>(&'a RhoTile<'a>, Counting, (&'a [f64], Option<&'a [f64]>), &'a mut [u32]);
+    impl OnLanes for Body<'_> {
+        type Out = u64;
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> u64 {
+            wanted::<L>(self.0, self.1, self.2, self.3)
+        }
+    }
+    tile.check()?;
+    want("least of the rows", tile.rows.len, least.0.len())?;
+    want("least of the columns", tile.columns.len, least.1.map_or(tile.columns.len, <[f64]>::len))?;
+    want("masks", tile.places.len() * tile.panels(), masks.len())?;
+    Ok(tier.run(Body(tile, counting, least, masks)))
+}
+
+#[inline(always)]
+fn wanted<L: Lanes>(
+    tile: &RhoTile<'_>,
+    counting: Counting,
+    (least, least_columns): (&[f64], Option<&[f64]>),
+    masks: &mut [u32],
+) -> u64 {
+    let (panels, mut count) = (tile.panels(), 0);
+    for panel in 0..panels {
+        let lane = panel * LANES_F64;
+        let used = (tile.columns.len - lane).min(LANES_F64);
+        let mut own = [f64::INFINITY; LANES_F64];
+        if let Some(least) = least_columns {
+            own[..used].copy_from_slice(&least[lane..lane + used]);
+        }
+        let (own, ranks) = (L::F64::load(&own), L::F64::load(&tile.columns.ranks[lane..]));
+        for (row, &place) in tile.places.iter().enumerate() {
+            let bound = L::F64::load(&tile.rho[(row * panels + panel) * LANES_F64..]);
+            let for_row = !bound.lt(L::F64::splat(least[at(place)])); // a NaN bounds nothing
+            let for_column = !bound.lt(own);
+            let bits = if counting == Counting::Earlier {
+                let rank = L::F64::splat(tile.rows.ranks[at(place)]);
+                (for_row & ranks.lt(rank)) | (for_column & rank.lt(ranks))
+            } else {
+                for_row | for_column
+            };
+            let bits = bits & in_use(tile.columns.len, panel);
+            masks[row * panels + panel] = bits;
+            count += u64::from(bits.count_ones());
+        }
+    }
+    count
+}
+
 /// Raises `least` of one row as far as its list allows, and drops the points below it. The order of the list may change.
 ///
 /// | argument | shape |

@@ -1,7 +1,6 @@
 //! What a command reports.
 
-use covertree::residual::ResidualIndex;
-use covertree_kernels::residual::ResidualCounters;
+use covertree::residual::{ResidualIndex, Work};
 use covertree_kernels::tree::SearchCounters;
 use serde::Serialize;
 
@@ -94,21 +93,25 @@ pub(crate) struct ResidualRecord {
     pub distance_evals: u64,
     pub candidates: u64,
     pub distances_settled: u64,
+    pub landmark_bounded: u64,
+    pub landmark_pruned: u64,
     pub early_exits: u64,
 }
 
 impl ResidualRecord {
     /// The work of a search that could have looked at `pairs` pairs.
-    pub fn new(index: &ResidualIndex, work: ResidualCounters, pairs: usize) -> Self {
+    pub fn new(index: &ResidualIndex, work: Work, pairs: usize) -> Self {
         Self {
             inducing: index.columns(),
             jitter: index.jitter(),
             pairs_all: pairs,
-            pairs_evaluated: work.filtered,
-            distance_evals: work.filtered,
-            candidates: work.candidates,
-            distances_settled: work.settled,
-            early_exits: work.early_exits,
+            pairs_evaluated: work.residual.filtered,
+            distance_evals: work.residual.filtered,
+            candidates: work.residual.candidates,
+            distances_settled: work.residual.settled,
+            landmark_bounded: work.landmark.landmark_bounded,
+            landmark_pruned: work.landmark.landmark_pruned,
+            early_exits: work.residual.early_exits,
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use covertree::Answers;
 use covertree::error::{Error, shown};
 use covertree::formats::npy::read_ids;
 use covertree::formats::output::{Outputs, check_target, suffixed};
 use covertree::points::Points;
-use covertree::residual::{CovarianceConfig, ResidualIndex, VecchiaOrder, reference};
+use covertree::residual::{CovarianceConfig, ResidualIndex, Strategy, VecchiaOrder, reference};
 use covertree_kernels::index::Idx;
 
 use super::args::{PointsArgs, check_k};
@@ -50,11 +50,34 @@ pub(crate) struct VecchiaArgs {
     /// taken from the flags
     #[arg(long, value_name = "FILE")]
     pub parameters: Option<PathBuf>,
+    /// How pairs are ruled out: auto (landmark bounds and single precision, where they are proven to suffice), or brute (every
+    /// pair in double precision). Answers are the same
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub strategy: StrategyArg,
     /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall
     #[arg(long, value_name = "ROWS", default_value_t = 0)]
     pub verify: usize,
     #[command(flatten)]
     pub covariance: CovarianceArgs,
+}
+
+/// How pairs are ruled out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StrategyArg {
+    /// By landmark bounds, and in single precision where that is proven to suffice
+    #[default]
+    Auto,
+    /// Every pair is computed in double precision
+    Brute,
+}
+
+impl From<StrategyArg> for Strategy {
+    fn from(strategy: StrategyArg) -> Self {
+        match strategy {
+            StrategyArg::Auto => Self::Auto,
+            StrategyArg::Brute => Self::Brute,
+        }
+    }
 }
 
 /// A checked request.
@@ -109,7 +132,7 @@ impl VecchiaPlan {
         for (set, [ids, distances]) in sets.iter().zip(&files) {
             let (fitted, covariance_s) =
                 session.stage("fitting", || args.fit(session, &points, set, &explained, index.take()));
-            let fitted = fitted?;
+            let fitted = fitted?.with_strategy(args.strategy.into());
             let (found, query_s) = session.stage("searching", || fitted.vecchia(&order, args.k));
             let (answers, work) = found?;
             let recall = args.recall(session, &fitted, &order, &answers)?;

@@ -4,7 +4,7 @@ use covertree_kernels::covariance::{Covariance, one_to_run};
 use covertree_kernels::dist::Rounding;
 use covertree_kernels::simd::{LANES_F64, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Mat, MatMut, Par, Side};
 use rayon::prelude::*;
 
@@ -86,5 +86,28 @@ impl Factor {
             }
             Ok(())
         })
+    }
+
+    /// The norm of the weights `(L L')^-1 k_x` of some points, from their packed rows of `V`.
+    pub fn weights(&self, v: &[f64], norms: &mut [f64]) {
+        let columns = self.columns();
+        let lanes = v.len() / columns.max(1);
+        let mut rows = vec![0.0; columns * lanes];
+        for (panel, v) in v.chunks_exact(LANES_F64 * columns).enumerate() {
+            for (row, v) in rows.chunks_exact_mut(lanes).zip(v.chunks_exact(LANES_F64)) {
+                row[panel * LANES_F64..][..LANES_F64].copy_from_slice(v);
+            }
+        }
+        let matrix = MatMut::from_row_major_slice_mut(&mut rows, columns, lanes);
+        solve_upper_triangular_in_place(self.lower.transpose(), matrix, Par::Seq);
+        norms.fill(0.0);
+        for row in rows.chunks_exact(lanes) {
+            for (norm, weight) in norms.iter_mut().zip(row) {
+                *norm += weight * weight;
+            }
+        }
+        for norm in norms {
+            *norm = libm::sqrt(*norm) * (1.0 + 1e-6); // far above the rounding of the sum
+        }
     }
 }

@@ -22,12 +22,13 @@
 //! let order: Vec<i32> = (0..500).collect();
 //! let (answers, work) = index.vecchia(&order, 10)?;
 //! assert_eq!(answers.ids[..20], [[-1; 10], [0, -1, -1, -1, -1, -1, -1, -1, -1, -1]].concat());
-//! assert!(work.filtered >= 500 * 499 / 2);
+//! assert!(work.residual.filtered >= 500 * 499 / 2);
 //! # Ok(())
 //! # }
 //! ```
 
 mod factor;
+mod frames;
 mod layout;
 pub mod order;
 mod parameters;
@@ -36,13 +37,15 @@ mod search;
 mod set;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 pub use order::VecchiaOrder;
 pub use parameters::{CovarianceConfig, Inducing, KernelName};
+pub use search::{Strategy, Work};
 
 use covertree_kernels::covariance::Covariance;
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::residual::{Counting, P_FLOOR, ResidualCounters};
+use covertree_kernels::residual::{Counting, P_FLOOR};
 use covertree_kernels::simd::{LANES_F64, Tier};
 
 use crate::answers::Answers;
@@ -71,6 +74,7 @@ pub struct ResidualIndex {
     covariance: Covariance,
     source: Source,
     inducing: Option<Points>,
+    strategy: Strategy,
     set: PointSet,
 }
 
@@ -150,7 +154,7 @@ impl ResidualIndex {
         };
         let diagonal = covariance.variance() + config.nugget;
         let set = PointSet::fit(tier, layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
-        Ok(Self { tier, config: config.clone(), covariance, source, inducing, set })
+        Ok(Self { tier, config: config.clone(), covariance, source, inducing, strategy: Strategy::Auto, set })
     }
 
     /// The same points and inducing points under other parameters: the layout and all memory are reused.
@@ -164,7 +168,15 @@ impl ResidualIndex {
         if matches!(self.source, Source::Given(..)) {
             return Err(Error::Usage("V and p were given, so they cannot follow other parameters; give others".into()));
         }
-        Self::make(self.tier, "points", points, config, self.inducing, None, Some(self.set))
+        let strategy = self.strategy;
+        let fitted = Self::make(self.tier, "points", points, config, self.inducing, None, Some(self.set))?;
+        Ok(fitted.with_strategy(strategy))
+    }
+
+    /// The same index, searched in another way; see [`Strategy`].
+    #[must_use]
+    pub fn with_strategy(self, strategy: Strategy) -> Self {
+        Self { strategy, ..self }
     }
 
     /// The parameters.
@@ -209,7 +221,7 @@ impl ResidualIndex {
     ///
     /// # Cost
     /// Each pair once in register tiles, `columns` multiply-adds, mostly of `f32`.
-    pub fn vecchia(&self, order: &[Idx], k: usize) -> Result<(Answers, ResidualCounters), Error> {
+    pub fn vecchia(&self, order: &[Idx], k: usize) -> Result<(Answers, Work), Error> {
         let ranks = self.ranks(order)?;
         self.nearest(None, Some(&ranks), k, Counting::Earlier, false)
     }
@@ -218,7 +230,7 @@ impl ResidualIndex {
     ///
     /// # Errors
     /// [`Error::Usage`] when `k` is 0.
-    pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, ResidualCounters), Error> {
+    pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, Work), Error> {
         self.nearest(None, None, k, Counting::Others, include_self)
     }
 
@@ -227,7 +239,7 @@ impl ResidualIndex {
     /// # Errors
     /// [`Error::Usage`] when `k` is 0, the columns differ, or `V` was given (that of the queries is not known then);
     /// [`Error::TooLarge`].
-    pub fn knn(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, ResidualCounters), Error> {
+    pub fn knn(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, Work), Error> {
         let queries = self.query_set(label, queries)?;
         self.nearest(Some(&queries), None, k, Counting::All, false)
     }
@@ -236,11 +248,7 @@ impl ResidualIndex {
     ///
     /// # Errors
     /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN.
-    pub fn within(
-        &self,
-        queries: Option<(&str, &Points)>,
-        radius: f64,
-    ) -> Result<(WithinAnswers, ResidualCounters), Error> {
+    pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(WithinAnswers, Work), Error> {
         if radius.is_nan() || radius < 0.0 {
             return Err(Error::Usage(format!("the radius is {radius}; choose a number that is not negative")));
         }
@@ -298,7 +306,7 @@ impl ResidualIndex {
         k: usize,
         counting: Counting,
         with_self: bool,
-    ) -> Result<(Answers, ResidualCounters), Error> {
+    ) -> Result<(Answers, Work), Error> {
         if k == 0 {
             return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
         }
@@ -322,10 +330,10 @@ impl ResidualIndex {
         goal: Goal,
         counting: Counting,
         with_self: bool,
-    ) -> Result<(Vec<Vec<(f64, Idx)>>, ResidualCounters), Error> {
+    ) -> Result<(Vec<Vec<(f64, Idx)>>, Work), Error> {
         if self.is_empty() {
             let rows = queries.map_or(0, |queries| queries.layout.len());
-            return Ok((vec![Vec::new(); rows], ResidualCounters::default()));
+            return Ok((vec![Vec::new(); rows], Work::default()));
         }
         let lanes = |set: &PointSet| set.layout.len().next_multiple_of(LANES_F64);
         let none = vec![0.0; lanes(&self.set).max(queries.map_or(0, lanes))];
@@ -334,6 +342,7 @@ impl ResidualIndex {
             tier: self.tier,
             points: side(&self.set, ranks.unwrap_or(&none))?,
             queries: queries.map(|queries| side(queries, &none)).transpose()?,
+            strategy: self.strategy,
             counting,
             goal,
             with_self,

@@ -5,32 +5,42 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use covertree_kernels::arena::{Arena, blocks};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::landmark::LandmarkCounters;
 use covertree_kernels::residual::{
-    CenteredPoints, CenteredQueries, Counting, Members, PointRow, ResidualCounters, ResidualPoints, RhoTile,
-    Shortlists, block_to_run, center_products, centered_tile, centered_tile_blocks, condense, correlation_floor,
-    gather_row, offer_columns, offer_rows, pack_offsets, pack_offsets_blocks, pack_queries, pack_queries_blocks,
+    Counting, PointRow, ResidualCounters, ResidualPoints, Shortlists, condense, correlation_floor, gather_row,
     residual_distance, settle_positions,
 };
-use covertree_kernels::simd::{LANES_F64, Tier};
+use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use rayon::prelude::*;
 
 use super::layout::{LEAF, box_distance};
 use super::set::PointSet;
+use super::tile::{self, Meeting};
 use crate::error::Error;
 use crate::workers::Workers;
-
-/// Panels of a leaf.
-const PANELS: usize = LEAF / LANES_F64;
 
 /// Leaves that a leaf meets first.
 const NEAR: usize = 12;
 
-/// The product of margins above which a tile must be in double precision: a hundredth of the range of a correlation.
-const MARGIN_MAX: f64 = 0.02;
+/// Work of a search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Pairs in tiles (`filtered`), those that entered a short list (`candidates`), and those that the formula settled.
+    pub residual: ResidualCounters,
+    /// Pairs that were bounded by landmarks, and those that the bounds ruled out.
+    pub landmark: LandmarkCounters,
+}
+
+impl Work {
+    /// Adds the work of another search.
+    pub fn merge(&mut self, other: &Self) {
+        self.residual.merge(&other.residual);
+        self.landmark.merge(&other.landmark);
+    }
+}
 
 /// What is searched for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +49,16 @@ pub(crate) enum Goal {
     Nearest(usize),
     /// All points within a distance.
     Within(f64),
+}
+
+/// How pairs are ruled out. Answers never depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Landmark bounds where they pay, single precision where its margin allows.
+    #[default]
+    Auto,
+    /// Every pair in an `f64` tile: the brute force that all else is measured against.
+    Brute,
 }
 
 /// One side of a search.
@@ -56,6 +76,7 @@ pub(crate) struct Search<'a> {
     pub points: Side<'a>,
     /// Points that the neighbours are wanted of; `None` if these are the points themselves.
     pub queries: Option<Side<'a>>,
+    pub strategy: Strategy,
     pub counting: Counting,
     pub goal: Goal,
     /// Whether each point is its own nearest neighbour.
@@ -66,13 +87,13 @@ pub(crate) struct Search<'a> {
 type Rows = Vec<Vec<(f64, Idx)>>;
 
 /// The short lists of a leaf.
-struct Lists {
+pub(super) struct Lists {
     room: usize,
     lowers: Vec<f32>,
     uppers: Vec<f32>,
     positions: Vec<Idx>,
     counts: Vec<Idx>,
-    least: Vec<f64>,
+    pub least: Vec<f64>,
 }
 
 impl Lists {
@@ -101,7 +122,7 @@ impl Lists {
         self.room = room;
     }
 
-    fn view(&mut self, goal: Goal) -> Shortlists<'_> {
+    pub fn view(&mut self, goal: Goal) -> Shortlists<'_> {
         let k = match goal {
             Goal::Nearest(k) => k,
             Goal::Within(_) => usize::MAX, // the threshold is known from the beginning
@@ -118,7 +139,7 @@ impl Lists {
     }
 
     /// Makes room for `more` points in every row.
-    fn make_room(&mut self, more: usize, goal: Goal) -> Result<(), KernelError> {
+    pub fn make_room(&mut self, more: usize, goal: Goal) -> Result<(), KernelError> {
         let mut scratch = Vec::new();
         let mut most = 0;
         for row in 0..self.counts.len() {
@@ -146,34 +167,36 @@ fn spread<T: Copy + Default>(values: &mut Vec<T>, old: usize, new: usize, rows: 
     *values = spread;
 }
 
-fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
+pub(super) fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
     lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Search<'_> {
     /// Runs the search: for each position of the queries its neighbours, and the work.
-    pub fn run(&self) -> Result<(Vec<Vec<(f64, Idx)>>, ResidualCounters), Error> {
+    pub fn run(&self) -> Result<(Rows, Work), Error> {
         let asked = self.queries.unwrap_or(self.points);
         let leaves = asked.set.layout.leaves();
         let lists: Vec<Mutex<Lists>> =
             (0..leaves).map(|leaf| Mutex::new(Lists::new(asked.set.layout.leaf(leaf).len(), self.goal))).collect();
         let near = self.near(asked);
         let workers = Workers::new();
-        let meet = |leaf: usize, others: &[usize]| {
-            workers.with(self.tile_blocks(), |memory| self.meet(leaf, others, &lists, memory))
+        let meet = |leaf: usize, others: &[usize], far: bool| {
+            workers.with(tile::blocks_of(&self.points.set.model), |memory| {
+                Meeting::new(self, leaf, &lists, memory)?.with_all(others, far)
+            })
         };
-        let merge = |mut one: ResidualCounters, other: ResidualCounters| {
+        let merge = |mut one: Work, other: Work| {
             one.merge(&other);
             Ok::<_, Error>(one)
         };
-        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf]));
-        let mut counters = first.try_reduce(ResidualCounters::default, merge)?;
+        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf], false));
+        let mut counters = first.try_reduce(Work::default, merge)?;
         let rest = (0..leaves).into_par_iter().rev().map(|leaf| {
             let end = if self.queries.is_none() { leaf } else { self.points.set.layout.leaves() };
             let others: Vec<usize> = (0..end).filter(|other| near[leaf].binary_search(other).is_err()).collect();
-            meet(leaf, &others)
+            meet(leaf, &others, true)
         });
-        counters = merge(counters, rest.try_reduce(ResidualCounters::default, merge)?)?;
+        counters = merge(counters, rest.try_reduce(Work::default, merge)?)?;
         let settled = lists.into_par_iter().enumerate().map(|(leaf, lists)| {
             let lists = lists.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
             self.settle(asked, leaf, lists)
@@ -181,7 +204,7 @@ impl Search<'_> {
         let mut rows = Vec::with_capacity(asked.set.layout.len());
         for leaf in settled.collect::<Result<Vec<(Rows, ResidualCounters)>, Error>>()? {
             rows.extend(leaf.0);
-            counters.merge(&leaf.1);
+            counters.residual.merge(&leaf.1);
         }
         Ok((rows, counters))
     }
@@ -216,88 +239,6 @@ impl Search<'_> {
             others.dedup();
         }
         near
-    }
-
-    /// Blocks that [`meet`](Self::meet) takes.
-    fn tile_blocks(&self) -> usize {
-        let model = self.points.set.model;
-        pack_offsets_blocks(LEAF, model.columns())
-            + pack_queries_blocks::<f64>(PANELS, model.columns())
-            + centered_tile_blocks(LEAF, PANELS)
-            + blocks::<f64>(LEAF * LEAF)
-            + 2 * blocks::<u32>(LEAF * PANELS)
-            + blocks::<f64>(LEAF * model.dim())
-            + 4 * blocks::<f64>(LEAF)
-    }
-
-    /// Computes the tiles of one leaf with others, and offers what they hold.
-    fn meet(
-        &self,
-        leaf: usize,
-        others: &[usize],
-        lists: &[Mutex<Lists>],
-        memory: &mut [covertree_kernels::arena::Block],
-    ) -> Result<ResidualCounters, Error> {
-        let asked = self.queries.unwrap_or(self.points);
-        let (set, points, columns) = (asked.set, self.points.set, asked.set.model.columns());
-        let range = set.layout.leaf(leaf);
-        let (rows, dim) = (range.len(), set.model.dim());
-        let places: Vec<Idx> = (0..rows as Idx).collect(); // at most a leaf
-        let mut counters = ResidualCounters::default();
-        let mut arena = Arena::new(memory);
-        let packed = pack_offsets(self.tier, set.offsets_of(leaf), columns, &places, &mut arena)?;
-        let run = asked.view.run(leaf * PANELS, rows.div_ceil(LANES_F64))?;
-        let wide = pack_queries(self.tier, &run, &mut arena)?;
-        let coordinates = arena.take::<f64>(rows * dim)?;
-        let panels = asked.view.coordinates();
-        for (place, row) in coordinates.chunks_exact_mut(dim).enumerate() {
-            for (d, z) in row.iter_mut().enumerate() {
-                *z = panels.coordinate(range.start + place, d);
-            }
-        }
-        let (own, theirs) = (arena.take::<f64>(LEAF)?, arena.take::<f64>(LEAF)?);
-        let rho = arena.take::<f64>(LEAF * LEAF)?;
-        let masks = arena.take::<u32>(LEAF * PANELS)?;
-        for &other in others {
-            let other_range = points.layout.leaf(other);
-            let lanes = other_range.len().next_multiple_of(LANES_F64);
-            let other_run = self.points.view.run(other * PANELS, lanes / LANES_F64)?;
-            let narrow = single_suffices(set.typical[leaf], points.typical[other]);
-            let (mine, yours) = if narrow {
-                let theirs = &mut theirs[..lanes];
-                center_products(self.tier, points.center_of(other), None, &run, &mut own[..run.panels() * LANES_F64])?;
-                center_products(self.tier, set.center_of(leaf), Some(points.center_of(other)), &other_run, theirs)?;
-                let scales = &set.scales[range.clone()];
-                let queries = CenteredQueries { rows: packed, coordinates, scales, products: &own[..rows] };
-                let others = CenteredPoints { run: other_run, offsets: points.offsets_of(other), products: theirs };
-                centered_tile(&queries, &others, &mut rho[..rows * lanes], &mut arena)?;
-                counters.filtered += (rows * other_range.len()) as u64; // widens
-                (&set.centered, &points.centered)
-            } else {
-                let padded = run.panels() * LANES_F64;
-                let (rho, masks) = (&mut rho[..padded * lanes], &mut masks[..padded * lanes / LANES_F64]);
-                let mut ignored = ResidualCounters::default();
-                block_to_run(&wide, &other_run, &vec![0.0; padded], rho, masks, &mut ignored)?;
-                counters.filtered += (rows * other_range.len()) as u64; // widens
-                (&set.margins, &points.margins)
-            };
-            let tile = RhoTile {
-                rho: &rho[..rows * lanes],
-                places: &places,
-                rows: members(asked, range.clone(), mine),
-                columns: members(self.points, other_range.clone(), yours),
-            };
-            let mut guard = lock(&lists[leaf]);
-            guard.make_room(other_range.len(), self.goal)?;
-            counters.candidates += offer_rows(self.tier, &tile, self.counting, &mut guard.view(self.goal))?;
-            drop(guard);
-            if self.queries.is_none() && leaf != other {
-                let mut guard = lock(&lists[other]);
-                guard.make_room(rows, self.goal)?;
-                counters.candidates += offer_columns(self.tier, &tile, self.counting, &mut guard.view(self.goal))?;
-            }
-        }
-        Ok(counters)
     }
 
     /// Settles the short lists of a leaf by the formula.
@@ -356,20 +297,5 @@ impl Search<'_> {
                 Ok(rows)
             }
         }
-    }
-}
-
-/// Whether a tile in single precision can decide most pairs of two leaves, each with its typical and its largest margin.
-fn single_suffices(one: [f64; 2], other: [f64; 2]) -> bool {
-    one[1] * other[0] <= MARGIN_MAX && one[0] * other[1] <= MARGIN_MAX
-}
-
-fn members<'a>(side: Side<'a>, range: std::ops::Range<usize>, margins: &'a [f64]) -> Members<'a> {
-    let lanes = range.start..range.end.next_multiple_of(LANES_F64);
-    Members {
-        first: range.start as Idx, // a position
-        len: range.len(),
-        ranks: &side.ranks[lanes.clone()],
-        margins: &margins[lanes],
     }
 }

@@ -4,15 +4,30 @@ use covertree_kernels::covariance::Covariance;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
-    ResidualModel, ResidualPoints, center_offsets, centered_margin, residual_variances, row_norms, scales_and_margins,
+    ResidualModel, ResidualPoints, center_offsets, centered_margin, gather_row, residual_variances, row_norms,
+    scales_and_margins,
 };
 use covertree_kernels::simd::{LANES_F32, LANES_F64, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
+use std::ops::Range;
 
 use super::factor::Factor;
+use super::frames::{LeafFrame, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, boxes};
 use crate::error::Error;
+
+/// Panels of a leaf.
+const PANELS: usize = LEAF / LANES_F64;
+
+/// Columns of `V` from which bounds by landmarks are worth their price.
+const FRAMES_FROM: usize = 96;
+
+/// The product of a point's margin and a typical one above which it is searched for in double precision.
+const HARD: f64 = 0.004;
+
+/// Hard points that a leaf may have and still use centered tiles.
+const HARD_MOST: usize = 8;
 
 /// Where `V` and `p` come from.
 pub(crate) enum Source {
@@ -51,10 +66,31 @@ pub(crate) struct PointSet {
     pub centers: Vec<f64>,
     /// Panels of 8: the margins of the centered tiles.
     pub centered: Vec<f64>,
-    /// Per leaf: the margin of three quarters of its points, and the largest one.
-    pub typical: Vec<[f64; 2]>,
+    /// The same, minus infinity for the hard points: centered tiles do not concern them.
+    pub asking: Vec<f64>,
+    /// The margins of the `f64` tiles, minus infinity for the hard points.
+    pub soft: Vec<f64>,
+    /// Positions of the points that centered tiles say too little about, ascending, and where those of each leaf begin.
+    hard: Vec<Idx>,
+    hard_starts: Vec<usize>,
+    /// Their scaled coordinates and rows of `V`, one after the other.
+    hard_rows: Vec<f64>,
+    /// Per leaf: the margin of three quarters of its points.
+    pub typical: Vec<f64>,
+    /// Landmarks of the leaves; empty where bounds do not pay or are not known to hold.
+    pub frames: Vec<LeafFrame>,
+    /// Panels of 8: the error factors of the points in wide and in centered tiles; empty without landmarks.
+    pub errors: [Vec<f64>; 2],
     /// Corners of the leaves, `[leaves][2][dim]`, scaled.
     pub boxes: Vec<f64>,
+}
+
+/// A point that centered tiles say too little about: `p` is tiny, as on top of an inducing point.
+#[derive(Clone, Copy)]
+pub(crate) struct Hard<'a> {
+    pub position: Idx,
+    pub coordinates: &'a [f64],
+    pub v: &'a [f64],
 }
 
 impl PointSet {
@@ -99,7 +135,7 @@ impl PointSet {
             }
             Source::Prior => set.p.fill(diagonal),
         }
-        set.measure()?;
+        set.measure(tier, source)?;
         Ok(set)
     }
 
@@ -115,31 +151,46 @@ impl PointSet {
             offsets: Vec::new(),
             centers: Vec::new(),
             centered: Vec::new(),
+            asking: Vec::new(),
+            soft: Vec::new(),
+            hard: Vec::new(),
+            hard_starts: Vec::new(),
+            hard_rows: Vec::new(),
             typical: Vec::new(),
+            frames: Vec::new(),
+            errors: [Vec::new(), Vec::new()],
             boxes: Vec::new(),
         }
     }
 
-    /// Norms, scales and margins, and what the centered tiles read.
-    fn measure(&mut self) -> Result<(), Error> {
+    /// Norms, scales and margins, landmarks, and what the centered tiles read.
+    fn measure(&mut self, tier: Tier, source: &Source) -> Result<(), Error> {
         let (model, columns) = (self.model, self.model.columns());
         let mut norms = vec![0.0; self.p.len()];
         let chunks = self.v.par_chunks((LEAF * columns).max(1)).zip(norms.par_chunks_mut(LEAF));
         chunks.try_for_each(|(v, norms)| row_norms(&model, v, norms))?;
         scales_and_margins::<f64>(&model, 0.0, &norms, &self.p, &mut self.scales, &mut self.margins)?;
+        let factor = match source {
+            Source::Factor(factor) if columns >= FRAMES_FROM => Some(factor),
+            _ => None,
+        };
+        let mut weights = Vec::new();
+        self.frames.clear();
+        if let Some(factor) = factor {
+            weights = self.choose_frames(tier, factor, &mut norms)?;
+        }
         let mut offsets = std::mem::take(&mut self.offsets);
         let mut centers = std::mem::take(&mut self.centers);
         let mut centered = std::mem::take(&mut self.centered);
         let view = self.view()?;
-        let leaf_panels = LEAF / LANES_F64;
         let typical = centered
             .par_chunks_mut(LEAF)
             .zip(chunks_or_empty(&mut offsets, LEAF * columns, self.layout.leaves()))
             .zip(chunks_or_empty(&mut centers, columns, self.layout.leaves()))
             .enumerate()
-            .map(|(leaf, ((centered, offsets), center))| -> Result<[f64; 2], KernelError> {
+            .map(|(leaf, ((centered, offsets), center))| -> Result<f64, KernelError> {
                 let range = self.layout.leaf(leaf);
-                let run = view.run(leaf * leaf_panels, range.len().div_ceil(LANES_F64))?;
+                let run = view.run(leaf * PANELS, range.len().div_ceil(LANES_F64))?;
                 let mut lengths = vec![0.0; range.len()];
                 center_offsets(&run, center, offsets, &mut lengths)?;
                 let reach = norms[range.clone()].iter().fold(0.0, |most: f64, norm| most.max(*norm));
@@ -149,11 +200,99 @@ impl PointSet {
                 }
                 let mut sorted = centered[..range.len()].to_vec();
                 sorted.sort_unstable_by(f64::total_cmp);
-                Ok([sorted[sorted.len() * 3 / 4], sorted[sorted.len() - 1]])
+                Ok(sorted[sorted.len() * 3 / 4])
             })
             .collect::<Result<Vec<_>, _>>()?;
         (self.offsets, self.centers, self.centered, self.typical) = (offsets, centers, centered, typical);
+        self.part_hard()?;
+        if let Some(factor) = factor {
+            let each = |margins: &[f64]| -> Result<Vec<f64>, KernelError> {
+                let mut all = errors(&weights, margins, &self.p, &self.view()?, factor.jitter);
+                all.resize(self.scales.len(), 0.0);
+                Ok(all)
+            };
+            self.errors = [each(&self.margins)?, each(&self.centered)?];
+        }
         Ok(())
+    }
+
+    /// Landmarks of every leaf; its points are put in the order in which the landmarks come first. Gives the weights' norms.
+    fn choose_frames(&mut self, tier: Tier, factor: &Factor, norms: &mut [f64]) -> Result<Vec<f64>, Error> {
+        let columns = self.model.columns();
+        let view = self.view()?;
+        let chosen = (0..self.layout.leaves()).into_par_iter().map(|leaf| -> Result<_, Error> {
+            let range = self.layout.leaf(leaf);
+            let lanes = range.len().next_multiple_of(LANES_F64);
+            let norms = weights(Some(factor), &self.v[range.start * columns..(range.start + lanes) * columns]);
+            let norms = &norms[..range.len()];
+            let margins = &self.margins[range.clone()];
+            let errors = errors(norms, margins, &self.p[range.clone()], &view, factor.jitter);
+            let (order, frame) = choose_landmarks(tier, &view, leaf, &self.layout.ids[range.clone()], &errors)?;
+            let weights: Vec<f64> = order.iter().map(|&member| norms[at(member)]).collect();
+            Ok((order, frame, weights))
+        });
+        let chosen = chosen.collect::<Result<Vec<_>, Error>>()?;
+        let leaves: Vec<Range<usize>> = (0..self.layout.leaves()).map(|leaf| self.layout.leaf(leaf)).collect();
+        let v = chunks_or_empty(&mut self.v, LEAF * columns, leaves.len());
+        let z = chunks_or_empty(&mut self.coordinates, LEAF * self.model.dim(), leaves.len());
+        chosen.par_iter().zip(v).zip(z).for_each(|(((order, ..), v), z)| {
+            permute_panels(v, columns, order);
+            permute_panels(z, self.model.dim(), order);
+        });
+        let mut all = Vec::with_capacity(self.layout.len());
+        for ((order, frame, weights), range) in chosen.into_iter().zip(leaves) {
+            permute(&mut self.layout.ids[range.clone()], &order);
+            for values in [&mut self.p[..], &mut self.scales, &mut self.margins, norms] {
+                permute(&mut values[range.clone()], &order);
+            }
+            all.extend(weights);
+            self.frames.push(frame);
+        }
+        for (position, &id) in (0..).zip(&self.layout.ids) {
+            self.layout.positions[at(id)] = position;
+        }
+        Ok(all)
+    }
+
+    /// Tells the points that single precision serves badly from the others.
+    fn part_hard(&mut self) -> Result<(), KernelError> {
+        let mut typical = self.typical.clone();
+        typical.sort_unstable_by(f64::total_cmp);
+        let median = typical[typical.len() / 2].max(f64::MIN_POSITIVE);
+        self.asking.clone_from(&self.centered);
+        self.soft.clone_from(&self.margins);
+        (self.hard, self.hard_starts) = (Vec::new(), vec![0]);
+        for leaf in 0..typical.len() {
+            let hard = self.layout.leaf(leaf).filter(|&position| self.centered[position] * median > HARD);
+            let hard: Vec<usize> = hard.collect();
+            if hard.len() > HARD_MOST {
+                self.typical[leaf] = f64::INFINITY; // all of the leaf is better off in double precision
+            } else {
+                for position in hard {
+                    self.hard.push(position as Idx); // a position
+                    (self.asking[position], self.soft[position]) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                }
+            }
+            self.hard_starts.push(self.hard.len());
+        }
+        let width = self.model.dim() + self.model.columns();
+        let mut rows = vec![0.0; self.hard.len() * width];
+        let view = self.view()?;
+        for (row, &position) in rows.chunks_exact_mut(width).zip(&self.hard) {
+            let (z, v) = row.split_at_mut(self.model.dim());
+            gather_row(&view, at(position), z, v)?;
+        }
+        self.hard_rows = rows;
+        Ok(())
+    }
+
+    /// The hard points of a leaf.
+    pub fn hard_of(&self, leaf: usize) -> impl Iterator<Item = Hard<'_>> {
+        let (dim, width) = (self.model.dim(), self.model.dim() + self.model.columns());
+        (self.hard_starts[leaf]..self.hard_starts[leaf + 1]).map(move |place| {
+            let (coordinates, v) = self.hard_rows[place * width..(place + 1) * width].split_at(dim);
+            Hard { position: self.hard[place], coordinates, v }
+        })
     }
 
     /// The points as the tiles read them.
@@ -183,6 +322,27 @@ impl PointSet {
     /// Id of a position.
     pub fn id(&self, position: Idx) -> Idx {
         self.layout.ids[at(position)]
+    }
+}
+
+/// Puts packed points in another order: `order[i]` is the one that comes `i`-th. Padding lanes repeat the last point.
+fn permute_panels(panels: &mut [f64], width: usize, order: &[Idx]) {
+    let old = panels.to_vec();
+    for (panel, out) in panels.chunks_exact_mut(width * LANES_F64).enumerate() {
+        for lane in 0..LANES_F64 {
+            let from = at(order[(panel * LANES_F64 + lane).min(order.len() - 1)]);
+            let column = old[from / LANES_F64 * width * LANES_F64 + from % LANES_F64..].iter().step_by(LANES_F64);
+            for (out, value) in out[lane..].iter_mut().step_by(LANES_F64).zip(column) {
+                *out = *value;
+            }
+        }
+    }
+}
+
+fn permute<T: Copy>(values: &mut [T], order: &[Idx]) {
+    let old = values.to_vec();
+    for (value, &from) in values.iter_mut().zip(order) {
+        *value = old[at(from)];
     }
 }
 

@@ -41,8 +41,8 @@ fn orders(points: &Points) -> Vec<Vec<Idx>> {
 #[test]
 fn answers_are_those_of_the_formula() {
     for (kind, rows, inducing) in [
-        (CovarianceKind::Rbf, 700, 40),
-        (CovarianceKind::Matern52, 700, 40),
+        (CovarianceKind::Rbf, 900, 100),
+        (CovarianceKind::Matern52, 900, 100),
         (CovarianceKind::Matern32, 65, 3),
         (CovarianceKind::Matern12, 300, 300),
         (CovarianceKind::Rbf, 130, 0),
@@ -54,6 +54,20 @@ fn answers_are_those_of_the_formula() {
                 ResidualIndex::fit_on(tier, "points", &points, &config, &Inducing::Random(inducing), 1).unwrap();
             check(&index, &orders(&points)[..2], &[10]);
         }
+    }
+}
+
+#[test]
+fn a_strategy_changes_the_work_and_no_answer() {
+    let points = points(1500, 2, 8);
+    let order: Vec<Idx> = (0..1500).collect();
+    for kind in [CovarianceKind::Rbf, CovarianceKind::Matern32] {
+        let index = ResidualIndex::fit(&points, &config(kind, 0.6), &Inducing::Random(120), 1).unwrap();
+        let (auto, work) = index.vecchia(&order, 8).unwrap();
+        assert!(work.landmark.landmark_pruned > 0, "{work:?}");
+        let (brute, work) = index.with_strategy(Strategy::Brute).vecchia(&order, 8).unwrap();
+        assert!(work.landmark.landmark_bounded == 0 && work.residual.filtered >= 1500 * 1499 / 2, "{work:?}");
+        assert_eq!(auto, brute);
     }
 }
 
