@@ -25,6 +25,7 @@ pub mod points;
 pub mod positions_at_most;
 pub mod radix_sort_keys;
 pub mod residual;
+pub mod residual_search;
 pub mod scan;
 pub mod sphere;
 pub mod stored;

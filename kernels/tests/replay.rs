@@ -97,6 +97,11 @@ fn residual() {
 }
 
 #[test]
+fn residual_search() {
+    replay("residual_search", cases::residual_search::check)
+}
+
+#[test]
 fn dist_block() {
     replay("dist_block", cases::dist_block::check);
 }

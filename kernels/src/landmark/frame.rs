@@ -53,6 +53,13 @@ impl Frame {
         self.stride
     }
 
+    /// The same frame, for correlations with its landmarks that were computed with larger errors than those it was chosen
+    /// with: `error` is at least `sqrt(sum of mu_s^2)` over the landmarks for the new errors. The larger one counts.
+    #[must_use]
+    pub fn with_error(self, error: f64) -> Self {
+        Self { error: if error <= self.error { self.error } else { error * (1.0 + 1e-9) }, ..self }
+    }
+
     /// `f`, at most [`DEFECT_MAX`].
     pub const fn defect(&self) -> f64 {
         self.defect

@@ -6,6 +6,7 @@
 mod args;
 mod build;
 mod check;
+mod covariance;
 mod demo;
 mod doctor;
 mod generate;
@@ -15,6 +16,7 @@ mod record;
 mod session;
 #[cfg(test)]
 mod tests;
+mod vecchia;
 mod within;
 
 use std::ffi::OsString;
@@ -48,6 +50,7 @@ enum Command {
     Query(query::QueryArgs),
     Within(within::WithinArgs),
     Knn(knn::KnnArgs),
+    Vecchia(vecchia::VecchiaArgs),
     Check(check::CheckArgs),
     Doctor(doctor::DoctorArgs),
 }
@@ -81,7 +84,7 @@ fn one_line(rendered: &str, command: Option<OsString>) -> String {
     let paragraphs = rendered.split("\n\n").enumerate();
     let telling = paragraphs.filter(|(place, text)| *place == 0 || text.trim_start().starts_with("tip:"));
     let words: Vec<&str> = telling.flat_map(|(_, text)| text.split_whitespace()).collect();
-    let known = ["demo", "generate", "build", "query", "within", "knn", "check", "doctor"];
+    let known = ["demo", "generate", "build", "query", "within", "knn", "vecchia", "check", "doctor"];
     let command = command.and_then(|name| known.into_iter().find(|known| name == *known));
     let help = command.map_or_else(|| "covertree --help".to_owned(), |name| format!("covertree {name} --help"));
     // Usage without an error in it: no command was given.
@@ -101,6 +104,7 @@ fn run(cli: Cli) -> Result<(Outcome, bool), Error> {
         Command::Query(args) => args.plan()?.run(&session),
         Command::Within(args) => args.plan()?.run(&session),
         Command::Knn(args) => args.plan(&session)?.run(&session),
+        Command::Vecchia(args) => args.plan(&session)?.run(&session),
         Command::Check(args) => args.plan()?.run(&session),
         Command::Doctor(args) => Ok(args.run(&session)),
     });
