@@ -7,8 +7,10 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::residual::{
-    CutRows, GateCounters, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, Step, Tails,
-    block_to_run, gate_run, gather_row, narrow, one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks,
+    CenteredPoints, CenteredQueries, Counting, CutRows, GateCounters, Members, PointRow, ResidualCounters,
+    ResidualModel, ResidualPoints, ResidualQuery, RhoTile, Shortlists, Step, Tails, block_to_run, center_offsets,
+    center_products, centered_tile, centered_tile_blocks, gate_run, gather_row, narrow, offer_rows, one_to_run,
+    one_to_run_cut, pack_offsets, pack_offsets_blocks, pack_queries, pack_queries_blocks, residual_variances,
     row_norms, scalar, scales_and_margins, settle_run, tail_norms,
 };
 use covertree_kernels::simd::{Real, Tier};
@@ -137,6 +139,88 @@ fn settling(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The tile around centers, whose best alternative is the `f64` tile of `block_to_run`, and what is done with a tile.
+fn centered(criterion: &mut Criterion) {
+    let fixture = Fixture::<f64>::new();
+    let points = fixture.points();
+    let (rows, run) = (points.run(0, LEAF / 8).expect("a leaf"), points.run(LEAF / 8, LEAF / 8).expect("another"));
+    let (mut centers, mut offsets) = ([vec![0.0; COLUMNS], vec![0.0; COLUMNS]], [vec![], vec![]]);
+    for (side, run) in [&rows, &run].into_iter().enumerate() {
+        offsets[side] = vec![0.0; LEAF * COLUMNS];
+        center_offsets(run, &mut centers[side], &mut offsets[side], &mut [0.0; LEAF]).expect("the shapes fit");
+    }
+    let places: Vec<i32> = (0..LEAF as i32).collect();
+    let coordinates: Vec<f64> = normal(LEN * DIM, 1)[..LEAF * DIM].to_vec();
+    let (mut own, mut theirs, mut rho) = (vec![0.0; LEAF], vec![0.0; LEAF], vec![0.0; LEAF * LEAF]);
+    let mut group = criterion.benchmark_group("residual::centered_tile");
+    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
+    for tier in Tier::all() {
+        center_products(tier, &centers[1], None, &rows, &mut own).expect("the shapes fit");
+        center_products(tier, &centers[0], Some(&centers[1]), &run, &mut theirs).expect("the shapes fit");
+        let blocks = pack_offsets_blocks(LEAF, COLUMNS) + centered_tile_blocks(LEAF, LEAF / 8);
+        let mut memory = vec![Block::default(); blocks];
+        let mut arena = Arena::new(&mut memory);
+        let packed = pack_offsets(tier, &offsets[0], COLUMNS, &places, &mut arena).expect("the memory is enough");
+        let (scales, products) = (&fixture.scales[..LEAF], &own[..]);
+        let queries = CenteredQueries { rows: packed, coordinates: &coordinates, scales, products };
+        let points = CenteredPoints { run, offsets: &offsets[1], products: &theirs };
+        group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{COLUMNS}"), |bencher| {
+            bencher.iter(|| centered_tile(black_box(&queries), &points, &[], &mut rho, &mut arena));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("residual::center_products");
+    group.throughput(Throughput::Elements(LEAF as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/{LEAF}x{COLUMNS}"), |bencher| {
+            bencher.iter(|| center_products(tier, black_box(&centers[0]), None, &run, &mut theirs));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("residual::residual_variances");
+    group.throughput(Throughput::Elements(LEN as u64));
+    let mut p = vec![0.0; LEN];
+    group.bench_function(format!("{LEN}x{COLUMNS}"), |bencher| {
+        bencher.iter(|| residual_variances(&fixture.model, 1.0, black_box(&fixture.v), &mut p));
+    });
+    group.finish();
+    offers(criterion, &rho);
+}
+
+/// A tile in which one pair in a thousand passes.
+fn offers(criterion: &mut Criterion, rho: &[f64]) {
+    let mut sorted: Vec<f64> = rho.iter().map(|rho| rho.abs()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let threshold = sorted[sorted.len() - sorted.len() / 1000];
+    let (ranks, margins, places) = ([0.0; LEAF], [1e-6; LEAF], (0..LEAF as i32).collect::<Vec<_>>());
+    let members = Members { first: 0, len: LEAF, ranks: &ranks, margins: &margins };
+    let tile = RhoTile { rho, places: &places, rows: members, columns: members };
+    let (mut lowers, mut uppers, mut positions) = ([0.0; LEAF * LEAF], [0.0; LEAF * LEAF], [0; LEAF * LEAF]);
+    let (mut counts, mut least) = ([0; LEAF], [threshold; LEAF]);
+    let mut group = criterion.benchmark_group("residual::offer_rows");
+    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/{LEAF}x{LEAF}"), |bencher| {
+            bencher.iter(|| {
+                counts.fill(0);
+                let mut lists = Shortlists {
+                    k: 50,
+                    room: LEAF,
+                    lowers: &mut lowers,
+                    uppers: &mut uppers,
+                    positions: &mut positions,
+                    counts: &mut counts,
+                    least: &mut least,
+                };
+                offer_rows(tier, black_box(&tile), Counting::All, &mut lists)
+            });
+        });
+    }
+    group.finish();
+}
+
 fn early_exit(criterion: &mut Criterion) {
     let fixture = Fixture::<f64>::new();
     let points = fixture.points();
@@ -208,6 +292,6 @@ fn gates(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = tiles_of_both, settling, early_exit, gates
+    targets = tiles_of_both, centered, settling, early_exit, gates
 }
 criterion_main!(benches);

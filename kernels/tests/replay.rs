@@ -97,6 +97,11 @@ fn residual() {
 }
 
 #[test]
+fn residual_search() {
+    replay("residual_search", cases::residual_search::check)
+}
+
+#[test]
 fn dist_block() {
     replay("dist_block", cases::dist_block::check);
 }
@@ -129,4 +134,19 @@ fn sphere() {
 #[test]
 fn tree() {
     replay("tree", cases::tree::check);
+}
+
+#[test]
+fn gate_profile() {
+    replay("gate_profile", cases::gate_profile::check);
+}
+
+#[test]
+fn stored() {
+    replay("stored", cases::stored::check);
+}
+
+#[test]
+fn scan() {
+    replay("scan", cases::scan::check);
 }

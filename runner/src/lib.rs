@@ -48,6 +48,7 @@ mod order;
 mod parallel;
 pub mod points;
 mod random;
+pub mod residual;
 pub mod space;
 pub mod summary;
 pub mod tree;

@@ -1,5 +1,7 @@
 //! Landmarks of a cluster: pivoted partial Cholesky with an early stop, and what its rounding costs.
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::arena::{Arena, blocks};
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
@@ -29,7 +31,8 @@ pub struct Frame {
 }
 
 /// How far a point reaches in and out of a frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Extent {
     /// At least the norm of the point's projection on the span of the landmarks.
     pub span: f64,
@@ -48,6 +51,13 @@ impl Frame {
     /// Elements from one row of the factor to the next.
     pub const fn stride(&self) -> usize {
         self.stride
+    }
+
+    /// The same frame, for correlations with its landmarks that were computed with larger errors than those it was chosen
+    /// with: `error` is at least `sqrt(sum of mu_s^2)` over the landmarks for the new errors. The larger one counts.
+    #[must_use]
+    pub fn with_error(self, error: f64) -> Self {
+        Self { error: if error <= self.error { self.error } else { error * (1.0 + 1e-9) }, ..self }
     }
 
     /// `f`, at most [`DEFECT_MAX`].

@@ -57,6 +57,11 @@
 //! sqrt(1 - f)`. The computed `G` is within `e = |L_S^-1| |L_T^-1| (mu_S mu_T + e_1) + |L_T^-1| e_2` of the truth, `e_1` and `e_2` the
 //! backward errors of both substitutions; the bound needs `1.3^2 e`, another half of both `kappa` and the roundings of two more
 //! sums: [`Cross::slack`].
+//!
+//! # Cost and measured rate
+//! As many multiply-adds per pair as landmarks. One thread of an AMD EPYC (Zen 3) with AVX2 (portable), 16 landmarks, leaves of
+//! 64: [`bounds`] 900 M pairs/s (365), the plain twin 12; [`choose`] 12 us per leaf; [`envelope_bounds`] 2 ns per query.
+//! `cargo bench --bench landmark`.
 
 mod cross;
 mod frame;
@@ -107,6 +112,10 @@ pub fn point_error(margin: f64, defect: f64, p: f64) -> f64 {
 /// jitter)` (backward error, row norms of `L`, and the error of the covariances themselves), which moves `V_i.V_j` by at
 /// most `2 weights phi + phi^2 / (jitter variance)`. That `L L'` itself was rounded does not matter as long as the rounding is
 /// below the jitter, `M gamma_M < jitter`: a larger matrix there only makes the residual larger. Infinite if it is not.
+///
+/// One number for all points is pessimistic where a few of them have large weights. A point's own `max(1, weights)^2` serves
+/// as well: of two numbers that are at least 1 the sum is at most twice the product, so the error `phi (w_x + w_y)` still has the
+/// form `mu_x mu_y`.
 pub fn solve_defect(model: &ResidualModel, jitter: f64, weights: f64) -> f64 {
     let (columns, variance) = (model.columns() as f64, model.covariance().variance());
     let relative = gamma(model.columns() + 1, f64::ROUNDOFF) + 16.0 * f64::ROUNDOFF;

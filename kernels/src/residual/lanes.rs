@@ -22,7 +22,12 @@ pub(super) const TILE_ROWS_MAX: usize = 12;
 
 /// Rows of a tile on a tier.
 pub(super) const fn tile_rows<L: Lanes>() -> usize {
-    match L::TILE_ROWS {
+    rows_of_tiles(L::TILE_ROWS)
+}
+
+/// Rows of a tile where a tier's registers hold so many.
+pub(super) const fn rows_of_tiles(fitting: usize) -> usize {
+    match fitting {
         0..=5 => 2,
         6..=11 => 6,
         _ => 12,
@@ -66,8 +71,20 @@ pub(super) struct Block<'a, 'o, T> {
     pub packed: &'o [T],
     pub points: ResidualRun<'a, T>,
     pub least: &'o [f64],
+    /// Bits of the pairs that are wanted, as `masks`; empty if all are.
+    pub wanted: &'o [u32],
     pub out: &'o mut [T],
     pub masks: &'o mut [u32],
+}
+
+/// Whether any of the rows `first..first + count` of a tile wants something of a panel. `wanted` is `[rows][panels]`.
+#[inline(always)]
+pub(super) fn any_wanted(wanted: &[u32], panels: usize, panel: usize, first: usize, count: usize) -> bool {
+    let mut any = 0;
+    for row in first..first + count {
+        any |= wanted[row * panels + panel];
+    }
+    any != 0
 }
 
 #[inline(always)]
@@ -95,6 +112,10 @@ fn tiles<T: Exponential, L: Lanes, const R: usize, const N: usize>(block: &mut B
                 if asked.iter().all(|&least| least == f64::INFINITY) {
                     continue; // nobody wants these rows
                 }
+                let (panels, count) = (block.points.count, asked.len());
+                if !block.wanted.is_empty() && !any_wanted(block.wanted, panels, p, first, count) {
+                    continue;
+                }
                 let queries = &block.packed[first * columns..][part.start * R..part.end * R];
                 let mut sums = [<T::On<L>>::splat(T::default()); R];
                 if chunk > 0 {
@@ -118,7 +139,7 @@ fn tiles<T: Exponential, L: Lanes, const R: usize, const N: usize>(block: &mut B
 
 /// Adds the products of some columns, packed queries `[column][R]` against a panel of points `[column][LANES]`, to sums.
 #[inline(always)]
-fn add_columns<T: Exponential, L: Lanes, const R: usize>(
+pub(super) fn add_columns<T: Exponential, L: Lanes, const R: usize>(
     mut sums: [T::On<L>; R],
     queries: &[T],
     points: &[T],

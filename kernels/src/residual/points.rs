@@ -18,7 +18,7 @@ pub(super) const fn depth<T: Real>() -> usize {
 
 /// Roundings between an element of `V` and a dot product, by which their error bound `gamma` counts. A product, at most
 /// `depth` sums in its group and one for each group; in `f32` also that of both elements and of `1 / sqrt(variance)`.
-fn roundings<T: Real>(columns: usize) -> usize {
+pub(super) fn roundings<T: Real>(columns: usize) -> usize {
     let depth = depth::<T>();
     let conversions = if T::LANES == LANES_F32 { 5 } else { 0 };
     1 + columns.min(depth) + columns.div_ceil(depth) + conversions
@@ -122,6 +122,16 @@ impl<'a, T: Exponential> ResidualPoints<'a, T> {
         self.coordinates.is_empty()
     }
 
+    /// The model; in `f32` that of variance 1.
+    pub const fn model(&self) -> ResidualModel {
+        self.model
+    }
+
+    /// The scaled coordinates.
+    pub const fn coordinates(&self) -> Panels<'a, T> {
+        self.coordinates
+    }
+
     /// Number of panels.
     pub fn panels(&self) -> usize {
         self.len().div_ceil(T::LANES)
@@ -169,6 +179,37 @@ pub fn row_norms(model: &ResidualModel, v: &[f64], norms: &mut [f64]) -> Result<
         }
         for (norm, square) in norms.iter_mut().zip(squares) {
             *norm = libm::sqrt(square) * (1.0 + 1e-6); // far above the rounding of the sum
+        }
+    }
+    Ok(())
+}
+
+/// The residual variances: `p = max(diagonal - sum over m of V_m^2, 2^-40 diagonal)`, each operation rounded by itself, the
+/// sum added in order.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `v` | packed `f64`, `model.columns()` columns |
+/// | `diagonal` | the prior variance of a point, its nugget included |
+/// | `p` | `[len]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit; `p` is then untouched.
+///
+/// # Cost
+/// Reads `v` once.
+pub fn residual_variances(model: &ResidualModel, diagonal: f64, v: &[f64], p: &mut [f64]) -> Result<(), KernelError> {
+    want("v", panels_len::<f64>(p.len(), model.columns), v.len())?;
+    for (panel, p) in p.chunks_mut(LANES_F64).enumerate() {
+        let panel = &v[panel * LANES_F64 * model.columns..][..LANES_F64 * model.columns];
+        let mut squares = [0.0; LANES_F64];
+        for row in panel.chunks_exact(LANES_F64) {
+            for (square, v) in squares.iter_mut().zip(row) {
+                *square += v * v;
+            }
+        }
+        for (p, square) in p.iter_mut().zip(squares) {
+            *p = (diagonal - square).max(P_FLOOR * diagonal);
         }
     }
     Ok(())

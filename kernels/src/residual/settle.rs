@@ -4,6 +4,7 @@ use super::lanes::{GROUP, dots, row_squares};
 use super::{PointRow, ResidualCounters, ResidualPoints, ResidualRun, rho_exact};
 use crate::covariance::Exponential;
 use crate::error::{KernelError, want};
+use crate::index::{Idx, at, idx_len};
 use crate::simd::{LANES_F64, Lanes, OnLanes, Tier, Vector};
 
 /// Copies one point out of its panel, into rows.
@@ -128,4 +129,96 @@ fn settle_group<L: Lanes>(
         }
     }
     settled
+}
+
+/// The published correlations of one point with listed points.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `query` | rows of the points' model |
+/// | `p` | `[points.len()]`: the residual variances |
+/// | `positions` | ascending |
+/// | `out` | as `positions`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] for a position out of range or out of order;
+/// nothing is written then.
+///
+/// # Accuracy
+/// [`rho_exact`], bit for bit, on every tier.
+///
+/// # Cost
+/// As [`settle_run`]; positions in one panel share its columns.
+pub fn settle_positions(
+    tier: Tier,
+    query: PointRow<'_>,
+    points: &ResidualPoints<'_, f64>,
+    p: &[f64],
+    positions: &[Idx],
+    out: &mut [f64],
+    counters: &mut ResidualCounters,
+) -> Result<(), KernelError> {
+    struct Body<'a, 'o>(PointRow<'o>, &'o ResidualPoints<'a, f64>, &'o [f64], &'o [Idx], &'o mut [f64]);
+    impl OnLanes for Body<'_, '_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            settle_list::<L>(self.0, self.1, self.2, self.3, self.4);
+        }
+    }
+    want("query.coordinates", points.model.dim(), query.coordinates.len())?;
+    want("query.v", points.model.columns(), query.v.len())?;
+    want("p", points.len(), p.len())?;
+    want("out", positions.len(), out.len())?;
+    let limit = idx_len(points.len())?;
+    let mut least = 0;
+    for (place, &position) in positions.iter().enumerate() {
+        if !(least..limit).contains(&position) {
+            return Err(KernelError::Key { at: idx_len(place)?, key: position, limit });
+        }
+        least = position;
+    }
+    tier.run(Body(query, points, p, positions, out));
+    counters.settled += positions.len() as u64; // widens
+    Ok(())
+}
+
+#[inline(always)]
+fn settle_list<L: Lanes>(
+    query: PointRow<'_>,
+    points: &ResidualPoints<'_, f64>,
+    p: &[f64],
+    positions: &[Idx],
+    out: &mut [f64],
+) {
+    let mut done = 0;
+    while done < positions.len() {
+        let (mut group, mut waiting, mut end) = ([0; GROUP], 0, done);
+        while end < positions.len() {
+            let panel = at(positions[end]) / LANES_F64;
+            if waiting == 0 || group[waiting - 1] != panel {
+                if waiting == GROUP {
+                    break;
+                }
+                group[waiting] = panel;
+                waiting += 1;
+            }
+            end += 1;
+        }
+        let mut panels = [points.v_panel(group[0]); GROUP];
+        for (g, &panel) in group[..waiting].iter().enumerate() {
+            panels[g] = points.v_panel(panel);
+        }
+        let sums = dots::<f64, L, GROUP, true>(query.v, panels);
+        for (g, &panel) in group[..waiting].iter().enumerate() {
+            let (mut dots, mut squares) = ([0.0; LANES_F64], [0.0; LANES_F64]);
+            sums[g].store(&mut dots);
+            row_squares::<f64, L, true>(query.coordinates, points.coordinates.run(panel, 1)).store(&mut squares);
+            while done < end && at(positions[done]) / LANES_F64 == panel {
+                let (position, lane) = (at(positions[done]), at(positions[done]) % LANES_F64);
+                out[done] = rho_exact(points.model.covariance(), squares[lane], dots[lane], query.p, p[position]);
+                done += 1;
+            }
+        }
+    }
 }

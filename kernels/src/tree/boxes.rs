@@ -28,6 +28,16 @@ impl<'a, T: Real> Boxes<'a, T> {
         self.corners.len()
     }
 
+    /// Dimensions of a box.
+    pub fn axes(&self) -> usize {
+        self.corners.dim() / 2
+    }
+
+    /// The packed corners.
+    pub fn corners(&self) -> Panels<'a, T> {
+        self.corners
+    }
+
     /// Whether there are no boxes.
     pub fn is_empty(&self) -> bool {
         self.corners.is_empty()

@@ -45,8 +45,9 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
         let next = balls.stack[balls.depth];
         let search = &mut *balls.search;
         // A tree of one point has no groups.
-        let Some(&group) = search.view.parts().groups.get(at(next.group)) else { continue };
-        let cap = search.visitor.cap_in(&group);
+        let number = at(next.group);
+        let Some(&group) = search.view.parts().groups.get(number) else { continue };
+        let cap = search.visitor.cap_in(number, &group);
         if next.bound > search.metric.ceiling(cap).to_f64() {
             search.counters.pruned += 1;
             continue;
@@ -100,7 +101,7 @@ impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, M, V> {
             let group = self.search.view.parts().groups[kid];
             let center = self.search.metric.at_least::<L>(surrogates[skip + (kid - from_kid)]);
             let distance = self.search.metric.beyond(center, f64::from(group.reach));
-            if distance > self.search.visitor.cap_in(&group) {
+            if distance > self.search.visitor.cap_in(kid, &group) {
                 self.search.counters.pruned += 1;
             } else {
                 self.push(kid, self.search.metric.floor(distance).to_f64())?;

@@ -15,10 +15,10 @@ pub trait Visitor<R: Real> {
     /// No point farther than this can matter any more; one exactly as far still can. Never grows.
     fn cap(&self) -> f64;
 
-    /// The same for the points of one group; not above [`cap`](Self::cap).
+    /// The same for the points of one group, which has this number in the tree; not above [`cap`](Self::cap).
     #[inline(always)]
-    fn cap_in(&self, group: &Group) -> f64 {
-        let _ = group;
+    fn cap_in(&self, number: usize, group: &Group) -> f64 {
+        let _ = (number, group);
         self.cap()
     }
 

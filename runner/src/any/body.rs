@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{SearchCounters, TreeView, knn, search_blocks};
+use covertree_kernels::tree::{SearchCounters, search_blocks};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
+use super::queries::{Asked, Queries};
 use crate::answers::Answers;
 use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
@@ -22,26 +22,6 @@ use crate::workers::Workers;
 
 /// Queries that one task answers.
 const CHUNK: usize = 64;
-
-/// What is asked for the neighbours of.
-#[derive(Clone, Copy)]
-pub(super) enum Asked<'q, T> {
-    /// Rows of prepared coordinates.
-    Rows(&'q [T]),
-    /// Every point of the tree, in the tree's order; its own id is among the neighbours or not.
-    Members {
-        /// Whether a point is its own neighbour.
-        include_self: bool,
-    },
-}
-
-/// The queries of one task, from `first` on: as many as the output has rows.
-struct Chunk<'a> {
-    first: usize,
-    k: usize,
-    ids: &'a mut [Idx],
-    distances: &'a mut [f64],
-}
 
 /// A tree with its points packed in its order.
 pub(super) struct Body<M: PanelMetric> {
@@ -109,52 +89,9 @@ impl<M: PanelMetric> Body<M> {
 
     /// The nearest `k` points to each of `answers.len()` queries, written to `answers` in the order of asking.
     pub fn knn(&self, asked: Asked<'_, M::Real>, answers: &mut Answers, tier: Tier) -> Result<SearchCounters, Error> {
-        let k = answers.k;
-        let workers = Workers::new();
         let view = self.tree.view(); // made once: it checks the whole tree
-        let Answers { ids, distances, .. } = answers;
-        let chunk = |chunk: usize, ids: &mut [Idx], distances: &mut [f64]| {
-            workers.with(search_blocks(self.tree.waiting), |memory| {
-                let chunk = Chunk { first: chunk * CHUNK, k, ids, distances };
-                self.knn_chunk(asked, view, chunk, memory, tier)
-            })
-        };
-        let mut total = SearchCounters::default();
-        for counters in parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk) {
-            total.merge(&counters?);
-        }
-        Ok(total)
-    }
-
-    /// One task.
-    fn knn_chunk(
-        &self,
-        asked: Asked<'_, M::Real>,
-        view: TreeView<'_>,
-        chunk: Chunk<'_>,
-        memory: &mut [Block],
-        tier: Tier,
-    ) -> Result<SearchCounters, Error> {
-        let (dim, panels) = (self.dim(), self.points.panels());
-        let kernel = M::kernel(panels, self.points.boxes());
-        let Chunk { first, k, ids, distances } = chunk;
-        let mut room = Vec::with_capacity(dim);
-        let mut total = SearchCounters::default();
-        for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
-            let place = first + row;
-            let (query, except) = match asked {
-                Asked::Rows(rows) => (&rows[place * dim..][..dim], NONE),
-                Asked::Members { include_self } => {
-                    room.clear();
-                    room.extend((0..dim).map(|d| panels.coordinate(place, d)));
-                    (room.as_slice(), if include_self { NONE } else { self.tree.ids[place] })
-                }
-            };
-            let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(query);
-            let (_, counters) = knn(tier, view, &kernel, query, except, distances, ids, &mut Arena::new(memory))?;
-            total.merge(&counters);
-        }
-        Ok(total)
+        let queries = Queries { body: self, asked, view, tier };
+        queries.answer(answers)
     }
 
     /// All points within a radius of each query, given as rows of prepared coordinates; those that `keep` gives a distance

@@ -4,6 +4,7 @@
 
 mod body;
 mod change;
+mod queries;
 
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use covertree_kernels::dist::Form;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::SearchCounters;
+use covertree_kernels::tree::stored::SCALING;
 
 use crate::answers::Answers;
 use crate::build::{BuildConfig, Telemetry};
@@ -25,7 +27,8 @@ use crate::tree::validate::{Report, ValidateConfig};
 use crate::within::{Neighborhoods, check_radius};
 use crate::workers::Workers;
 
-use body::{Asked, Body, by_row};
+use body::{Body, by_row};
+use queries::Asked;
 
 /// A tree over points under a metric that is chosen at run time.
 ///
@@ -372,9 +375,6 @@ impl AnyIndex {
         each!(&self.body, body => body.bytes())
     }
 }
-
-/// The section of a tree file that holds the exponent by which coordinates are scaled, an `i32`.
-const SCALING: &str = "scaling";
 
 /// Answers of `k` to each of `count` queries, padded as if there were no points.
 fn room(count: usize, k: usize) -> Result<Answers, Error> {

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use covertree::BuildConfig;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use covertree::error::{Error, shown};
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
+use covertree::{BuildConfig, MetricName};
 
-use super::args::{AnswerFiles, MetricArgs, PointsArgs, StrategyArgs, check_dim, check_k};
+use super::args::{AnswerFiles, PointsArgs, StrategyArgs, check_dim, check_k};
+use super::covariance::CovarianceArgs;
 use super::query::{answered, told, write_answers};
-use super::record::{Outcome, Record};
+use super::record::{Outcome, Record, ResidualRecord};
 use super::session::Session;
 
 /// Find nearest neighbours in one step, without saving a tree
@@ -34,9 +36,38 @@ pub(crate) struct KnnArgs {
     #[command(flatten)]
     pub asked: AskedArgs,
     #[command(flatten)]
-    pub metric: MetricArgs,
+    pub metric: AnyMetricArgs,
     #[command(flatten)]
     pub strategy: StrategyArgs,
+    #[command(flatten)]
+    pub covariance: CovarianceArgs,
+}
+
+/// The metric, by its name.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AnyMetricArgs {
+    /// The metric; residual and correlation take the flags of the covariance
+    #[arg(long, value_name = "METRIC", default_value = MetricName::default().name(), value_parser = AnyMetric::parser())]
+    pub metric: AnyMetric,
+}
+
+/// A metric of coordinates, or a correlation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnyMetric {
+    Coordinates(MetricName),
+    Residual,
+    Correlation,
+}
+
+impl AnyMetric {
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let names = MetricName::ALL.map(MetricName::name).into_iter().chain(["residual", "correlation"]);
+        PossibleValuesParser::new(names).try_map(|name| match name.as_str() {
+            "residual" => Ok(Self::Residual),
+            "correlation" => Ok(Self::Correlation),
+            name => name.parse().map(Self::Coordinates),
+        })
+    }
 }
 
 /// What the neighbours of are asked for.
@@ -78,6 +109,18 @@ impl KnnArgs {
     pub fn plan(self, session: &Session) -> Result<KnnPlan, Error> {
         check_k(self.k)?;
         let config = self.strategy.plan(session.seed)?;
+        match (self.metric.metric, self.covariance.inducing.any()) {
+            (AnyMetric::Residual, false) => {
+                let message = "--metric residual: say what is explained, with --inducing M or one of its kin; \
+                               without inducing points it is --metric correlation";
+                return Err(Error::Usage(message.into()));
+            }
+            (AnyMetric::Correlation | AnyMetric::Coordinates(_), true) => {
+                let message = "inducing points belong to --metric residual; choose it, or leave them out";
+                return Err(Error::Usage(message.into()));
+            }
+            _ => {}
+        }
         let files = AnswerFiles::plan(&self.output)?;
         session.stages(4);
         Ok(KnnPlan { args: self, files, config })
@@ -85,7 +128,56 @@ impl KnnArgs {
 }
 
 impl KnnPlan {
+    fn metric(&self) -> AnyMetric {
+        self.args.metric.metric
+    }
+
+    /// The same under a correlation.
+    fn run_correlation(self, session: &Session) -> Result<Outcome, Error> {
+        let Self { args, files, .. } = self;
+        let set = args.covariance.config();
+        let read = || -> Result<_, Error> {
+            let points = args.points.read()?;
+            set.check(points.dim())?;
+            let queries = args.asked.read(&args.points, points.dim())?;
+            Ok((points, queries, args.covariance.inducing.read(&args.points.reading.options())?))
+        };
+        let (points, queries, explained) = session.stage("reading", read).0?;
+        let label = shown(&args.points.path);
+        let fit = || args.covariance.fit(session, &label, &points, &set, &explained);
+        let (index, covariance_s) = session.stage("fitting", fit);
+        let index = index?;
+        let (found, query_s) = session.stage("searching", || match (&queries, &args.asked.queries) {
+            (Some(queries), Some(path)) => index.knn(&shown(path), queries, args.k),
+            _ => index.graph(args.k, args.asked.include_self),
+        });
+        let (answers, work) = found?;
+        session.stage("writing", || write_answers(&files, &answers)).0?;
+        let (rows, asked) = (points.len(), answers.ids.len() / args.k);
+        let pairs = match &queries {
+            Some(queries) => queries.len() * rows,
+            None => rows * rows.saturating_sub(1) / 2,
+        };
+        let record = Record {
+            command: "knn",
+            rows: Some(rows),
+            dim: Some(points.dim()),
+            metric: Some(if index.columns() > 0 { "residual" } else { "correlation" }),
+            queries: Some(asked),
+            k: Some(args.k),
+            covariance_s: Some(covariance_s),
+            query_s: Some(query_s),
+            rows_per_s: Some(asked as f64 / query_s),
+            index_bytes: Some(index.bytes()),
+            residual: Some(ResidualRecord::new(&index, work, pairs)),
+            ..Record::default()
+        };
+        let message = format!("{} (V in {covariance_s:.3} s)", told(&files, &answers, query_s));
+        Ok(Outcome { record, message, ..Outcome::default() })
+    }
+
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
+        let AnyMetric::Coordinates(metric) = self.metric() else { return self.run_correlation(session) };
         let Self { args, files, config } = self;
         let read = || -> Result<_, Error> {
             let points = args.points.read()?;
@@ -93,9 +185,8 @@ impl KnnPlan {
             Ok((points, queries))
         };
         let (points, queries) = session.stage("reading", read).0?;
-        let (index, build_s) = session.stage("building", || {
-            args.strategy.build(session, &shown(&args.points.path), &points, args.metric.metric, &config)
-        });
+        let (index, build_s) = session
+            .stage("building", || args.strategy.build(session, &shown(&args.points.path), &points, metric, &config));
         let index = index?;
         drop(points); // the index has a copy
         let label = args.asked.queries.as_deref().map(shown).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What a command reports.
 
+use covertree::residual::{ResidualIndex, Work};
 use covertree_kernels::tree::SearchCounters;
 use serde::Serialize;
 
@@ -27,6 +28,8 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub covariance_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub build_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_s: Option<f64>,
@@ -37,6 +40,8 @@ pub(crate) struct Record {
     pub index_bytes: Option<usize>,
     #[serde(flatten)]
     pub counters: Option<Counters>,
+    #[serde(flatten)]
+    pub residual: Option<ResidualRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recall: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +80,41 @@ impl From<SearchCounters> for Counters {
             groups_searched: counters.groups,
             groups_pruned: counters.pruned,
             runs_scanned: counters.runs,
+        }
+    }
+}
+
+/// Work of the searches under a residual metric.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ResidualRecord {
+    /// Columns of `V`.
+    pub inducing: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
+    pub pairs_all: usize,
+    pub pairs_evaluated: u64,
+    pub distance_evals: u64,
+    pub candidates: u64,
+    pub distances_settled: u64,
+    pub landmark_bounded: u64,
+    pub landmark_pruned: u64,
+    pub early_exits: u64,
+}
+
+impl ResidualRecord {
+    /// The work of a search that could have looked at `pairs` pairs.
+    pub fn new(index: &ResidualIndex, work: Work, pairs: usize) -> Self {
+        Self {
+            inducing: index.columns(),
+            jitter: index.jitter(),
+            pairs_all: pairs,
+            pairs_evaluated: work.residual.filtered,
+            distance_evals: work.residual.filtered,
+            candidates: work.residual.candidates,
+            distances_settled: work.residual.settled,
+            landmark_bounded: work.landmark.landmark_bounded,
+            landmark_pruned: work.landmark.landmark_pruned,
+            early_exits: work.residual.early_exits,
         }
     }
 }

@@ -15,7 +15,7 @@ mod sphere;
 pub use covertree_kernels::tree::{Item, Slack};
 pub use items::{ItemSpace, PackedItems};
 pub use prepare::{Preparation, Scaling};
-pub use rows::{ByForm, Chebyshev, Euclidean, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace};
+pub use rows::{ByForm, Chebyshev, Euclidean, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan};
 pub use sphere::{Angular, Haversine};
 
 use covertree_kernels::index::Idx;

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use covertree_kernels::arena::Arena;
 use covertree_kernels::dist::{self, Form};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
@@ -46,7 +47,24 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
 
     /// The kernel metric over these points, with a box around each group if there are any.
     fn kernel<'a>(points: Panels<'a, Self::Real>, boxes: Option<Boxes<'a, Self::Real>>) -> Self::Kernel<'a>;
+
+    /// The brute force of the metric in register tiles, if it has one.
+    fn scan() -> Option<Scan<Self>> {
+        None
+    }
 }
+
+/// Answers a block of queries by brute force: [`kernel::scan`] for the kernel metric of `M`.
+pub type Scan<M> = fn(
+    Tier,
+    &<M as PanelMetric>::Kernel<'_>,
+    &[Idx],
+    Rows<'_, <M as PanelMetric>::Real>,
+    &[Idx],
+    &mut [f64],
+    &mut [Idx],
+    &mut Arena<'_>,
+) -> Result<kernel::ScanCounters, KernelError>;
 
 /// Says that a kernel metric takes a row of coordinates as its query.
 pub trait QueryIsRow<'q, T: 'q>: kernel::Metric {
@@ -88,6 +106,10 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
                 Error::TooLarge { file, row, column, value, limit: scaling.limit() }
             }
         })
+    }
+
+    fn scan() -> Option<Scan<Self>> {
+        Some(kernel::scan::<T, F>)
     }
 
     fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {

@@ -1,6 +1,7 @@
 //! The program itself: what it answers, refuses and leaves behind.
 
 mod answers;
+mod correlations;
 mod refusals;
 mod trees;
 

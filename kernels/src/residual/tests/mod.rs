@@ -1,8 +1,10 @@
 //! Every tier against the published formula, the twin and the oracle.
 
+mod centered;
 mod early;
 mod exact;
 mod gate;
+mod shortlist;
 mod tiles;
 
 use std::vec;

@@ -1,6 +1,7 @@
 //! Measuring, and the table.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -119,11 +120,11 @@ pub(super) fn measure(cases: &[Case], repeats: usize, session: &Session) -> Resu
     // One pool and one set of arenas for each number of threads.
     let mut pools = HashMap::new();
     for case in cases {
-        if !pools.contains_key(&case.threads) {
+        if let Entry::Vacant(entry) = pools.entry(case.threads) {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(case.threads).build();
             let pool = pool.map_err(|problem| Error::Usage(format!("--threads {}: {problem}", case.threads)))?;
             let workers = pool.install(Workers::new);
-            pools.insert(case.threads, (pool, workers));
+            entry.insert((pool, workers));
         }
     }
     for repeat in 0..repeats {

@@ -40,6 +40,7 @@ pub use write::{stage, write};
 
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Real;
+use covertree_kernels::tree::stored::NAMES;
 use covertree_kernels::view::panels_len;
 
 use super::Tree;
@@ -114,9 +115,6 @@ impl Packed {
         }
     }
 }
-
-/// Sections that every file has, in their order.
-const NAMES: [&str; 9] = ["metric", "config", "ids", "levels", "parents", "reaches", "groups", "points", "corners"];
 
 /// Whether so many values are the packed corners of boxes around `groups` groups, over the first few of `dim` values of a point
 /// (a metric may keep values that boxes do not bound); or none at all.

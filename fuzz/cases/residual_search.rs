@@ -1,0 +1,174 @@
+//! A whole search of one leaf among itself, as the runner does it: centered and wide tiles, short lists, and the formula.
+
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::oracle::residual::Residual;
+use covertree_kernels::residual::{
+    CenteredPoints, CenteredQueries, Counting, Members, PointRow, ResidualCounters, RhoTile, Shortlists, block_where,
+    block_where_blocks, center_offsets, center_products, centered_margin, centered_tile, centered_tile_blocks,
+    condense, offer_columns, offer_rows, pack_offsets, pack_offsets_blocks, pack_queries, pack_queries_blocks,
+    residual_distance, residual_variances, row_norms, settle_positions, wanted_pairs,
+};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::view::panels_len;
+
+use super::Bytes;
+use super::residual::{Packed, metric, published};
+
+pub fn check(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (k, counting) = (1 + bytes.below(9), [Counting::Earlier, Counting::Others][bytes.below(2)]);
+    let metric = metric(&mut bytes);
+    let packed = Packed::<f64>::new(&metric);
+    let mut p = vec![f64::NAN; metric.len()];
+    residual_variances(&packed.model, metric.covariance.variance(), &packed.wide, &mut p).expect("the shapes fit");
+    assert_eq!(p, metric.p, "the oracle makes the same variances");
+    let ranks: Vec<f64> = (0..metric.len().next_multiple_of(8)).map(|i| (i * 13 % 64) as f64).collect();
+    for tier in Tier::all() {
+        for centered in [false, true] {
+            let (rho, margins) = if centered { narrow(&metric, &packed, tier) } else { wide(&metric, &packed, tier) };
+            let search = Search { metric: &metric, packed: &packed, tier, k, counting, ranks: &ranks };
+            search.check(&rho, &margins);
+        }
+    }
+}
+
+/// The centered tile of all pairs, `[len][lanes]`, and its margins.
+fn narrow(metric: &Residual, packed: &Packed<f64>, tier: Tier) -> (Vec<f64>, Vec<f64>) {
+    let (len, columns, dim) = (metric.len(), metric.columns, metric.dim);
+    let points = packed.points(len);
+    let run = points.run(0, points.panels()).expect("all panels");
+    let lanes = run.panels() * 8;
+    let (mut center, mut lengths) = (vec![f64::NAN; columns], vec![f64::NAN; len]);
+    let mut offsets = vec![f32::NAN; panels_len::<f32>(len, columns)];
+    center_offsets(&run, &mut center, &mut offsets, &mut lengths).expect("the shapes fit");
+    let mut norms = vec![f64::NAN; len];
+    row_norms(&packed.model, &packed.wide, &mut norms).expect("the shapes fit");
+    let reach = norms.iter().fold(0.0, |most: f64, norm| most.max(*norm));
+    let mut margins = vec![0.0; lanes];
+    for i in 0..len {
+        margins[i] = centered_margin(&packed.model, lengths[i], reach, metric.p[i]);
+    }
+    let (mut own, mut theirs) = (vec![f64::NAN; lanes], vec![f64::NAN; lanes]);
+    center_products(tier, &center, None, &run, &mut own).expect("the shapes fit");
+    center_products(tier, &center, Some(&center), &run, &mut theirs).expect("the shapes fit");
+    let places: Vec<Idx> = (0..len as Idx).collect();
+    let blocks = pack_offsets_blocks(len, columns) + centered_tile_blocks(len, run.panels());
+    let mut memory = vec![Block::splat(u32::MAX); blocks];
+    let mut arena = Arena::new(&mut memory);
+    let rows = pack_offsets(tier, &offsets, columns, &places, &mut arena).expect("the memory is enough");
+    assert_eq!(metric.coordinates.len(), len * dim);
+    let queries = CenteredQueries {
+        rows,
+        coordinates: &metric.coordinates,
+        scales: &packed.scales[..len],
+        products: &own[..len],
+    };
+    let points = CenteredPoints { run, offsets: &offsets, products: &theirs };
+    let mut rho = vec![f64::NAN; len * lanes];
+    centered_tile(&queries, &points, &[], &mut rho, &mut arena).expect("the shapes fit");
+    (rho, margins)
+}
+
+/// The wide tile of all pairs, and its margins.
+fn wide(metric: &Residual, packed: &Packed<f64>, tier: Tier) -> (Vec<f64>, Vec<f64>) {
+    let points = packed.points(metric.len());
+    let run = points.run(0, points.panels()).expect("all panels");
+    let (panels, lanes) = (run.panels(), run.panels() * 8);
+    let blocks = pack_queries_blocks::<f64>(panels, metric.columns) + block_where_blocks(panels, panels);
+    let mut memory = vec![Block::splat(u32::MAX); blocks];
+    let mut arena = Arena::new(&mut memory);
+    let queries = pack_queries(tier, &run, &mut arena).expect("the memory is enough");
+    let mut rho = vec![f64::NAN; lanes * lanes];
+    block_where(&queries, &run, &vec![255; lanes * panels], &mut rho, &mut arena).expect("the shapes fit");
+    rho.truncate(metric.len() * lanes);
+    (rho, packed.margins.clone())
+}
+
+struct Search<'a> {
+    metric: &'a Residual,
+    packed: &'a Packed<f64>,
+    tier: Tier,
+    k: usize,
+    counting: Counting,
+    ranks: &'a [f64],
+}
+
+impl Search<'_> {
+    fn counts(&self, i: usize, j: usize) -> bool {
+        i != j && (self.counting != Counting::Earlier || self.ranks[j] < self.ranks[i])
+    }
+
+    fn nearest(&self, i: usize) -> Vec<(f64, usize)> {
+        let others = (0..self.metric.len()).filter(|&j| self.counts(i, j));
+        let mut all: Vec<(f64, usize)> = others.map(|j| (residual_distance(published(self.metric, i, j)), j)).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        all.truncate(self.k);
+        all
+    }
+
+    /// Rows and columns of the tile both give the nearest neighbours; so do bounds first and lists afterwards.
+    fn check(&self, rho: &[f64], margins: &[f64]) {
+        let (len, tier) = (self.metric.len(), self.tier);
+        let places: Vec<Idx> = (0..len as Idx).collect();
+        let members = Members { first: 0, len, ranks: self.ranks, margins };
+        let tile = RhoTile { rho, places: &places, rows: members, columns: members };
+        let room = len + 1;
+        for by_rows in [true, false] {
+            let (mut lowers, mut uppers) = (vec![f32::NAN; len * room], vec![f32::NAN; len * room]);
+            let (mut positions, mut counts, mut least) = (vec![-9; len * room], vec![0; len], vec![0.0; len]);
+            let mut lists = Shortlists {
+                k: self.k,
+                room,
+                lowers: &mut lowers,
+                uppers: &mut uppers,
+                positions: &mut positions,
+                counts: &mut counts,
+                least: &mut least,
+            };
+            let offered = if by_rows {
+                offer_rows(tier, &tile, self.counting, &mut lists)
+            } else {
+                offer_columns(tier, &tile, self.counting, &mut lists)
+            };
+            offered.expect("there is room");
+            for row in 0..len {
+                condense(row, &mut lists, &mut vec![f32::NAN; room]).expect("the shapes fit");
+            }
+            self.bounds(&tile, &least);
+            for row in 0..len {
+                let mut listed = positions[row * room..][..at(counts[row])].to_vec();
+                listed.sort_unstable();
+                let query =
+                    PointRow { coordinates: self.metric.point(row), v: self.metric.row(row), p: self.metric.p[row] };
+                let (points, mut settled) = (self.packed.points(len), vec![f64::NAN; listed.len()]);
+                let mut counters = ResidualCounters::default();
+                settle_positions(tier, query, &points, &self.metric.p, &listed, &mut settled, &mut counters)
+                    .expect("the positions are in order");
+                let mut found: Vec<(f64, usize)> =
+                    settled.iter().zip(&listed).map(|(&rho, &j)| (residual_distance(rho), at(j))).collect();
+                found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                found.truncate(self.k);
+                assert_eq!(found, self.nearest(row), "{tier} {row}");
+            }
+        }
+    }
+
+    /// Upper bounds in place of the filter rule out no neighbour.
+    fn bounds(&self, tile: &RhoTile<'_>, least: &[f64]) {
+        let len = self.metric.len();
+        let lanes = tile.rho.len() / len;
+        let mut upper = tile.rho.to_vec();
+        for (place, upper) in upper.iter_mut().enumerate() {
+            *upper = upper.abs() + tile.rows.margins[place / lanes] * tile.rows.margins[place % lanes] * (1.0 + 1e-12);
+        }
+        let mut masks = vec![u32::MAX; len * lanes / 8];
+        let bounded = RhoTile { rho: &upper, ..*tile };
+        wanted_pairs(self.tier, &bounded, self.counting, (least, None), &mut masks).expect("the shapes fit");
+        for row in 0..len {
+            for (_, j) in self.nearest(row) {
+                assert!(masks[row * lanes / 8 + j / 8] >> (j % 8) & 1 == 1, "{} {row} {j}", self.tier);
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Short lists lose nothing that may be in the answer.
+
+use proptest::collection::vec;
+
+use super::*;
+use crate::index::Idx;
+use crate::simd::Tier;
+
+/// Lists of some rows.
+struct Owned {
+    k: usize,
+    room: usize,
+    lowers: Vec<f32>,
+    uppers: Vec<f32>,
+    positions: Vec<Idx>,
+    counts: Vec<Idx>,
+    least: Vec<f64>,
+}
+
+impl Owned {
+    fn new(rows: usize, k: usize, room: usize) -> Self {
+        let (lowers, uppers) = (std::vec![-2.0; rows * room], std::vec![-2.0; rows * room]);
+        let (positions, counts, least) = (std::vec![-2; rows * room], std::vec![0; rows], std::vec![0.0; rows]);
+        Self { k, room, lowers, uppers, positions, counts, least }
+    }
+
+    fn view(&mut self) -> Shortlists<'_> {
+        Shortlists {
+            k: self.k,
+            room: self.room,
+            lowers: &mut self.lowers,
+            uppers: &mut self.uppers,
+            positions: &mut self.positions,
+            counts: &mut self.counts,
+            least: &mut self.least,
+        }
+    }
+
+    fn listed(&self, row: usize) -> Vec<Idx> {
+        let mut listed = self.positions[row * self.room..][..self.counts[row] as usize].to_vec();
+        listed.sort_unstable();
+        listed
+    }
+}
+
+/// The `k` nearest of the countable points of a row, by (distance, position), from the true correlations.
+fn nearest(truth: &[f64], counts: impl Fn(usize) -> bool, k: usize) -> Vec<Idx> {
+    let mut all: Vec<(f64, Idx)> =
+        (0..truth.len()).filter(|j| counts(*j)).map(|j| (residual_distance(truth[j]), j as Idx)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all.truncate(k);
+    all.into_iter().map(|pair| pair.1).collect()
+}
+
+proptest! {
+    /// Filters that err by at most the margins, true correlations that tie or nearly tie: whatever is among the k nearest stays.
+    #[test]
+    fn lists_hold_every_possible_answer(
+        (rows, len) in (1usize..9, 1usize..40),
+        values in vec((0u8..12, -1.0..1.0f64), 400),
+        margin in prop_oneof![Just(0.0), Just(1e-9), Just(0.1), Just(0.5)],
+        k in 1usize..9,
+        counting in prop_oneof![Just(Counting::Earlier), Just(Counting::Others), Just(Counting::All)],
+    ) {
+        let lanes = len.next_multiple_of(8);
+        let tie = |class: u8| 1.0 - f64::from(class) * f64::from(class) * 1e-3;
+        let near = |(class, error): (u8, f64)| (tie(class), error);
+        let (truth, errors): (Vec<f64>, Vec<f64>) =
+            (0..rows * lanes).map(|place| near(values[place % values.len()])).unzip();
+        let margins = std::vec![margin; lanes.max(rows)];
+        let rho: Vec<f64> = truth.iter().zip(&errors).map(|(rho, error)| rho + error * margin * margin * 0.999).collect();
+        let ranks: Vec<f64> = (0..lanes.max(rows)).map(|place| f64::from((place * 7 % 11) as u8)).collect();
+        // The rows stand inside the columns, so that a point may meet itself.
+        let members = |len| Members { first: 0, len, ranks: &ranks, margins: &margins };
+        let places: Vec<Idx> = (0..rows as Idx).collect();
+        let tile = RhoTile { rho: &rho, places: &places, rows: members(rows), columns: members(len) };
+        let may = |row: usize, column: usize| match counting {
+            Counting::Earlier => ranks[column] < ranks[row],
+            Counting::Others => row != column,
+            Counting::All => true,
+        };
+        for tier in Tier::all() {
+            let mut lists = Owned::new(rows, k, 3 * len);
+            for _ in 0..2 {
+                // Twice: what is offered after a list was condensed meets a threshold.
+                for row in 0..rows {
+                    let (mut view, mut scratch) = (lists.view(), std::vec![9.0; 3 * len]);
+                    condense(row, &mut view, &mut scratch).unwrap();
+                }
+                offer_rows(tier, &tile, counting, &mut lists.view()).unwrap();
+            }
+            for row in 0..rows {
+                condense(row, &mut lists.view(), &mut std::vec![9.0; 3 * len]).unwrap();
+                let (listed, truth) = (lists.listed(row), &truth[row * lanes..][..len]);
+                for want in nearest(truth, |column| may(row, column), k) {
+                    prop_assert!(listed.contains(&want), "{tier} {row} {want}: {listed:?}");
+                }
+                prop_assert!(listed.iter().all(|&column| may(row, column as usize)));
+            }
+            let mut lists = Owned::new(len, k, 2 * rows);
+            offer_columns(tier, &tile, counting, &mut lists.view()).unwrap();
+            for column in 0..len {
+                condense(column, &mut lists.view(), &mut std::vec![9.0; 2 * rows]).unwrap();
+                let truth: Vec<f64> = (0..rows).map(|row| truth[row * lanes + column]).collect();
+                let listed = lists.listed(column);
+                for want in nearest(&truth, |row| may(column, row), k) {
+                    prop_assert!(listed.contains(&want), "{tier} {column} {want}: {listed:?}");
+                }
+            }
+            // Bounds in place of the filter: no pair that reaches a threshold of its side is ruled out.
+            let bounds: Vec<f64> = truth.iter().zip(&errors).map(|(rho, error)| rho + error.abs() * 0.1).collect();
+            let bounded = RhoTile { rho: &bounds, ..tile };
+            let (own, theirs) = (std::vec![tie(4); rows], std::vec![tie(2); len]);
+            let mut masks = std::vec![u32::MAX; rows * lanes / 8];
+            let count = wanted_pairs(tier, &bounded, counting, (&own, Some(&theirs)), &mut masks).unwrap();
+            prop_assert_eq!(count, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
+            for row in 0..rows {
+                for column in 0..lanes {
+                    let bit = masks[row * lanes / 8 + column / 8] >> (column % 8) & 1 == 1;
+                    prop_assert!(!bit || column < len);
+                    if column < len {
+                        let rho = truth[row * lanes + column];
+                        let ranked = counting == Counting::Earlier;
+                        let for_row = rho >= own[row] && (!ranked || may(row, column));
+                        let for_column = rho >= theirs[column] && (!ranked || may(column, row));
+                        prop_assert!(bit || !(for_row || for_column), "{tier} {row} {column}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_none_stays_and_hard_points_are_left_out() {
+    let rho = [f64::NAN, 0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0];
+    let (ranks, margins) = ([0.0; 8], [1e-3, f64::NEG_INFINITY, 1e-3, 1e-3, 0.0, 0.0, 0.0, 0.0]);
+    let columns = Members { first: 10, len: 4, ranks: &ranks, margins: &margins };
+    let rows = Members { first: 0, len: 1, ranks: &[1.0], margins: &[1e-3] };
+    let tile = RhoTile { rho: &rho, places: &[0], rows, columns };
+    for tier in Tier::all() {
+        let mut lists = Owned::new(1, 1, 8);
+        lists.least[0] = 0.3;
+        assert_eq!(offer_rows(tier, &tile, Counting::All, &mut lists.view()).unwrap(), 2);
+        assert_eq!(lists.listed(0), [10, 12]);
+    }
+}
+
+#[test]
+fn full_lists_and_wrong_shapes_are_refused() {
+    let (ranks, margins) = ([0.0; 8], [0.0; 8]);
+    let members = |len| Members { first: 0, len, ranks: &ranks, margins: &margins };
+    let rho = [0.5; 16];
+    let tile = RhoTile { rho: &rho, places: &[0, 1], rows: members(2), columns: members(8) };
+    let tier = Tier::detect();
+    let mut lists = Owned::new(2, 1, 7);
+    let refused = offer_rows(tier, &tile, Counting::All, &mut lists.view());
+    assert_eq!(refused, Err(KernelError::Least { what: "room", least: 8, got: 7 }));
+    let mut lists = Owned::new(8, 1, 1);
+    assert!(offer_columns(tier, &tile, Counting::All, &mut lists.view()).is_err());
+    assert!(lists.counts.iter().all(|count| *count == 0));
+    let mut lists = Owned::new(3, 1, 8);
+    assert!(offer_rows(tier, &tile, Counting::All, &mut lists.view()).is_err());
+    for bad in [RhoTile { rho: &rho[1..], ..tile }, RhoTile { places: &[0, 2], ..tile }] {
+        assert!(offer_rows(tier, &bad, Counting::All, &mut Owned::new(2, 1, 8).view()).is_err());
+        let mut masks = [7; 2];
+        assert!(wanted_pairs(tier, &bad, Counting::All, (&[0.0; 2], None), &mut masks).is_err());
+        assert_eq!(masks, [7; 2]);
+    }
+    let mut lists = Owned::new(2, 1, 8);
+    assert!(condense(2, &mut lists.view(), &mut [0.0; 8]).is_err());
+    assert!(condense(0, &mut lists.view(), &mut [0.0; 7]).is_err());
+}

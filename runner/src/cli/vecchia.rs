@@ -1,0 +1,241 @@
+//! `covertree vecchia`: the most correlated earlier points of each point.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use covertree::Answers;
+use covertree::error::{Error, shown};
+use covertree::formats::npy::read_ids;
+use covertree::formats::output::{Outputs, check_target, suffixed};
+use covertree::points::Points;
+use covertree::residual::{CovarianceConfig, ResidualIndex, Strategy, VecchiaOrder, reference};
+use covertree_kernels::index::Idx;
+
+use super::args::{PointsArgs, check_k};
+use super::covariance::{CovarianceArgs, Explained};
+use super::record::{Outcome, Record, ResidualRecord};
+use super::session::Session;
+
+/// Find the most correlated earlier points of each point, for Vecchia's approximation
+///
+/// The correlation is what the inducing points leave unexplained; without inducing points, the prior one. In the chosen
+/// order, the point that comes i-th gets its min(k, i) nearest among the i points before it, by d = sqrt(1 - |correlation|),
+/// ties by row number.
+///
+/// Writes PREFIX.ids.npy (i32, rows x k: row numbers of POINTS; row r belongs to row r of POINTS) and PREFIX.dist.npy (f64);
+/// where there are fewer than k earlier points, ids are -1 and distances infinite. With an order other than given,
+/// PREFIX.order.npy has the row numbers in that order. With --parameters, the files of set s are PREFIX.s.ids.npy and so on.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  covertree vecchia points.npy --kernel matern52 --lengthscale 0.2 --inducing 512 -k 30 \
+                        --order maximin -o nn\n  covertree vecchia table.csv --columns x,y --lengthscale 0.1,0.3 \
+                        --inducing-ids u.npy -k 20 -o nn"
+)]
+pub(crate) struct VecchiaArgs {
+    #[command(flatten)]
+    pub points: PointsArgs,
+    /// Neighbours per row, at most
+    #[arg(short, value_name = "K", allow_negative_numbers = true)]
+    pub k: usize,
+    /// Where to write: the beginning of the names of the files
+    #[arg(long, short, value_name = "PREFIX")]
+    pub output: PathBuf,
+    /// The order of the points: given, random, coordinate, or maximin (far points first, by the levels of a cover tree)
+    #[arg(long, value_name = "ORDER", default_value = "given", value_parser = |name: &str| name.parse::<VecchiaOrder>())]
+    pub order: VecchiaOrder,
+    /// An order of your own: row numbers, .npy (i32 or i64)
+    #[arg(long, value_name = "FILE", conflicts_with = "order")]
+    pub order_ids: Option<PathBuf>,
+    /// Parameter sets to run one after the other: JSON, [{"lengthscale": [0.5], "variance": 2}, ..]; what a set leaves out is
+    /// taken from the flags
+    #[arg(long, value_name = "FILE")]
+    pub parameters: Option<PathBuf>,
+    /// How pairs are ruled out: auto (landmark bounds and single precision, where they are proven to suffice), or brute (every
+    /// pair in double precision). Answers are the same
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub strategy: StrategyArg,
+    /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall
+    #[arg(long, value_name = "ROWS", default_value_t = 0)]
+    pub verify: usize,
+    #[command(flatten)]
+    pub covariance: CovarianceArgs,
+}
+
+/// How pairs are ruled out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StrategyArg {
+    /// By landmark bounds, and in single precision where that is proven to suffice
+    #[default]
+    Auto,
+    /// Every pair is computed in double precision
+    Brute,
+}
+
+impl From<StrategyArg> for Strategy {
+    fn from(strategy: StrategyArg) -> Self {
+        match strategy {
+            StrategyArg::Auto => Self::Auto,
+            StrategyArg::Brute => Self::Brute,
+        }
+    }
+}
+
+/// A checked request.
+pub(crate) struct VecchiaPlan {
+    args: VecchiaArgs,
+    sets: Vec<CovarianceConfig>,
+    files: Vec<[PathBuf; 2]>,
+    order_file: Option<PathBuf>,
+}
+
+impl VecchiaArgs {
+    pub fn plan(self, session: &Session) -> Result<VecchiaPlan, Error> {
+        check_k(self.k)?;
+        let sets = match &self.parameters {
+            Some(path) => self.covariance.sets(path)?,
+            None => vec![self.covariance.config()],
+        };
+        let named = |set: usize, suffix: &str| match self.parameters {
+            Some(_) => suffixed(&self.output, &format!(".{set}{suffix}")),
+            None => suffixed(&self.output, suffix),
+        };
+        let files: Vec<[PathBuf; 2]> =
+            (0..sets.len()).map(|set| [named(set, ".ids.npy"), named(set, ".dist.npy")]).collect();
+        let ordered = self.order != VecchiaOrder::Given || self.order_ids.is_some();
+        let order_file = ordered.then(|| suffixed(&self.output, ".order.npy"));
+        for file in files.iter().flatten().chain(&order_file) {
+            check_target(file)?;
+        }
+        session.stages(2 + 3 * sets.len() as u64); // a handful of sets
+        Ok(VecchiaPlan { args: self, sets, files, order_file })
+    }
+}
+
+impl VecchiaPlan {
+    pub fn run(self, session: &Session) -> Result<Outcome, Error> {
+        let Self { args, sets, files, order_file } = self;
+        let read = || -> Result<_, Error> {
+            let points = args.points.read()?;
+            for set in &sets {
+                set.check(points.dim())?;
+            }
+            Ok((points, args.covariance.inducing.read(&args.points.reading.options())?))
+        };
+        let (points, explained) = session.stage("reading", read).0?;
+        let (order, order_s) = session.stage("ordering", || args.order(&points, session.seed));
+        let order = order?;
+        let mut outputs = Outputs::new();
+        if let Some(file) = &order_file {
+            outputs.add_npy(file, &[order.len()], &order)?;
+        }
+        let (mut index, mut runs, mut lines) = (None, Vec::new(), Vec::new());
+        for (set, [ids, distances]) in sets.iter().zip(&files) {
+            let (fitted, covariance_s) =
+                session.stage("fitting", || args.fit(session, &points, set, &explained, index.take()));
+            let fitted = fitted?.with_strategy(args.strategy.into());
+            let (found, query_s) = session.stage("searching", || fitted.vecchia(&order, args.k));
+            let (answers, work) = found?;
+            let recall = args.recall(session, &fitted, &order, &answers)?;
+            let shape = [points.len(), args.k];
+            session
+                .stage("writing", || -> Result<(), Error> {
+                    outputs.add_npy(ids, &shape, &answers.ids)?;
+                    outputs.add_npy(distances, &shape, &answers.distances)
+                })
+                .0?;
+            let record = Record {
+                command: "vecchia",
+                rows: Some(points.len()),
+                dim: Some(points.dim()),
+                metric: Some(if fitted.columns() > 0 { "residual" } else { "correlation" }),
+                queries: Some(points.len()),
+                k: Some(args.k),
+                build_s: Some(order_s),
+                covariance_s: Some(covariance_s),
+                query_s: Some(query_s),
+                rows_per_s: Some(points.len() as f64 / query_s),
+                index_bytes: Some(fitted.bytes()),
+                residual: Some(ResidualRecord::new(&fitted, work, points.len() * points.len().saturating_sub(1) / 2)),
+                recall,
+                ..Record::default()
+            };
+            lines.push(told(ids, &record, &fitted));
+            runs.push(record);
+            index = Some(fitted);
+        }
+        outputs.commit()?;
+        let failed = runs.iter().filter_map(|run| run.recall).find(|recall| *recall < 1.0);
+        let record = match runs.len() {
+            1 => runs.remove(0),
+            _ => Record { command: "vecchia", rows: Some(points.len()), runs, ..Record::default() },
+        };
+        let failed = failed.map(|recall| format!("the recall against a brute force by the formula is {recall}"));
+        Ok(Outcome { record, message: lines.join("\n"), failed, ..Outcome::default() })
+    }
+}
+
+impl VecchiaArgs {
+    fn order(&self, points: &Points, seed: u64) -> Result<Vec<Idx>, Error> {
+        match &self.order_ids {
+            Some(path) => Ok(read_ids(path)?.values),
+            None => self.order.rows(points, seed),
+        }
+    }
+
+    /// Fits the points; an earlier fit lends its layout and memory.
+    fn fit(
+        &self,
+        session: &Session,
+        points: &Points,
+        set: &CovarianceConfig,
+        explained: &Explained,
+        earlier: Option<ResidualIndex>,
+    ) -> Result<ResidualIndex, Error> {
+        match (earlier, explained) {
+            (Some(earlier), Explained::Inducing(_)) => earlier.refit(points, set),
+            _ => self.covariance.fit(session, &shown(&self.points.path), points, set, explained),
+        }
+    }
+
+    /// Share of the neighbours of some rows that a brute force finds too, at the same distance.
+    fn recall(
+        &self,
+        session: &Session,
+        index: &ResidualIndex,
+        order: &[Idx],
+        answers: &Answers,
+    ) -> Result<Option<f64>, Error> {
+        if self.verify == 0 {
+            return Ok(None);
+        }
+        let rows = reference::sample(index.len(), self.verify, session.seed);
+        let wanted = reference::vecchia_rows(index, order, &rows, self.k)?;
+        Ok(Some(reference::recall(answers, &rows, &wanted)))
+    }
+}
+
+/// What was done, in words.
+fn told(ids: &Path, record: &Record, index: &ResidualIndex) -> String {
+    let (query_s, rows) = (record.query_s.unwrap_or_default(), record.rows.unwrap_or_default());
+    let mut line = format!(
+        "{}: {rows} x {} found in {query_s:.3} s, {:.0} rows/s (V of {} columns in {:.3} s)",
+        shown(ids),
+        record.k.unwrap_or_default(),
+        rows as f64 / query_s,
+        index.columns(),
+        record.covariance_s.unwrap_or_default()
+    );
+    if let Some(work) = &record.residual {
+        line += &format!(
+            ", {:.1} % of all pairs evaluated",
+            100.0 * work.pairs_evaluated as f64 / work.pairs_all.max(1) as f64
+        );
+    }
+    if let Some(jitter) = index.jitter().filter(|jitter| *jitter > index.config().jitter * 1.5) {
+        line += &format!(", jitter raised to {jitter:e}");
+    }
+    if let Some(recall) = record.recall {
+        line += &format!(", recall {recall}");
+    }
+    line
+}

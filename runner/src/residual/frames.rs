@@ -1,0 +1,117 @@
+//! Landmarks of the leaves: what bounds correlations with a whole leaf after a few dot products.
+
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::error::KernelError;
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::landmark::{
+    Chosen, Extent, Frame, FrameMemory, FramePoints, Limits, choose, choose_blocks, pack_members, point_error,
+    solve_defect,
+};
+use covertree_kernels::residual::{ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks};
+use covertree_kernels::simd::{LANES_F64, Tier};
+use covertree_kernels::view::panels_len;
+
+use super::factor::Factor;
+use super::layout::LEAF;
+
+/// Most landmarks of a leaf: a multiple of the rows of every register tile.
+const LANDMARKS: usize = 24;
+
+/// The squared tail below which no further landmark is taken. Bounds are compared with correlations of the nearest
+/// neighbours, which are above the square root of this where bounds are of any use.
+const PIVOT: f64 = 0.0625;
+
+/// Panels of a leaf.
+const PANELS: usize = LEAF / LANES_F64;
+
+/// The landmarks of a leaf and its members in their frame. The landmarks are the first members.
+pub(crate) struct LeafFrame {
+    pub frame: Frame,
+    pub factor: Vec<f64>,
+    members: usize,
+    coordinates: Vec<f64>,
+    extents: [Vec<f64>; 3],
+}
+
+impl LeafFrame {
+    /// The members of the leaf in its frame.
+    pub fn points(&self) -> Result<FramePoints<'_, f64>, KernelError> {
+        let [spans, tails, slacks] = &self.extents;
+        FramePoints::of_slices(&self.coordinates, [spans, tails, slacks], self.members, self.frame.count())
+    }
+}
+
+/// The error factors `mu` of the points of a leaf, for correlations with the given margins.
+pub(crate) fn errors(
+    weights: &[f64],
+    margins: &[f64],
+    p: &[f64],
+    points: &ResidualPoints<'_, f64>,
+    jitter: f64,
+) -> Vec<f64> {
+    let model = points.model();
+    let each = weights.iter().zip(margins).zip(p);
+    each.map(|((&weights, &margin), &p)| {
+        let weights = weights.max(1.0);
+        point_error(margin, solve_defect(&model, jitter, weights * weights), p)
+    })
+    .collect()
+}
+
+/// The norms of the weights of a leaf's points; zero without inducing points.
+pub(crate) fn weights(factor: Option<&Factor>, v: &[f64]) -> Vec<f64> {
+    let mut norms = vec![0.0; LEAF];
+    if let Some(factor) = factor {
+        factor.weights(v, &mut norms);
+    }
+    norms
+}
+
+/// Chooses landmarks among the points of a leaf; gives the order of its members in which they come first, and the frame.
+pub(crate) fn choose_landmarks(
+    tier: Tier,
+    points: &ResidualPoints<'_, f64>,
+    leaf: usize,
+    ids: &[Idx],
+    errors: &[f64],
+) -> Result<(Vec<Idx>, LeafFrame), KernelError> {
+    let len = errors.len();
+    let panels = len.div_ceil(LANES_F64);
+    let run = points.run(leaf * PANELS, panels)?;
+    let columns = points.model().columns();
+    let blocks = pack_queries_blocks::<f64>(panels, columns)
+        + block_where_blocks(panels, panels)
+        + choose_blocks(len, LANDMARKS);
+    let mut memory = vec![Block::default(); blocks];
+    let mut arena = Arena::new(&mut memory);
+    let queries = pack_queries(tier, &run, &mut arena)?;
+    let lanes = panels * LANES_F64;
+    let mut rho = vec![0.0; lanes * lanes];
+    block_where(&queries, &run, &vec![u32::MAX; lanes * panels], &mut rho, &mut arena)?;
+    let mut landmarks = [0; LANDMARKS];
+    let mut factor = vec![0.0; LANDMARKS * LANDMARKS];
+    let mut coordinates = vec![0.0; len * LANDMARKS];
+    let mut extents = vec![Extent { span: 0.0, tail: 0.0, slack: 0.0 }; len];
+    let chosen =
+        Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
+    let column = |member: Idx, out: &mut [f64]| {
+        out.copy_from_slice(&rho[at(member) * lanes..][..len]);
+        Ok(())
+    };
+    let frame = choose(Limits { count: LANDMARKS, pivot: PIVOT }, errors, column, chosen, &mut arena)?;
+    let mut order = landmarks[..frame.count()].to_vec();
+    // The others by row number: what comes early needs small correlations, so it should not share a register tile with
+    // what comes late.
+    let mut rest: Vec<Idx> = (0..len as Idx).filter(|member| !order.contains(member)).collect(); // at most a leaf
+    rest.sort_unstable_by_key(|&member| ids[at(member)]);
+    order.extend(rest);
+    let sorted: Vec<f64> =
+        order.iter().flat_map(|&member| coordinates[at(member) * LANDMARKS..][..LANDMARKS].iter().copied()).collect();
+    let extents: Vec<Extent> = order.iter().map(|&member| extents[at(member)]).collect();
+    let mut packed = vec![0.0; panels_len::<f64>(len, frame.count())];
+    let [mut spans, mut tails, mut slacks] = [vec![0.0; lanes], vec![0.0; lanes], vec![0.0; lanes]];
+    let mut target =
+        FrameMemory { coordinates: &mut packed, spans: &mut spans, tails: &mut tails, slacks: &mut slacks };
+    pack_members(&frame, &sorted, &extents, &mut target)?;
+    Ok((order, LeafFrame { frame, factor, members: len, coordinates: packed, extents: [spans, tails, slacks] }))
+}

@@ -1,0 +1,121 @@
+//! Where points stand in memory: in leaves of 64 that are close in space.
+
+use covertree_kernels::index::{Idx, at};
+
+/// Points of a leaf: four panels of `f32`, eight of `f64`.
+pub(crate) const LEAF: usize = 64;
+
+/// Points smaller sets of which are cut without splitting the work.
+const SPLIT: usize = 1 << 12;
+
+/// An order of the points in which every [`LEAF`] of them lie close together. Depends on the coordinates alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// Row number of each position.
+    pub ids: Vec<Idx>,
+    /// Position of each row.
+    pub positions: Vec<Idx>,
+}
+
+impl Layout {
+    /// Cuts the points, row-major with `dim` coordinates, at medians of their longest sides until leaves remain.
+    pub fn new(coordinates: &[f64], dim: usize) -> Self {
+        let len = coordinates.len() / dim;
+        let mut ids: Vec<Idx> = (0..len as Idx).collect(); // rows that were counted before
+        cut(coordinates, dim, &mut ids);
+        let mut positions = vec![0; len];
+        for (position, &id) in (0..).zip(&ids) {
+            positions[at(id)] = position;
+        }
+        Self { ids, positions }
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Number of leaves.
+    pub fn leaves(&self) -> usize {
+        self.len().div_ceil(LEAF)
+    }
+
+    /// Positions of a leaf.
+    pub fn leaf(&self, leaf: usize) -> std::ops::Range<usize> {
+        leaf * LEAF..((leaf + 1) * LEAF).min(self.len())
+    }
+}
+
+/// Reorders `ids` so that all cuts lie at multiples of [`LEAF`].
+fn cut(coordinates: &[f64], dim: usize, ids: &mut [Idx]) {
+    if ids.len() <= LEAF {
+        return;
+    }
+    let value = |id: Idx, d: usize| coordinates[at(id) * dim + d];
+    let (mut longest, mut widest) = (0, -1.0);
+    for d in 0..dim {
+        let (low, high) = ids.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &id| {
+            (low.min(value(id, d)), high.max(value(id, d)))
+        });
+        if high - low > widest {
+            (longest, widest) = (d, high - low);
+        }
+    }
+    let half = ids.len().div_ceil(LEAF).div_ceil(2) * LEAF;
+    ids.select_nth_unstable_by(half, |&a, &b| value(a, longest).total_cmp(&value(b, longest)).then(a.cmp(&b)));
+    let split = ids.len() > SPLIT;
+    let (left, right) = ids.split_at_mut(half);
+    if split {
+        rayon::join(|| cut(coordinates, dim, left), || cut(coordinates, dim, right));
+    } else {
+        cut(coordinates, dim, left);
+        cut(coordinates, dim, right);
+    }
+}
+
+/// The box of each leaf, low then high corner: `[leaves][2][dim]`.
+pub(crate) fn boxes(layout: &Layout, scaled: &[f64], dim: usize) -> Vec<f64> {
+    let mut boxes = Vec::with_capacity(layout.leaves() * 2 * dim);
+    for leaf in 0..layout.leaves() {
+        let ids = &layout.ids[layout.leaf(leaf)];
+        let corner = |d: usize, pick: fn(f64, f64) -> f64, start: f64| {
+            ids.iter().fold(start, |corner, &id| pick(corner, scaled[at(id) * dim + d]))
+        };
+        boxes.extend((0..dim).map(|d| corner(d, f64::min, f64::INFINITY)));
+        boxes.extend((0..dim).map(|d| corner(d, f64::max, f64::NEG_INFINITY)));
+    }
+    boxes
+}
+
+/// The squared distance of two boxes, each low then high corner.
+pub(crate) fn box_distance(one: &[f64], other: &[f64]) -> f64 {
+    let dim = one.len() / 2;
+    (0..dim).fold(0.0, |sum, d| {
+        let gap = (other[d] - one[dim + d]).max(one[d] - other[dim + d]).max(0.0);
+        sum + gap * gap
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_one_position_and_leaves_are_compact() {
+        for len in [0usize, 1, 63, 64, 65, 1000, 9000] {
+            let coordinates: Vec<f64> = (0..len * 2).map(|i| ((i * 7919) % 1009) as f64).collect();
+            let layout = Layout::new(&coordinates, 2);
+            let mut seen = layout.ids.clone();
+            seen.sort_unstable();
+            assert!(seen.iter().enumerate().all(|(row, &id)| at(id) == row));
+            assert!((0..len).all(|row| at(layout.ids[at(layout.positions[row])]) == row));
+            assert_eq!(layout.leaves(), len.div_ceil(LEAF));
+        }
+    }
+
+    #[test]
+    fn boxes_know_how_far_they_are() {
+        assert_eq!(box_distance(&[0.0, 0.0, 1.0, 1.0], &[4.0, 5.0, 6.0, 7.0]), 25.0);
+        assert_eq!(box_distance(&[0.0, 1.0], &[0.5, 3.0]), 0.0);
+    }
+}

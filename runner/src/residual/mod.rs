@@ -1,0 +1,393 @@
+//! The residual correlation metric: nearest neighbours by what inducing points leave unexplained.
+//!
+//! With a covariance `K` (see [`covertree_kernels::covariance`] for its published formula), inducing points `U` and `L L' =
+//! K_UU + jitter variance I`, let `V = (L^-1 K_UX)'` and `p_i = max(K_ii - |V_i|^2, 2^-40 K_ii)`, where `K_ii` is the variance
+//! and the nugget. Then
+//!
+//! ```text
+//! rho_ij = (K_ij - V_i.V_j) / sqrt(p_i p_j), cut to [-1, 1]        d_ij = sqrt(1 - |rho_ij|)
+//! ```
+//!
+//! and `d_ii = 0`. Without inducing points this is the prior correlation. See [`covertree_kernels::residual`] for the order of
+//! every operation: an answer is, bit for bit, what a brute force by the formula gives with the program's own `V` and `p`, on
+//! every tier and number of threads ([`reference`] is that brute force).
+//!
+//! ```
+//! use covertree::generate::GenerateConfig;
+//! use covertree::residual::{CovarianceConfig, Inducing, ResidualIndex};
+//!
+//! # fn main() -> Result<(), covertree::error::Error> {
+//! let points = GenerateConfig { rows: 500, dim: 2, ..GenerateConfig::default() }.generate()?;
+//! let index = ResidualIndex::fit(&points, &CovarianceConfig::default(), &Inducing::Random(20), 42)?;
+//! let order: Vec<i32> = (0..500).collect();
+//! let (answers, work) = index.vecchia(&order, 10)?;
+//! assert_eq!(answers.ids[..20], [[-1; 10], [0, -1, -1, -1, -1, -1, -1, -1, -1, -1]].concat());
+//! assert!(work.residual.filtered >= 500 * 499 / 2);
+//! # Ok(())
+//! # }
+//! ```
+
+mod factor;
+mod frames;
+mod layout;
+pub mod order;
+mod parameters;
+pub mod reference;
+mod search;
+mod set;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use order::VecchiaOrder;
+pub use parameters::{CovarianceConfig, Inducing, KernelName};
+pub use search::{Strategy, Work};
+
+use covertree_kernels::covariance::Covariance;
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::residual::{Counting, P_FLOOR};
+use covertree_kernels::simd::{LANES_F64, Tier};
+
+use crate::answers::Answers;
+use crate::error::Error;
+use crate::points::Points;
+use factor::Factor;
+use layout::Layout;
+use search::{Goal, Search, Side};
+use set::{PointSet, Source};
+
+/// Neighbours within a radius, for many queries: compressed rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WithinAnswers {
+    /// `[queries + 1]`: where each query's neighbours begin.
+    pub starts: Vec<i64>,
+    /// Ids, ascending by (distance, id) within a query.
+    pub ids: Vec<Idx>,
+    /// Their distances.
+    pub distances: Vec<f64>,
+}
+
+/// Points under a residual metric, ready to be searched.
+pub struct ResidualIndex {
+    tier: Tier,
+    config: CovarianceConfig,
+    covariance: Covariance,
+    source: Source,
+    inducing: Option<Points>,
+    strategy: Strategy,
+    set: PointSet,
+}
+
+impl ResidualIndex {
+    /// Fits points to a metric on the best tier of this machine. `seed` draws the inducing points, where they are drawn.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for parameters out of range, inducing points that cannot be, or a `K_UU` that is not positive definite
+    /// even with a million times the jitter; [`Error::TooLarge`] for scaled coordinates whose squares leave the range.
+    ///
+    /// # Cost
+    /// `M^2 / 2` multiply-adds per point, `M^3 / 3` for the factor, on all threads of the current pool. Memory: `V` in double
+    /// precision, and its offsets from the leaves' centers in single.
+    pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
+        Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
+    }
+
+    /// [`fit`](Self::fit) on a tier of choice, with the name that messages give to the points.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_on(
+        tier: Tier,
+        label: &str,
+        points: &Points,
+        config: &CovarianceConfig,
+        inducing: &Inducing,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        config.check(points.dim())?;
+        let inducing = inducing.resolve(points, seed)?;
+        Self::make(tier, label, points, config, inducing, None, None)
+    }
+
+    /// A metric whose `V` (row-major, as many rows as there are points) and `p` are given.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and [`Error::Usage`] for a wrong shape, for values that are not finite, for a `p` below what the
+    /// covariance and `V` imply (beyond rounding), and for rows of `V` longer than the covariance allows: none of these is a
+    /// metric.
+    pub fn given(
+        tier: Tier,
+        label: &str,
+        points: &Points,
+        config: &CovarianceConfig,
+        v: &Points,
+        p: Vec<f64>,
+    ) -> Result<Self, Error> {
+        config.check(points.dim())?;
+        check_given(points, config, v, &p)?;
+        let source = Source::Given(v.dim(), v.to_f64().into_owned(), p);
+        Self::make(tier, label, points, config, None, Some(source), None)
+    }
+
+    fn make(
+        tier: Tier,
+        label: &str,
+        points: &Points,
+        config: &CovarianceConfig,
+        inducing: Option<Points>,
+        source: Option<Source>,
+        earlier: Option<PointSet>,
+    ) -> Result<Self, Error> {
+        let (covariance, dim) = (config.check(points.dim())?, points.dim());
+        let scaled = config.scaled(label, points)?;
+        let source = match (source, &inducing) {
+            (Some(source), _) => source,
+            (None, None) => Source::Prior,
+            (None, Some(inducing)) => {
+                let inducing = config.scaled("inducing points", inducing)?;
+                Source::Factor(Factor::new(tier, covariance, dim, inducing, config.jitter)?)
+            }
+        };
+        let layout = match &earlier {
+            Some(set) => set.layout.clone(),
+            None => Layout::new(&scaled, dim),
+        };
+        let diagonal = covariance.variance() + config.nugget;
+        let set = PointSet::fit(tier, layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
+        Ok(Self { tier, config: config.clone(), covariance, source, inducing, strategy: Strategy::Auto, set })
+    }
+
+    /// The same points and inducing points under other parameters: the layout and all memory are reused.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); [`Error::Usage`] when `V` was given. The index is gone then.
+    pub fn refit(self, points: &Points, config: &CovarianceConfig) -> Result<Self, Error> {
+        if points.len() != self.set.layout.len() || points.dim() != self.set.model.dim() {
+            return Err(Error::Usage("a metric can be fitted anew to the same points only; make a new index".into()));
+        }
+        if matches!(self.source, Source::Given(..)) {
+            return Err(Error::Usage("V and p were given, so they cannot follow other parameters; give others".into()));
+        }
+        let strategy = self.strategy;
+        let fitted = Self::make(self.tier, "points", points, config, self.inducing, None, Some(self.set))?;
+        Ok(fitted.with_strategy(strategy))
+    }
+
+    /// The same index, searched in another way; see [`Strategy`].
+    #[must_use]
+    pub fn with_strategy(self, strategy: Strategy) -> Self {
+        Self { strategy, ..self }
+    }
+
+    /// The parameters.
+    pub fn config(&self) -> &CovarianceConfig {
+        &self.config
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.set.layout.len()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Columns of `V`.
+    pub fn columns(&self) -> usize {
+        self.set.model.columns()
+    }
+
+    /// The jitter that `K_UU` was factored with, in units of the variance; `None` without inducing points.
+    pub fn jitter(&self) -> Option<f64> {
+        match &self.source {
+            Source::Factor(factor) => Some(factor.jitter),
+            _ => None,
+        }
+    }
+
+    /// Bytes that `V` and what was made of it take.
+    pub fn bytes(&self) -> usize {
+        8 * (self.set.v.len() + self.set.centers.len()) + 4 * self.set.offsets.len()
+    }
+
+    /// The `min(k, i)` nearest of the points that come before each point in an order: `order[i]` is the row that comes
+    /// `i`-th. Row `r` of the answer belongs to row `r` of the points; ties go to the lower row number; rows are padded
+    /// with -1 and plus infinity.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `k` is 0, or `order` is no permutation of the rows.
+    ///
+    /// # Cost
+    /// Each pair once in register tiles, `columns` multiply-adds, mostly of `f32`.
+    pub fn vecchia(&self, order: &[Idx], k: usize) -> Result<(Answers, Work), Error> {
+        let ranks = self.ranks(order)?;
+        self.nearest(None, Some(&ranks), k, Counting::Earlier, false)
+    }
+
+    /// The `k` nearest among the other points of each point; with `include_self` the point itself counts, at distance 0.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `k` is 0.
+    pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, Work), Error> {
+        self.nearest(None, None, k, Counting::Others, include_self)
+    }
+
+    /// The `k` nearest points of new points: prediction.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `k` is 0, the columns differ, or `V` was given (that of the queries is not known then);
+    /// [`Error::TooLarge`].
+    pub fn knn(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, Work), Error> {
+        let queries = self.query_set(label, queries)?;
+        self.nearest(Some(&queries), None, k, Counting::All, false)
+    }
+
+    /// All points within `radius` of new points, or of each point itself (without it) where `queries` is `None`.
+    ///
+    /// # Errors
+    /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN.
+    pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(WithinAnswers, Work), Error> {
+        if radius.is_nan() || radius < 0.0 {
+            return Err(Error::Usage(format!("the radius is {radius}; choose a number that is not negative")));
+        }
+        let queries = queries.map(|(label, queries)| self.query_set(label, queries)).transpose()?;
+        let counting = if queries.is_some() { Counting::All } else { Counting::Others };
+        let (rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;
+        let layout = queries.as_ref().map_or(&self.set.layout, |queries| &queries.layout);
+        let mut answers = WithinAnswers { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
+        for &position in &layout.positions {
+            answers.ids.extend(rows[at(position)].iter().map(|pair| pair.1));
+            answers.distances.extend(rows[at(position)].iter().map(|pair| pair.0));
+            answers.starts.push(answers.ids.len() as i64); // far below 2^63
+        }
+        Ok((answers, counters))
+    }
+
+    /// Rank of each position, in whole panels.
+    fn ranks(&self, order: &[Idx]) -> Result<Vec<f64>, Error> {
+        let len = self.len();
+        let mut ranks = vec![f64::INFINITY; len.next_multiple_of(LANES_F64)];
+        for (rank, &row) in order.iter().enumerate() {
+            let known = usize::try_from(row).ok().filter(|row| *row < len);
+            let place = known.map(|row| at(self.set.layout.positions[row]));
+            match place {
+                Some(place) if ranks[place] == f64::INFINITY => ranks[place] = rank as f64, // exact
+                _ => return Err(not_an_order(rank, row, len)),
+            }
+        }
+        if order.len() == len { Ok(ranks) } else { Err(not_an_order(order.len(), NONE, len)) }
+    }
+
+    fn query_set(&self, label: &str, queries: &Points) -> Result<PointSet, Error> {
+        let dim = self.set.model.dim();
+        if queries.dim() != dim {
+            return Err(Error::Usage(format!(
+                "{label}: has {} columns where the points have {dim}; choose columns so that both agree",
+                queries.dim()
+            )));
+        }
+        if matches!(self.source, Source::Given(..)) {
+            let message =
+                "V and p are given for the points alone, so new points cannot be asked for; give inducing points";
+            return Err(Error::Usage(message.into()));
+        }
+        let scaled = self.config.scaled(label, queries)?;
+        let diagonal = self.covariance.variance() + self.config.nugget;
+        let layout = Layout::new(&scaled, dim);
+        PointSet::fit(self.tier, layout, self.covariance, diagonal, (&scaled, dim), &self.source, None)
+    }
+
+    fn nearest(
+        &self,
+        queries: Option<&PointSet>,
+        ranks: Option<&[f64]>,
+        k: usize,
+        counting: Counting,
+        with_self: bool,
+    ) -> Result<(Answers, Work), Error> {
+        if k == 0 {
+            return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
+        }
+        let (rows, counters) = self.search(queries, ranks, Goal::Nearest(k), counting, with_self)?;
+        let positions = &queries.map_or(&self.set.layout, |queries| &queries.layout).positions;
+        let count = positions.len() * k;
+        let mut answers = Answers { ids: vec![NONE; count], distances: vec![f64::INFINITY; count], k };
+        let outputs = answers.ids.chunks_exact_mut(k).zip(answers.distances.chunks_exact_mut(k));
+        for ((ids, distances), &position) in outputs.zip(positions) {
+            for ((id, distance), pair) in ids.iter_mut().zip(distances).zip(&rows[at(position)]) {
+                (*distance, *id) = *pair;
+            }
+        }
+        Ok((answers, counters))
+    }
+
+    fn search(
+        &self,
+        queries: Option<&PointSet>,
+        ranks: Option<&[f64]>,
+        goal: Goal,
+        counting: Counting,
+        with_self: bool,
+    ) -> Result<(Vec<Vec<(f64, Idx)>>, Work), Error> {
+        if self.is_empty() {
+            let rows = queries.map_or(0, |queries| queries.layout.len());
+            return Ok((vec![Vec::new(); rows], Work::default()));
+        }
+        let lanes = |set: &PointSet| set.layout.len().next_multiple_of(LANES_F64);
+        let none = vec![0.0; lanes(&self.set).max(queries.map_or(0, lanes))];
+        let side = |set, ranks| -> Result<Side<'_>, Error> { Ok(Side { set, view: PointSet::view(set)?, ranks }) };
+        let search = Search {
+            tier: self.tier,
+            points: side(&self.set, ranks.unwrap_or(&none))?,
+            queries: queries.map(|queries| side(queries, &none)).transpose()?,
+            strategy: self.strategy,
+            counting,
+            goal,
+            with_self,
+        };
+        search.run()
+    }
+}
+
+fn not_an_order(place: usize, row: Idx, len: usize) -> Error {
+    Error::Usage(format!(
+        "the order has row {row} at place {place}, which is out of range or stands there twice; give each of the rows 0 to {} once",
+        len.saturating_sub(1)
+    ))
+}
+
+/// Refuses `V` and `p` that make no metric.
+fn check_given(points: &Points, config: &CovarianceConfig, v: &Points, p: &[f64]) -> Result<(), Error> {
+    let (len, columns) = (points.len(), v.dim());
+    if v.len() != len || p.len() != len {
+        return Err(Error::Usage(format!(
+            "V has {} rows and p has {} values where there are {len} points; give one of each per point",
+            v.len(),
+            p.len()
+        )));
+    }
+    let diagonal = config.variance + config.nugget;
+    // The sum of squares and the difference, once here and once in whatever made the given p.
+    let rounding = 2.0 * (columns as f64 + 4.0) * f64::EPSILON * diagonal;
+    let values = v.to_f64();
+    for (row, (v, &p)) in values.chunks_exact(columns).zip(p).enumerate() {
+        let implied = diagonal - v.iter().fold(0.0, |sum, v| sum + v * v);
+        if implied < -rounding {
+            return Err(Error::Usage(format!(
+                "row {row} (counted from 0) of V has a square norm above the variance and nugget, {diagonal}; such a V \
+                 belongs to another covariance"
+            )));
+        }
+        let largest = config.variance / P_FLOOR;
+        if !(p >= (implied - rounding).max(P_FLOOR * diagonal) && p <= largest) {
+            return Err(Error::Usage(format!(
+                "p is {p} at row {row} (counted from 0), and the covariance and V imply at least {:e}; a smaller p makes no \
+                 metric",
+                implied.max(P_FLOOR * diagonal)
+            )));
+        }
+    }
+    Ok(())
+}

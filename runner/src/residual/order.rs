@@ -1,0 +1,79 @@
+//! Orders in which points come, for Vecchia's approximation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use covertree_kernels::index::{Idx, at};
+
+use super::parameters::{by_levels, shuffled};
+use crate::error::Error;
+use crate::points::Points;
+
+/// An order of points by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VecchiaOrder {
+    /// By row number.
+    #[default]
+    Given,
+    /// At random, by the seed.
+    Random,
+    /// By the first column, ties by the second, and so on.
+    Coordinate,
+    /// Far points first: by the levels of the Euclidean cover tree, at random within a level. Not the exact order in which
+    /// each next point is the farthest from all before it, but each level is spread as evenly as that.
+    Maximin,
+}
+
+impl VecchiaOrder {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Given, Self::Random, Self::Coordinate, Self::Maximin];
+
+    /// The name in commands.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Random => "random",
+            Self::Coordinate => "coordinate",
+            Self::Maximin => "maximin",
+        }
+    }
+
+    /// The rows in this order.
+    ///
+    /// # Errors
+    /// Those of building the Euclidean tree, for [`Maximin`](Self::Maximin).
+    pub fn rows(self, points: &Points, seed: u64) -> Result<Vec<Idx>, Error> {
+        match self {
+            Self::Given => Ok((0..points.rows()).collect()),
+            Self::Random => Ok(shuffled(points.len(), seed.wrapping_add(1))),
+            Self::Maximin => by_levels(points, seed),
+            Self::Coordinate => {
+                let (dim, values) = (points.dim(), points.to_f64());
+                let row = |row: Idx| &values[at(row) * dim..][..dim];
+                let mut rows: Vec<Idx> = (0..points.rows()).collect();
+                rows.sort_by(|&a, &b| {
+                    let columns = row(a).iter().zip(row(b)).map(|(a, b)| a.total_cmp(b));
+                    columns.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.cmp(&b))
+                });
+                Ok(rows)
+            }
+        }
+    }
+}
+
+impl fmt::Display for VecchiaOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for VecchiaOrder {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|order| order.name() == name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::Usage(format!("{name:?} is no order; choose one of {known}"))
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Covariance parameters and the choice of inducing points.
+
+use std::fmt;
+use std::str::FromStr;
+
+use covertree_kernels::covariance::{Covariance, CovarianceKind, VARIANCE_MAX, VARIANCE_MIN};
+use covertree_kernels::index::{Idx, at};
+
+use crate::error::Error;
+use crate::points::Points;
+use crate::random::Table;
+use crate::{AnyIndex, BuildConfig, MetricName};
+
+/// A covariance by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelName(pub CovarianceKind);
+
+impl KernelName {
+    /// The names, in the order of [`CovarianceKind::ALL`].
+    pub const NAMES: [&'static str; 4] = ["rbf", "matern12", "matern32", "matern52"];
+
+    /// The name in commands.
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            CovarianceKind::Rbf => Self::NAMES[0],
+            CovarianceKind::Matern12 => Self::NAMES[1],
+            CovarianceKind::Matern32 => Self::NAMES[2],
+            CovarianceKind::Matern52 => Self::NAMES[3],
+        }
+    }
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for KernelName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let place = Self::NAMES.iter().position(|known| *known == name);
+        place
+            .map(|place| Self(CovarianceKind::ALL[place]))
+            .ok_or_else(|| Error::Usage(format!("{name:?} is no covariance; choose one of {}", Self::NAMES.join(", "))))
+    }
+}
+
+/// The parameters of a residual metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CovarianceConfig {
+    /// The shape of the covariance.
+    pub kind: CovarianceKind,
+    /// The variance at distance zero.
+    pub variance: f64,
+    /// One lengthscale for all columns, or one per column.
+    pub lengthscales: Vec<f64>,
+    /// What the variance of a point itself has on top; it enters no covariance of two points, not even equal ones.
+    pub nugget: f64,
+    /// What `K_UU` gets on its diagonal, in units of the variance.
+    pub jitter: f64,
+}
+
+impl Default for CovarianceConfig {
+    fn default() -> Self {
+        Self { kind: CovarianceKind::Matern52, variance: 1.0, lengthscales: vec![1.0], nugget: 0.0, jitter: 1e-6 }
+    }
+}
+
+impl CovarianceConfig {
+    /// Checks every parameter, for points of `dim` columns; gives the covariance of scaled points.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the first parameter that is out of its range.
+    pub fn check(&self, dim: usize) -> Result<Covariance, Error> {
+        if !(VARIANCE_MIN..=VARIANCE_MAX).contains(&self.variance) {
+            let variance = self.variance;
+            return Err(Error::Usage(format!(
+                "the variance is {variance}; choose a number from {VARIANCE_MIN:e} to {VARIANCE_MAX:e}"
+            )));
+        }
+        let count = self.lengthscales.len();
+        if count != 1 && count != dim {
+            return Err(Error::Usage(format!(
+                "{count} lengthscales are given for points of {dim} columns; give one, or one per column"
+            )));
+        }
+        if let Some(bad) = self.lengthscales.iter().find(|length| !(length.is_finite() && **length > 0.0)) {
+            return Err(Error::Usage(format!("a lengthscale is {bad}; choose numbers above 0")));
+        }
+        let largest = self.variance * 1e6;
+        if !(0.0..=largest).contains(&self.nugget) {
+            let nugget = self.nugget;
+            return Err(Error::Usage(format!(
+                "the nugget is {nugget}; choose a number from 0 to {largest:e}, a million variances"
+            )));
+        }
+        if !(1e-15..=1.0).contains(&self.jitter) {
+            let jitter = self.jitter;
+            return Err(Error::Usage(format!("the jitter is {jitter}; choose a number from 1e-15 to 1")));
+        }
+        Ok(Covariance::new(self.kind, self.variance)?)
+    }
+
+    /// The points divided by their lengthscales, row-major: `z_d = x_d / l_d`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for the first coordinate whose square would leave the range.
+    pub(crate) fn scaled(&self, label: &str, points: &Points) -> Result<Vec<f64>, Error> {
+        let (dim, values) = (points.dim(), points.to_f64());
+        let length = |column: usize| self.lengthscales[column % self.lengthscales.len()];
+        let scaled: Vec<f64> = values.iter().enumerate().map(|(place, value)| value / length(place % dim)).collect();
+        let limit = 1e150;
+        match scaled.iter().position(|value| value.abs() > limit) {
+            None => Ok(scaled),
+            Some(place) => {
+                let (row, column) = (place / dim, place % dim);
+                let limit = limit * length(column);
+                Err(Error::TooLarge { file: label.into(), row, column, value: values[place], limit })
+            }
+        }
+    }
+}
+
+/// Where the inducing points come from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Inducing {
+    /// There are none: the prior correlation.
+    #[default]
+    None,
+    /// So many different rows of the points, drawn at random.
+    Random(usize),
+    /// So many rows of the points that lie far from each other: the points of the highest levels of their Euclidean cover
+    /// tree, which is a net of them.
+    Net(usize),
+    /// These rows of the points.
+    Rows(Vec<Idx>),
+    /// These points, which need not be among the points.
+    Points(Points),
+}
+
+impl Inducing {
+    /// The inducing points, unscaled.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for more inducing points than points, for a row number out of range or given twice, and for
+    /// inducing points of another number of columns.
+    pub fn resolve(&self, points: &Points, seed: u64) -> Result<Option<Points>, Error> {
+        let len = points.len();
+        let enough = |count: usize| {
+            let message =
+                || format!("{count} inducing points are asked for, and there are {len} points; ask for fewer");
+            if count > len { Err(Error::Usage(message())) } else { Ok(()) }
+        };
+        match self {
+            Self::None | Self::Random(0) | Self::Net(0) => Ok(None),
+            Self::Random(count) => {
+                enough(*count)?;
+                points.take_rows(&shuffled(len, seed)[..*count]).map(Some)
+            }
+            Self::Net(count) => {
+                enough(*count)?;
+                points.take_rows(&by_levels(points, seed)?[..*count]).map(Some)
+            }
+            Self::Rows(rows) => {
+                let mut seen = vec![false; len];
+                for (place, &row) in rows.iter().enumerate() {
+                    let known = usize::try_from(row).ok().filter(|row| *row < len);
+                    let Some(known) = known else {
+                        return Err(Error::Usage(format!(
+                            "inducing point {place} (counted from 0) is row {row}, and the rows are 0 to {}; correct it",
+                            len.saturating_sub(1)
+                        )));
+                    };
+                    if std::mem::replace(&mut seen[known], true) {
+                        return Err(Error::Usage(format!(
+                            "inducing point {place} (counted from 0) repeats row {row}; give each row once"
+                        )));
+                    }
+                }
+                if rows.is_empty() { Ok(None) } else { points.take_rows(rows).map(Some) }
+            }
+            Self::Points(inducing) if inducing.dim() != points.dim() => Err(Error::Usage(format!(
+                "the inducing points have {} columns where the points have {}; choose columns so that both agree",
+                inducing.dim(),
+                points.dim()
+            ))),
+            Self::Points(inducing) => Ok((!inducing.is_empty()).then(|| inducing.clone())),
+        }
+    }
+}
+
+/// All rows in random order.
+pub(crate) fn shuffled(len: usize, seed: u64) -> Vec<Idx> {
+    let table = Table::new(seed, 17);
+    let mut rows: Vec<Idx> = (0..len as Idx).collect(); // as many as the points that were counted
+    rows.sort_by_cached_key(|&row| (table.row(at(row)).bits(0), row));
+    rows
+}
+
+/// All rows by the levels of the Euclidean cover tree, highest first, at random within a level.
+///
+/// # Errors
+/// Those of building the tree.
+pub(crate) fn by_levels(points: &Points, seed: u64) -> Result<Vec<Idx>, Error> {
+    let index = AnyIndex::build(points, MetricName::Euclidean, &BuildConfig { seed, ..BuildConfig::default() })?;
+    let tree = index.tree();
+    let table = Table::new(seed, 17);
+    let mut rows: Vec<(i32, u64, Idx)> = Vec::with_capacity(tree.len());
+    let mut is_node = vec![false; points.len()];
+    for (&id, &level) in tree.ids().iter().zip(tree.levels()) {
+        is_node[at(id)] = true;
+        rows.push((-level.max(-i32::MAX), table.row(at(id)).bits(0), id));
+    }
+    // Whatever is no node by itself, a twin say, comes last.
+    let twins = (0..points.rows()).filter(|&id| !is_node[at(id)]);
+    rows.extend(twins.map(|id| (i32::MAX, table.row(at(id)).bits(0), id)));
+    rows.sort_unstable();
+    Ok(rows.into_iter().map(|(_, _, id)| id).collect())
+}

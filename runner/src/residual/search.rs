@@ -1,0 +1,301 @@
+//! Exact search under the metric: leaves against leaves in register tiles, short lists, and the formula for what remains.
+//!
+//! Every leaf first meets the leaves around it, so that its short lists know early how correlated a point must be; then all
+//! the others. When points are searched among themselves, one tile serves both of its leaves, so each pair is computed once.
+
+use std::sync::{Mutex, MutexGuard};
+
+use covertree_kernels::error::KernelError;
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::landmark::LandmarkCounters;
+use covertree_kernels::residual::{
+    Counting, PointRow, ResidualCounters, ResidualPoints, Shortlists, condense, correlation_floor, gather_row,
+    residual_distance, settle_positions,
+};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::topk::KBest;
+use rayon::prelude::*;
+
+use super::layout::{LEAF, box_distance};
+use super::set::PointSet;
+use super::tile::{self, Meeting};
+use crate::error::Error;
+use crate::workers::Workers;
+
+/// Leaves that a leaf meets first.
+const NEAR: usize = 12;
+
+/// Work of a search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Pairs in tiles (`filtered`), those that entered a short list (`candidates`), and those that the formula settled.
+    pub residual: ResidualCounters,
+    /// Pairs that were bounded by landmarks, and those that the bounds ruled out.
+    pub landmark: LandmarkCounters,
+}
+
+impl Work {
+    /// Adds the work of another search.
+    pub fn merge(&mut self, other: &Self) {
+        self.residual.merge(&other.residual);
+        self.landmark.merge(&other.landmark);
+    }
+}
+
+/// What is searched for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Goal {
+    /// So many nearest points.
+    Nearest(usize),
+    /// All points within a distance.
+    Within(f64),
+}
+
+/// How pairs are ruled out. Answers never depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Landmark bounds where they pay, single precision where its margin allows.
+    #[default]
+    Auto,
+    /// Every pair in an `f64` tile: the brute force that all else is measured against.
+    Brute,
+}
+
+/// One side of a search.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub set: &'a PointSet,
+    pub view: ResidualPoints<'a, f64>,
+    /// Panels of 8: rank of each position; read where only earlier points count.
+    pub ranks: &'a [f64],
+}
+
+/// A search to be run.
+pub(crate) struct Search<'a> {
+    pub tier: Tier,
+    pub points: Side<'a>,
+    /// Points that the neighbours are wanted of; `None` if these are the points themselves.
+    pub queries: Option<Side<'a>>,
+    pub strategy: Strategy,
+    pub counting: Counting,
+    pub goal: Goal,
+    /// Whether each point is its own nearest neighbour.
+    pub with_self: bool,
+}
+
+/// The answer of one leaf: rows of (distance, position), ascending by (distance, id).
+type Rows = Vec<Vec<(f64, Idx)>>;
+
+/// The short lists of a leaf.
+pub(super) struct Lists {
+    room: usize,
+    lowers: Vec<f32>,
+    uppers: Vec<f32>,
+    positions: Vec<Idx>,
+    counts: Vec<Idx>,
+    pub least: Vec<f64>,
+}
+
+impl Lists {
+    fn new(rows: usize, goal: Goal) -> Self {
+        let (least, room) = match goal {
+            Goal::Nearest(k) => (0.0, k.min(1 << 20) + LEAF + LEAF / 4),
+            Goal::Within(radius) => (correlation_floor(radius), 2 * LEAF),
+        };
+        let mut lists = Self {
+            room: 0,
+            lowers: Vec::new(),
+            uppers: Vec::new(),
+            positions: Vec::new(),
+            counts: vec![0; rows],
+            least: vec![least; rows],
+        };
+        lists.grow(room);
+        lists
+    }
+
+    fn grow(&mut self, room: usize) {
+        let old = self.room;
+        spread(&mut self.lowers, old, room, self.counts.len());
+        spread(&mut self.uppers, old, room, self.counts.len());
+        spread(&mut self.positions, old, room, self.counts.len());
+        self.room = room;
+    }
+
+    pub fn view(&mut self, goal: Goal) -> Shortlists<'_> {
+        let k = match goal {
+            Goal::Nearest(k) => k,
+            Goal::Within(_) => usize::MAX, // the threshold is known from the beginning
+        };
+        Shortlists {
+            k,
+            room: self.room,
+            lowers: &mut self.lowers,
+            uppers: &mut self.uppers,
+            positions: &mut self.positions,
+            counts: &mut self.counts,
+            least: &mut self.least,
+        }
+    }
+
+    /// Makes room for `more` points in every row.
+    pub fn make_room(&mut self, more: usize, goal: Goal) -> Result<(), KernelError> {
+        let mut scratch = Vec::new();
+        let mut most = 0;
+        for row in 0..self.counts.len() {
+            if at(self.counts[row]) + more > self.room {
+                scratch.resize(self.room, 0.0);
+                condense(row, &mut self.view(goal), &mut scratch)?;
+                most = most.max(at(self.counts[row]));
+            }
+        }
+        if most + more > self.room {
+            self.grow((most + more).max(2 * self.room));
+        }
+        Ok(())
+    }
+}
+
+/// Moves rows of `old` elements to rows of `new` elements.
+fn spread<T: Copy + Default>(values: &mut Vec<T>, old: usize, new: usize, rows: usize) {
+    let mut spread = vec![T::default(); rows * new];
+    if old > 0 {
+        for (to, from) in spread.chunks_exact_mut(new).zip(values.chunks_exact(old)) {
+            to[..old].copy_from_slice(from);
+        }
+    }
+    *values = spread;
+}
+
+pub(super) fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
+    lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Search<'_> {
+    /// Runs the search: for each position of the queries its neighbours, and the work.
+    pub fn run(&self) -> Result<(Rows, Work), Error> {
+        let asked = self.queries.unwrap_or(self.points);
+        let leaves = asked.set.layout.leaves();
+        let lists: Vec<Mutex<Lists>> =
+            (0..leaves).map(|leaf| Mutex::new(Lists::new(asked.set.layout.leaf(leaf).len(), self.goal))).collect();
+        let near = self.near(asked);
+        let workers = Workers::new();
+        let meet = |leaf: usize, others: &[usize], far: bool| {
+            workers.with(tile::blocks_of(&self.points.set.model), |memory| {
+                Meeting::new(self, leaf, &lists, memory)?.with_all(others, far)
+            })
+        };
+        let merge = |mut one: Work, other: Work| {
+            one.merge(&other);
+            Ok::<_, Error>(one)
+        };
+        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf], false));
+        let mut counters = first.try_reduce(Work::default, merge)?;
+        let rest = (0..leaves).into_par_iter().rev().map(|leaf| {
+            let end = if self.queries.is_none() { leaf } else { self.points.set.layout.leaves() };
+            let others: Vec<usize> = (0..end).filter(|other| near[leaf].binary_search(other).is_err()).collect();
+            meet(leaf, &others, true)
+        });
+        counters = merge(counters, rest.try_reduce(Work::default, merge)?)?;
+        let settled = lists.into_par_iter().enumerate().map(|(leaf, lists)| {
+            let lists = lists.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+            self.settle(asked, leaf, lists)
+        });
+        let mut rows = Vec::with_capacity(asked.set.layout.len());
+        for leaf in settled.collect::<Result<Vec<(Rows, ResidualCounters)>, Error>>()? {
+            rows.extend(leaf.0);
+            counters.residual.merge(&leaf.1);
+        }
+        Ok((rows, counters))
+    }
+
+    /// The leaves that each leaf meets first, ascending; among the points themselves each pair stands with its higher leaf.
+    fn near(&self, asked: Side<'_>) -> Vec<Vec<usize>> {
+        let (leaves, points) = (asked.set.layout.leaves(), self.points.set);
+        let mut near: Vec<Vec<usize>> = (0..leaves)
+            .into_par_iter()
+            .map(|leaf| {
+                let from = |other: usize| box_distance(asked.set.box_of(leaf), points.box_of(other));
+                let mut others: Vec<(f64, usize)> =
+                    (0..points.layout.leaves()).map(|other| (from(other), other)).collect();
+                if others.len() > NEAR {
+                    others.select_nth_unstable_by(NEAR, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                    others.truncate(NEAR);
+                }
+                others.into_iter().map(|(_, other)| other).collect()
+            })
+            .collect();
+        if self.queries.is_none() {
+            let mut pairs: Vec<Vec<usize>> = (0..leaves).map(|leaf| vec![leaf]).collect();
+            for (leaf, others) in near.iter().enumerate() {
+                for &other in others {
+                    pairs[leaf.max(other)].push(leaf.min(other));
+                }
+            }
+            near = pairs;
+        }
+        for others in &mut near {
+            others.sort_unstable();
+            others.dedup();
+        }
+        near
+    }
+
+    /// Settles the short lists of a leaf by the formula.
+    fn settle(&self, asked: Side<'_>, leaf: usize, mut lists: Lists) -> Result<(Rows, ResidualCounters), Error> {
+        let range = asked.set.layout.leaf(leaf);
+        let model = asked.set.model;
+        let mut counters = ResidualCounters::default();
+        let (mut z, mut v) = (vec![0.0; model.dim()], vec![0.0; model.columns()]);
+        let mut scratch = vec![0.0; lists.room];
+        let mut answers = Vec::with_capacity(range.len());
+        for row in 0..range.len() {
+            condense(row, &mut lists.view(self.goal), &mut scratch)?;
+            let count = at(lists.counts[row]);
+            let positions = &mut lists.positions[row * lists.room..][..count];
+            positions.sort_unstable();
+            let position = range.start + row;
+            gather_row(&asked.view, position, &mut z, &mut v)?;
+            let query = PointRow { coordinates: &z, v: &v, p: asked.set.p[position] };
+            let mut rho = vec![0.0; count];
+            settle_positions(
+                self.tier,
+                query,
+                &self.points.view,
+                &self.points.set.p,
+                positions,
+                &mut rho,
+                &mut counters,
+            )?;
+            let own = self.with_self.then_some((0.0, position as Idx)); // a position
+            let found =
+                own.into_iter().chain(rho.iter().map(|&rho| residual_distance(rho)).zip(positions.iter().copied()));
+            answers.push(self.best(found)?);
+        }
+        Ok((answers, counters))
+    }
+
+    /// The pairs that answer, ascending by (distance, id).
+    fn best(&self, found: impl Iterator<Item = (f64, Idx)>) -> Result<Vec<(f64, Idx)>, KernelError> {
+        match self.goal {
+            Goal::Nearest(k) => {
+                let k = k.min(self.points.set.layout.len());
+                let (mut distances, mut ids) = (vec![0.0; k], vec![NONE; k]);
+                let mut best = KBest::new(&mut distances, &mut ids)?;
+                for (distance, position) in found {
+                    best.offer(distance, self.points.set.id(position));
+                }
+                let count = best.finish();
+                Ok(distances.into_iter().zip(ids).take(count).collect())
+            }
+            Goal::Within(radius) => {
+                let mut rows: Vec<(f64, Idx)> = found
+                    .filter(|pair| pair.0 <= radius)
+                    .map(|(distance, position)| (distance, self.points.set.id(position)))
+                    .collect();
+                rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                Ok(rows)
+            }
+        }
+    }
+}
