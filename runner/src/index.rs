@@ -7,7 +7,7 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, SearchCounters, knn, search_blocks};
 
 use crate::answers::Answers;
-use crate::build::{BuildConfig, build};
+use crate::build::{BuildConfig, Telemetry, build};
 use crate::error::Error;
 use crate::parallel;
 use crate::space::Space;
@@ -29,11 +29,26 @@ impl<S: Space> Index<S> {
     /// Builds the tree over all points of a space.
     ///
     /// # Errors
-    /// [`Error::NotAMetric`] when a distance is none, as [`Space::check`] finds.
-    pub fn build(mut space: S, config: &BuildConfig, tier: Tier) -> Result<Self, Error> {
-        let (tree, packed) = build(&mut space, config, tier);
+    /// [`Error::Usage`] for settings that go neither together nor with the points; [`Error::NotAMetric`] when a distance is
+    /// none, as [`Space::check`] finds.
+    pub fn build(space: S, config: &BuildConfig, tier: Tier) -> Result<Self, Error> {
+        Ok(Self::build_with(space, config, tier, &Workers::new())?.0)
+    }
+
+    /// [`build`](Self::build) with arenas that serve many builds, telling how it went.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(
+        space: S,
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let mut space = space;
+        let (tree, packed, telemetry) = build(&mut space, config, tier, workers)?;
         space.check()?;
-        Ok(Self { space, tree, packed, tier })
+        Ok((Self { space, tree, packed, tier }, telemetry))
     }
 
     /// The points under their metric.

@@ -57,10 +57,11 @@ mod workers;
 
 pub use answers::Answers;
 pub use any::AnyIndex;
-pub use build::BuildConfig;
+pub use build::{BuildConfig, Telemetry};
 pub use index::Index;
 pub use metric::MetricName;
 pub use within::Neighborhoods;
+pub use workers::Workers;
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]

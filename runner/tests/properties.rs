@@ -115,7 +115,7 @@ fn row_of(answers: &covertree::Answers, row: usize) -> Vec<(u64, i32)> {
 /// Builds, validates, and holds queries and the graph against brute force.
 fn check(case: &Case) -> Result<(), TestCaseError> {
     let points = case.points(0, case.rows);
-    let config = BuildConfig { base: case.base, seed: case.seed };
+    let config = BuildConfig { base: case.base, seed: case.seed, ..BuildConfig::default() };
     let index = AnyIndex::build(&points, case.metric, &config).unwrap();
     let report = index.validate(&ValidateConfig { ids: Some(points.rows()), ..ValidateConfig::default() });
     prop_assert!(report.is_valid(), "{report}: {:?}", report.violations);
@@ -141,7 +141,7 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
 /// Directions or places: as [`check`], against the brute force of the library, which shares no code with the kernels.
 fn check_sphere(case: &Case) -> Result<(), TestCaseError> {
     let points = case.points(0, case.rows);
-    let config = BuildConfig { base: case.base, seed: case.seed };
+    let config = BuildConfig { base: case.base, seed: case.seed, ..BuildConfig::default() };
     let index = AnyIndex::build(&points, case.metric, &config).unwrap();
     let report = index.validate(&ValidateConfig { ids: Some(points.rows()), ..ValidateConfig::default() });
     prop_assert!(report.is_valid(), "{report}: {:?}", report.violations);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::queries::{Asked, Queries};
 use crate::answers::Answers;
-use crate::build::{BuildConfig, build};
+use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
 use crate::parallel;
 use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
@@ -31,9 +31,31 @@ pub(super) struct Body<M: PanelMetric> {
 
 impl<M: PanelMetric> Body<M> {
     /// Builds the tree over rows of prepared coordinates, `dim` each.
-    pub fn build(data: Vec<M::Real>, dim: usize, config: &BuildConfig, tier: Tier) -> Self {
-        let (tree, points) = build(&mut RowSpace::<M>::new(data, dim), config, tier);
-        Self { tree, points }
+    pub fn build(
+        data: Vec<M::Real>,
+        dim: usize,
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let (tree, points, telemetry) = build(&mut RowSpace::<M>::new(data, dim), config, tier, workers)?;
+        Ok((Self { tree, points }, telemetry))
+    }
+
+    /// The tree without some of its points, and with rows of prepared coordinates, whose ids begin with `next_id`.
+    pub fn changed(
+        &self,
+        (deleted, new, next_id): (&[bool], &[M::Real], Idx),
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let mut rows = self.rows();
+        rows.extend_from_slice(new);
+        let change = Change { tree: &self.tree, deleted, next_id };
+        let (tree, points, telemetry) =
+            update(&mut RowSpace::<M>::new(rows, self.dim()), &change, config, tier, workers)?;
+        Ok((Self { tree, points }, telemetry))
     }
 
     /// Values of a prepared row.

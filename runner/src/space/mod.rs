@@ -41,6 +41,11 @@ pub trait Space: Sync {
     }
     /// The points along a space-filling curve; `None` where there is none, and the given order has to do.
     fn curve(&self, tier: Tier) -> Option<Vec<Idx>>;
+    /// The slots along the Morton curve; `None` where there is none.
+    fn morton(&self, tier: Tier) -> Option<Vec<Idx>> {
+        let _ = tier;
+        None
+    }
     /// Puts the point of slot `order[i]` into slot `i`.
     fn reorder(&mut self, order: &[Idx]);
     /// The order of storage that suits the metric.

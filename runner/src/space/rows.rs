@@ -12,7 +12,7 @@ use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 
 use super::{Scaling, Space};
 use crate::error::Error;
-use crate::order::hilbert_order;
+use crate::order::{Curve, curve_order};
 use crate::parallel;
 use crate::points::{Points, Values};
 use crate::tree::{Order, Storage, Tree};
@@ -163,6 +163,17 @@ impl<M: PanelMetric> RowSpace<M> {
         Self { data, dim }
     }
 
+    /// The rows along a curve through what boxes run over.
+    fn along(&self, curve: Curve, tier: Tier) -> Vec<Idx> {
+        let boxed = M::boxed(self.dim);
+        if boxed == self.dim {
+            return curve_order(curve, tier, &self.data, boxed);
+        }
+        let leading: Vec<M::Real> =
+            self.data.chunks_exact(self.dim).flat_map(|row| row[..boxed].iter().copied()).collect();
+        curve_order(curve, tier, &leading, boxed)
+    }
+
     /// Values of a prepared row.
     pub fn dim(&self) -> usize {
         self.dim
@@ -269,13 +280,11 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn curve(&self, tier: Tier) -> Option<Vec<Idx>> {
-        let boxed = M::boxed(self.dim);
-        if boxed == self.dim {
-            return Some(hilbert_order(tier, &self.data, boxed));
-        }
-        let leading: Vec<M::Real> =
-            self.data.chunks_exact(self.dim).flat_map(|row| row[..boxed].iter().copied()).collect();
-        Some(hilbert_order(tier, &leading, boxed))
+        Some(self.along(Curve::Hilbert, tier))
+    }
+
+    fn morton(&self, tier: Tier) -> Option<Vec<Idx>> {
+        Some(self.along(Curve::Morton, tier))
     }
 
     fn reorder(&mut self, order: &[Idx]) {
