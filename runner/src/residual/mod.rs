@@ -207,6 +207,14 @@ impl ResidualIndex {
         }
     }
 
+    /// `V`, row-major in the order of the rows, and `p`.
+    ///
+    /// # Errors
+    /// None in practice; those of the kernels that copy.
+    pub fn v_and_p(&self) -> Result<(Vec<f64>, Vec<f64>), Error> {
+        Ok(reference::Unpacked::new(&self.set)?.into_v_and_p())
+    }
+
     /// Bytes that `V` and what was made of it take.
     pub fn bytes(&self) -> usize {
         8 * (self.set.v.len() + self.set.centers.len()) + 4 * self.set.offsets.len()
