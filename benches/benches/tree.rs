@@ -1,72 +1,132 @@
-//! The search of a tree of one group: what a scan of all points costs, against a plain loop.
+//! Searches of a tree in the memory of the caller: queries per second, beside a brute force by tiles. The tree is made by
+//! hand, of points in the order of a Hilbert curve; trees of the builder are measured in the runner.
+
+use std::hint::black_box;
+use std::time::Duration;
 
 use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::dist::SquaredEuclidean;
+use covertree_kernels::dist::{Rounding, SquaredEuclidean, one_to_run};
 use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::oracle::tree::{HandMade, bytes_of_image};
+use covertree_kernels::order::{Fit, Frame, hilbert_keys};
 use covertree_kernels::simd::Tier;
+use covertree_kernels::topk::KBest;
+use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Coordinates, Group, TreeParts, TreeView, Within, box_of_run, knn, search, search_blocks,
+    Ladder, Precedence, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before, search,
+    search_blocks,
 };
-use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-const LEN: usize = 4096;
+const LEN: usize = 32_768;
 const DIM: usize = 3;
 const K: usize = 8;
+const QUERIES: usize = 256;
+
+/// Uniform points in the order of a Hilbert curve, 32 to a leaf.
+fn tree() -> HandMade<f32> {
+    let data: Vec<f32> = uniform(LEN * DIM, 7).into_iter().map(|value| value as f32).collect(); // rounds
+    let rows = Rows::new(&data, DIM).expect("whole rows");
+    let frame = Frame::new(&[0.0f32; DIM], &[1.0; DIM], Fit::Cube).expect("a cube");
+    let mut keys = vec![0; LEN];
+    hilbert_keys(Tier::detect(), rows, &frame, 0, &mut keys).expect("a key for each row");
+    let mut order: Vec<usize> = (0..LEN).collect();
+    order.sort_by_key(|&row| keys[row]);
+    HandMade::boxed(order.iter().flat_map(|&row| rows.row(row)).copied().collect(), DIM, 32, 16)
+}
 
 fn searches(criterion: &mut Criterion) {
-    let data: Vec<f32> = uniform(LEN * DIM, 7).into_iter().map(|value| value as f32).collect(); // rounds
-    let ids: Vec<Idx> = (0..LEN as Idx).collect();
-    let mut packed = vec![0.0f32; panels_len::<f32>(LEN, DIM)];
-    pack_rows(Rows::new(&data, DIM).expect("whole rows"), &ids, &mut packed).expect("sized for the rows");
-    let points = Panels::new(&packed, DIM, LEN).expect("sized for the rows");
-    let metric = Coordinates::<f32, SquaredEuclidean>::new(points);
-    let levels = vec![0; LEN];
-    let groups = [Group { first: 1, block: LEN as Idx, end: LEN as Idx, ..Group::default() }];
-    let parts = TreeParts { ids: &ids, levels: &levels, groups: &groups, waiting: 1 };
-    let view = TreeView::new(parts).expect("one group holds everything");
-    let mut memory = vec![Block::default(); search_blocks(1)];
-    let query = [0.5f32; DIM];
+    let made = tree();
+    let (view, metric) = (TreeView::new(made.parts()).expect("it is whole"), made.metric::<SquaredEuclidean>());
+    let mut memory = vec![Block::default(); search_blocks(view.waiting_bound())];
+    let queries: Vec<f32> = uniform(QUERIES * DIM, 8).into_iter().map(|value| value as f32).collect(); // rounds
+    let mut earliest = vec![0; made.groups.len()];
+    earliest_ranks(view, &made.ids, &mut earliest).expect("the shapes fit");
+    let precedence = Precedence::new(view, &made.ids, &earliest).expect("the shapes fit");
+    let packed = Panels::new(&made.packed, DIM, LEN).expect("the points are packed");
 
     let mut group = criterion.benchmark_group("tree");
-    group.throughput(Throughput::Elements(LEN as u64));
+    group.throughput(Throughput::Elements(QUERIES as u64));
     for tier in Tier::all() {
         let (mut distances, mut found) = ([0.0; K], [NONE; K]);
+        let mut nearest = |query: &[f32], before: Option<Idx>| {
+            let arena = &mut Arena::new(&mut memory);
+            let (distances, found) = (&mut distances[..], &mut found[..]);
+            let answer = match before {
+                None => knn(tier, view, &metric, query, NONE, distances, found, arena),
+                Some(before) => knn_before(tier, view, &metric, query, precedence, before, distances, found, arena),
+            };
+            assert_eq!(answer.map(|(found, _)| found), Ok(K));
+            found[0]
+        };
+        let want = made.brute::<SquaredEuclidean>(&queries[..DIM], NONE, f64::sqrt);
+        assert_eq!(nearest(&queries[..DIM], None), want[0].1, "{tier}");
         group.bench_function(BenchmarkId::new("knn", tier), |bench| {
-            bench.iter(|| {
-                let mut arena = Arena::new(&mut memory);
-                knn(tier, view, &metric, &query, NONE, &mut distances, &mut found, &mut arena)
-            });
+            bench.iter(|| queries.chunks_exact(DIM).map(|query| nearest(query, None)).fold(0, Idx::max));
         });
-        assert_eq!(distances[0], plain(&data, &query)[0].0, "{tier}");
+        let half = LEN as Idx / 2;
+        assert_eq!(Some(nearest(&queries[..DIM], Some(half))), want.iter().map(|pair| pair.1).find(|id| *id < half));
+        group.bench_function(BenchmarkId::new("knn_before/half", tier), |bench| {
+            bench.iter(|| queries.chunks_exact(DIM).map(|query| nearest(query, Some(half))).fold(0, Idx::max));
+        });
         let (mut near, mut apart) = (vec![NONE; LEN], vec![0.0; LEN]);
-        group.bench_function(BenchmarkId::new("search", tier), |bench| {
+        group.bench_function(BenchmarkId::new("search/within", tier), |bench| {
             bench.iter(|| {
-                let visitor = Within::new(&ids, NONE, 0.1, &mut near, &mut apart).expect("outputs of one length");
-                search(tier, view, &metric, &query, visitor, &mut Arena::new(&mut memory))
-                    .map(|(visitor, _)| visitor.found())
+                for query in queries.chunks_exact(DIM) {
+                    let visitor = Within::new(&made.ids, NONE, 0.04, &mut near, &mut apart).expect("equal lengths");
+                    let arena = &mut Arena::new(&mut memory);
+                    black_box(search(tier, view, &metric, query, visitor, arena).map(|answer| answer.1))
+                        .expect("it fits");
+                }
             });
         });
-        let (mut low, mut high) = ([0.0; DIM], [0.0; DIM]);
+        let mut squares = vec![0.0; LEN];
+        group.bench_function(BenchmarkId::new("brute force by tiles", tier), |bench| {
+            bench.iter(|| {
+                for query in queries.chunks_exact(DIM) {
+                    one_to_run(tier, SquaredEuclidean, Rounding::Fused, query, packed, &mut squares).expect("it fits");
+                    let mut best = KBest::new(&mut distances, &mut found).expect("room for some");
+                    squares.iter().zip(0..).for_each(|(&square, id)| best.offer(f64::from(square), id));
+                    black_box(best.finish());
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What is done once per tree.
+fn once(criterion: &mut Criterion) {
+    let made = tree();
+    let (view, image) = (TreeView::new(made.parts()).expect("it is whole"), made.image("euclidean", &[]));
+    let (bytes, mut earliest) = (bytes_of_image(&image), vec![0; made.groups.len()]);
+    let mut group = criterion.benchmark_group("tree, once");
+    group.throughput(Throughput::Elements(LEN as u64));
+    group.bench_function(BenchmarkId::new("StoredTree", LEN), |bench| bench.iter(|| StoredTree::new(bytes)));
+    group.bench_function(BenchmarkId::new("earliest_ranks", LEN), |bench| {
+        bench.iter(|| earliest_ranks(view, &made.ids, &mut earliest));
+    });
+    let (metric, mut ceilings) = (made.metric::<SquaredEuclidean>(), vec![0.0; LEN]);
+    let ladder = Ladder::new(&[0.5, 1.0, 2.0], -1).expect("the radii grow");
+    group.bench_function(BenchmarkId::new("cover_ceilings", LEN), |bench| {
+        bench.iter(|| cover_ceilings(&metric, ladder, &made.levels, &mut ceilings));
+    });
+    let points = Panels::new(&made.packed, DIM, LEN).expect("the points are packed");
+    let (mut low, mut high) = ([0.0; DIM], [0.0; DIM]);
+    for tier in Tier::all() {
         group.bench_function(BenchmarkId::new("box_of_run", tier), |bench| {
             bench.iter(|| box_of_run(tier, points, 0, LEN, &mut low, &mut high));
         });
     }
-    group.bench_function(BenchmarkId::new("plain", LEN), |bench| bench.iter(|| plain(&data, &query)));
     group.finish();
 }
 
-/// Every distance by the published formula, sorted: what the search must find the front of.
-fn plain(data: &[f32], query: &[f32]) -> Vec<(f64, usize)> {
-    let distance = |row: &[f32]| {
-        let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
-        row.iter().zip(query).map(square).fold(0.0, |sum, term| sum + term).sqrt()
-    };
-    let mut all: Vec<(f64, usize)> = data.chunks_exact(DIM).map(distance).zip(0..).collect();
-    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    all
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = searches, once
 }
-
-criterion_group!(benches, searches);
 criterion_main!(benches);

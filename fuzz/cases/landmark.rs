@@ -1,17 +1,18 @@
 //! Landmarks of two halves of a point set: no bound may be below the published correlation.
 
 use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     Chosen, Extent, Frame, FrameMemory, FramePoints, FrameQueries, LandmarkCounters, Limits, bounds, choose,
-    choose_blocks, cross, envelope_bounds, pack_members, point_error, project, turn,
+    choose_blocks, cross, envelope_bounds, narrow_points, pack_members, point_error, project, solve_defect, turn,
 };
 use covertree_kernels::oracle::residual::Residual;
-use covertree_kernels::simd::Tier;
+use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::panels_len;
 
 use super::Bytes;
-use super::residual::{Packed, filtered, metric, published};
+use super::residual::{Packed, filtered, metric_with_jitter, published};
 
 /// Correlations of all pairs, not cut.
 struct Table {
@@ -32,7 +33,8 @@ struct Half {
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let metric = metric(&mut bytes);
+    let (metric, jitter) = metric_with_jitter(&mut bytes);
+    defect(&metric, jitter);
     let limits = Limits { count: bytes.below(20), pivot: [0.0, 1e-3, 0.1][bytes.below(3)] };
     let least = f64::from(bytes.u8()) / 250.0;
     for tier in Tier::all() {
@@ -43,6 +45,21 @@ pub fn check(data: &[u8]) {
             outside(tier, &metric, &table, half, least);
         }
         across(tier, &metric, &table, &mut halves, least);
+    }
+}
+
+/// Within the defect of `K - V V'` there is a positive semidefinite matrix, so no element is farther than that beyond the
+/// geometric mean of its diagonal.
+fn defect(metric: &Residual, jitter: f64) {
+    let model = Packed::<f64>::new(metric).model;
+    let defect = solve_defect(&model, jitter, 1.0 / jitter.sqrt());
+    assert!(defect >= 0.0);
+    let element = |i: usize, j: usize| metric.ratio(i, j) * (metric.p[i] * metric.p[j]).sqrt();
+    let rounding = 1e-14 * metric.covariance.variance();
+    for (i, j) in (0..metric.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
+        let diagonal = [i, j].map(|i| (element(i, i) + defect + rounding).max(0.0));
+        let most = (diagonal[0] * diagonal[1]).sqrt() + defect + rounding;
+        assert!(element(i, j).abs() <= most, "{i} {j}: {} above {most}", element(i, j));
     }
 }
 
@@ -73,18 +90,18 @@ fn half(table: &Table, first: usize, end: usize, limits: Limits) -> Half {
     let mut memory = vec![Block::splat(u32::MAX); choose_blocks(len, stride)];
     let errors = &table.errors[first..end];
     let frame = choose(limits, errors, column, chosen, &mut Arena::new(&mut memory)).expect("the shapes fit");
-    let mut points = arrays(len, frame.count());
+    let mut points = arrays::<f64>(len, frame.count());
     pack_members(&frame, &coordinates, &extents, &mut memory_of(&mut points)).expect("the shapes fit");
     let landmarks = landmarks[..frame.count()].iter().map(|&landmark| first + at(landmark)).collect();
     Half { first, frame, landmarks, factor, points, len }
 }
 
-fn arrays(len: usize, count: usize) -> [Vec<f64>; 4] {
-    let lanes = panels_len::<f64>(len, 1);
-    [panels_len::<f64>(len, count), lanes, lanes, lanes].map(|len| vec![f64::NAN; len])
+fn arrays<T: Real>(len: usize, count: usize) -> [Vec<T>; 4] {
+    let lanes = panels_len::<T>(len, 1);
+    [panels_len::<T>(len, count), lanes, lanes, lanes].map(|len| vec![T::from_f64(f64::NAN); len])
 }
 
-fn memory_of(arrays: &mut [Vec<f64>; 4]) -> FrameMemory<'_, f64> {
+fn memory_of<T>(arrays: &mut [Vec<T>; 4]) -> FrameMemory<'_, T> {
     let [coordinates, spans, tails, slacks] = arrays;
     FrameMemory { coordinates, spans, tails, slacks }
 }
@@ -98,12 +115,21 @@ fn outside(tier: Tier, metric: &Residual, table: &Table, half: &mut Half, least:
     }
     let mut errors = table.errors.clone();
     errors.resize(table.lanes, f64::NAN);
-    let mut points = arrays(len, count);
+    let mut points = arrays::<f64>(len, count);
     let memory = &mut memory_of(&mut points);
     project(tier, &half.frame, &half.factor, &rho, &errors, len, memory).expect("the shapes fit");
     let outside = FramePoints::new(memory, len, count).expect("the shapes fit");
     let memory = memory_of(&mut half.points);
     let inside = FramePoints::new(&memory, half.len, count).expect("the shapes fit");
+    compare(tier, metric, outside.queries(), 0, inside, half.first, least);
+
+    // The same in single precision.
+    let (mut outside_f32, mut inside_f32) = (arrays::<f32>(len, count), arrays::<f32>(half.len, count));
+    let (mut outside_memory, mut inside_memory) = (memory_of(&mut outside_f32), memory_of(&mut inside_f32));
+    narrow_points(&outside, &mut outside_memory).expect("the shapes fit");
+    narrow_points(&inside, &mut inside_memory).expect("the shapes fit");
+    let outside = FramePoints::new(&outside_memory, len, count).expect("the shapes fit");
+    let inside = FramePoints::new(&inside_memory, half.len, count).expect("the shapes fit");
     compare(tier, metric, outside.queries(), 0, inside, half.first, least);
 }
 
@@ -118,7 +144,7 @@ fn across(tier: Tier, metric: &Residual, table: &Table, halves: &mut [Half; 2], 
     let (s_memory, t_memory) = (memory_of(&mut s.points), memory_of(&mut t.points));
     let from = FramePoints::new(&s_memory, s.len, s.frame.count()).expect("the shapes fit");
     let to = FramePoints::new(&t_memory, t.len, t.frame.count()).expect("the shapes fit");
-    let [mut coordinates, mut tails, mut slacks, _] = arrays(s.len, t.frame.count());
+    let [mut coordinates, mut tails, mut slacks, _] = arrays::<f64>(s.len, t.frame.count());
     let queries = turn(tier, &from, &cross, &products, &mut coordinates, &mut tails, &mut slacks);
     compare(tier, metric, queries.expect("the shapes fit"), s.first, to, t.first, least);
     let most = cross.bound(from.envelope(), to.envelope());
@@ -128,29 +154,29 @@ fn across(tier: Tier, metric: &Residual, table: &Table, halves: &mut [Half; 2], 
 }
 
 /// No bound is below the truth, no wanted pair is lost.
-fn compare(
+fn compare<T: Exponential>(
     tier: Tier,
     metric: &Residual,
-    queries: FrameQueries<'_, f64>,
+    queries: FrameQueries<'_, T>,
     first: usize,
-    points: FramePoints<'_, f64>,
+    points: FramePoints<'_, T>,
     other: usize,
     least: f64,
 ) {
-    let (rows, lanes) = (queries.len().next_multiple_of(8), points.len().next_multiple_of(8));
-    let (mut out, mut masks) = (vec![f64::NAN; rows * lanes], vec![u32::MAX; rows * lanes / 8]);
+    let (rows, lanes) = (queries.len().next_multiple_of(T::LANES), points.len().next_multiple_of(T::LANES));
+    let (mut out, mut masks) = (vec![T::from_f64(f64::NAN); rows * lanes], vec![u32::MAX; rows * lanes / T::LANES]);
     let mut counters = LandmarkCounters::default();
     bounds(tier, &queries, &points, &vec![least; rows], &mut out, &mut masks, &mut counters).expect("the shapes fit");
-    let mut whole = vec![f64::NAN; rows];
+    let mut whole = vec![T::from_f64(f64::NAN); rows];
     envelope_bounds(tier, &queries, points.envelope(), &mut whole).expect("the shapes fit");
     for (i, j) in (0..queries.len()).flat_map(|i| (0..points.len()).map(move |j| (i, j))) {
         if first + i == other + j {
             continue;
         }
-        let (rho, bound) = (published(metric, first + i, other + j).abs(), out[i * lanes + j]);
+        let (rho, bound) = (published(metric, first + i, other + j).abs(), out[i * lanes + j].to_f64());
         assert!(rho <= bound, "{tier} {i} {j}: {rho} above its bound {bound}");
-        assert!(rho <= whole[i], "{tier} {i} {j}: {rho} above the bound of all, {}", whole[i]);
-        let bit = masks[(i * lanes + j) / 8] >> (j % 8) & 1 == 1;
+        assert!(rho <= whole[i].to_f64(), "{tier} {i} {j}: {rho} above the bound of all, {:?}", whole[i]);
+        let bit = masks[(i * lanes + j) / T::LANES] >> (j % T::LANES) & 1 == 1;
         assert!(bit || rho < least, "{tier} {i} {j}: {rho} is lost");
     }
 }

@@ -5,8 +5,9 @@ use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::oracle::residual::{Residual, pack};
 use covertree_kernels::residual::{
     CutRows, GateCounters, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, ResidualRun, Step,
-    Tails, block_to_run, gate_audit, gate_run, gather_row, least_correlation, narrow, one_to_run_cut, pack_queries,
-    pack_queries_blocks, residual_distance, rho_of_rows, row_norms, scales_and_margins, settle_run, tail_norms,
+    Tails, block_to_run, gate_audit, gate_run, gather_row, least_correlation, narrow, one_to_run, one_to_run_cut,
+    pack_queries, pack_queries_blocks, residual_distance, rho_of_rows, row_norms, scales_and_margins, settle_run,
+    tail_norms,
 };
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::{Panels, panels_len};
@@ -30,6 +31,11 @@ pub fn check(data: &[u8]) {
 
 /// A metric with up to 48 points, duplicates likely, and up to 40 inducing points.
 pub fn metric(bytes: &mut Bytes) -> Residual {
+    metric_with_jitter(bytes).0
+}
+
+/// The same with its jitter.
+pub fn metric_with_jitter(bytes: &mut Bytes) -> (Residual, f64) {
     let covariance = Covariance::new(CovarianceKind::ALL[bytes.below(4)], [1.0, 9.0, 1e-12][bytes.below(3)]);
     let (dim, len) = (1 + bytes.below(3), 1 + bytes.below(48));
     let columns = bytes.below(41).min(len);
@@ -38,7 +44,7 @@ pub fn metric(bytes: &mut Bytes) -> Residual {
         (0..len * dim).map(|_| scale * (f64::from(bytes.u8()) / 64.0 + f64::from(bytes.u8() % 4) * 1e-7)).collect();
     let inducing: Vec<usize> = (0..columns).collect();
     let covariance = covariance.expect("the variance is in range");
-    Residual::new(covariance, &coordinates, dim, &inducing, jitter, 0.0)
+    (Residual::new(covariance, &coordinates, dim, &inducing, jitter, 0.0), jitter)
 }
 
 /// The published correlation of two points.
@@ -122,7 +128,31 @@ fn tiles<T: Exponential>(metric: &Residual, least: f64) {
                 assert!(bit || rho.abs() < least, "{tier} {i} {j}: {rho} is lost");
             }
         }
+        one(tier, metric, &packed, least);
         cut(tier, metric, &packed, least);
+    }
+}
+
+/// The tile of one point, the last, with all of them.
+fn one<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least: f64) {
+    let (i, points) = (metric.len() - 1, packed.points(metric.len()));
+    let run = points.run(0, points.panels()).expect("all panels");
+    let (mut z, mut v) = (vec![T::default(); metric.dim], vec![T::default(); metric.columns]);
+    gather_row(&points, i, &mut z, &mut v).expect("there is a point");
+    let query = ResidualQuery { coordinates: &z, v: &v, scale: packed.scales[i], margin: packed.margins[i] };
+    let (mut out, mut masks) = (vec![T::from_f64(f64::NAN); run.panels() * T::LANES], vec![u32::MAX; run.panels()]);
+    let mut counters = ResidualCounters::default();
+    one_to_run(tier, &query, &run, least, &mut out, &mut masks, &mut counters).expect("the shapes fit");
+    for j in 0..run.panels() * T::LANES {
+        let bit = masks[j / T::LANES] >> (j % T::LANES) & 1 == 1;
+        if j >= metric.len() {
+            assert!(!bit, "{tier}: padding");
+            continue;
+        }
+        let (rho, r) = (published(metric, i, j), out[j].to_f64().clamp(-1.0, 1.0));
+        let margin = packed.margins[i].to_f64() * packed.margins[j].to_f64();
+        assert!((r - rho).abs() <= margin, "{tier} {i} {j}: {r} for {rho} within {margin}");
+        assert!(bit || rho.abs() < least, "{tier} {i} {j}: {rho} is lost");
     }
 }
 

@@ -39,6 +39,11 @@
 //! # Ok::<(), covertree_kernels::error::KernelError>(())
 //! ```
 //!
+//! # Embedding
+//! An engine without std hands in all memory, and needs nothing but this crate: [`tree::stored`] makes a tree of the bytes of
+//! a file that the program `covertree` wrote, where they lie, and [`tree::knn`], [`tree::knn_before`] and [`tree::search`]
+//! search it. From C the same is done through the library in `kernels/ffi`.
+//!
 //! # Numeric policy
 //! - *One formula decides.* Each metric has one published formula: `f64`, unfused, sums in order of the dimension, square
 //!   roots correctly rounded, every transcendental from the `libm` crate. It gives the same bits on every tier and

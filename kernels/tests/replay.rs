@@ -135,3 +135,18 @@ fn sphere() {
 fn tree() {
     replay("tree", cases::tree::check);
 }
+
+#[test]
+fn gate_profile() {
+    replay("gate_profile", cases::gate_profile::check);
+}
+
+#[test]
+fn stored() {
+    replay("stored", cases::stored::check);
+}
+
+#[test]
+fn scan() {
+    replay("scan", cases::scan::check);
+}

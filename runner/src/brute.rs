@@ -4,12 +4,13 @@
 use std::f64::consts::{FRAC_PI_2, PI};
 
 use covertree_kernels::index::{Idx, NONE};
-use rayon::prelude::*;
 
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::metric::MetricName;
+use crate::parallel;
 use crate::points::Points;
+use crate::within::Neighborhoods;
 
 /// The nearest `k` points to each query, by (distance, row number), padded with -1 and plus infinity. The point whose row
 /// number is `except(query)` is left out.
@@ -49,6 +50,28 @@ pub fn knn(
     }
 }
 
+/// All points at most `radius` away from each query, as [`AnyIndex::within`](crate::AnyIndex::within) gives them.
+///
+/// # Errors
+/// As [`knn`], for any `k`.
+///
+/// # Cost
+/// As [`knn`], with a sort of all points per query.
+pub fn within(points: &Points, queries: &Points, metric: MetricName, radius: f64) -> Result<Neighborhoods, Error> {
+    let k = points.len().max(1);
+    let answers = knn(points, queries, metric, k, |_| NONE)?;
+    let mut near = Neighborhoods { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
+    for (ids, distances) in answers.ids.chunks(k).zip(answers.distances.chunks(k)) {
+        let both = ids.iter().zip(distances).filter(|(id, distance)| **id != NONE && **distance <= radius);
+        for (&id, &distance) in both {
+            near.ids.push(id);
+            near.distances.push(distance);
+        }
+        near.starts.push(near.ids.len() as i64); // as many as fit into memory
+    }
+    Ok(near)
+}
+
 /// The same for any distance: `distance(query, point)` is that between a query and a point given by their numbers.
 ///
 /// # Errors
@@ -67,8 +90,8 @@ pub fn knn_by(
         return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
     }
     let mut answers = Answers { ids: vec![NONE; queries * k], distances: vec![f64::INFINITY; queries * k], k };
-    let rows = answers.ids.par_chunks_mut(k).zip(answers.distances.par_chunks_mut(k));
-    rows.enumerate().for_each(|(query, (ids, distances))| {
+    let Answers { ids, distances, .. } = &mut answers;
+    parallel::chunk_pairs((ids, k), (distances, k), &|query, ids, distances| {
         let except = except(query);
         let mut all: Vec<(f64, Idx)> = (0..points)
             .filter(|&point| point as Idx != except) // a row number, as the caller counts them

@@ -1,14 +1,15 @@
 //! An index: a tree with its points packed in its order.
 
 use covertree_kernels::arena::Arena;
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, SearchCounters, knn, search_blocks};
-use rayon::prelude::*;
 
 use crate::answers::Answers;
-use crate::build::{BuildConfig, build};
+use crate::build::{BuildConfig, Telemetry, build};
 use crate::error::Error;
+use crate::parallel;
 use crate::space::Space;
 use crate::tree::Tree;
 use crate::workers::Workers;
@@ -28,11 +29,26 @@ impl<S: Space> Index<S> {
     /// Builds the tree over all points of a space.
     ///
     /// # Errors
-    /// [`Error::NotAMetric`] when a distance is none, as [`Space::check`] finds.
-    pub fn build(mut space: S, config: &BuildConfig, tier: Tier) -> Result<Self, Error> {
-        let (tree, packed) = build(&mut space, config, tier);
+    /// [`Error::Usage`] for settings that go neither together nor with the points; [`Error::NotAMetric`] when a distance is
+    /// none, as [`Space::check`] finds.
+    pub fn build(space: S, config: &BuildConfig, tier: Tier) -> Result<Self, Error> {
+        Ok(Self::build_with(space, config, tier, &Workers::new())?.0)
+    }
+
+    /// [`build`](Self::build) with arenas that serve many builds, telling how it went.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(
+        space: S,
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let mut space = space;
+        let (tree, packed, telemetry) = build(&mut space, config, tier, workers)?;
         space.check()?;
-        Ok(Self { space, tree, packed, tier })
+        Ok((Self { space, tree, packed, tier }, telemetry))
     }
 
     /// The points under their metric.
@@ -82,31 +98,26 @@ impl<S: Space> Index<S> {
         let kernel = self.kernel();
         let view = self.tree.view();
         let workers = Workers::new();
-        let counters = answers
-            .ids
-            .par_chunks_mut(k * CHUNK)
-            .zip(answers.distances.par_chunks_mut(k * CHUNK))
-            .enumerate()
-            .map(|(chunk, (ids, distances))| {
-                let mut total = SearchCounters::default();
-                workers.with(search_blocks(self.tree.waiting), |memory| {
-                    for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
-                        let row = chunk * CHUNK + row;
-                        let mut arena = Arena::new(memory);
-                        let (_, counters) =
-                            knn(self.tier, view, &kernel, query(row), except(row), distances, ids, &mut arena)?;
-                        total.merge(&counters);
-                    }
-                    Ok(total)
-                })
+        let Answers { ids, distances, .. } = &mut answers;
+        let chunk = |chunk: usize, ids: &mut [Idx], distances: &mut [f64]| -> Result<SearchCounters, KernelError> {
+            let mut total = SearchCounters::default();
+            workers.with(search_blocks(self.tree.waiting), |memory| {
+                for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
+                    let row = chunk * CHUNK + row;
+                    let mut arena = Arena::new(memory);
+                    let (_, counters) =
+                        knn(self.tier, view, &kernel, query(row), except(row), distances, ids, &mut arena)?;
+                    total.merge(&counters);
+                }
+                Ok(total)
             })
-            .try_reduce(SearchCounters::default, |mut left, right| {
-                left.merge(&right);
-                Ok(left)
-            })
-            .map_err(Error::Kernel)?;
+        };
+        let mut total = SearchCounters::default();
+        for counters in parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk) {
+            total.merge(&counters?);
+        }
         self.space.check()?;
-        Ok((answers, counters))
+        Ok((answers, total))
     }
 
     /// Id of the point at a position.

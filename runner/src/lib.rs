@@ -45,19 +45,23 @@ pub mod generate;
 pub mod index;
 pub mod metric;
 mod order;
+mod parallel;
 pub mod points;
 mod random;
 pub mod residual;
 pub mod space;
 pub mod summary;
 pub mod tree;
+mod within;
 mod workers;
 
 pub use answers::Answers;
 pub use any::AnyIndex;
-pub use build::BuildConfig;
+pub use build::{BuildConfig, Telemetry};
 pub use index::Index;
 pub use metric::MetricName;
+pub use within::Neighborhoods;
+pub use workers::Workers;
 
 /// The examples of the README, compiled and run with the tests.
 #[cfg(doctest)]

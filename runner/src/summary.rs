@@ -5,6 +5,11 @@ pub fn peak_rss_bytes() -> Option<u64> {
     parse_field(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// The resident memory of this process, in bytes; `None` where the system does not tell.
+pub fn rss_bytes() -> Option<u64> {
+    parse_field(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
 /// The line `<name> <number> kB` of a report of the Linux kernel, in bytes.
 fn parse_field(report: &str, name: &str) -> Option<u64> {
     let field = report.lines().find_map(|line| line.strip_prefix(name))?;

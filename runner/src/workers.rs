@@ -1,12 +1,16 @@
 //! Scratch memory of the workers, reused over all batches and queries.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use covertree_kernels::arena::Block;
 
 /// One growing arena per worker thread.
+///
+/// One value may serve many builds: the second build of the same size grows nothing.
 pub struct Workers {
     memory: Vec<Mutex<Vec<Block>>>,
+    growths: AtomicU64,
 }
 
 impl Default for Workers {
@@ -18,7 +22,15 @@ impl Default for Workers {
 impl Workers {
     /// Empty arenas for the threads of the current pool, and one for a thread outside of it.
     pub fn new() -> Self {
-        Self { memory: (0..=rayon::current_num_threads()).map(|_| Mutex::default()).collect() }
+        let memory = (0..=rayon::current_num_threads()).map(|_| Mutex::default()).collect();
+        Self { memory, growths: AtomicU64::new(0) }
+    }
+
+    /// Grows all arenas to at least `blocks`, so that no task has to: which worker takes part is then of no matter.
+    pub fn reserve(&self, blocks: usize) {
+        for memory in &self.memory {
+            self.grow(&mut memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), blocks);
+        }
     }
 
     /// Lends the calling worker its arena, grown to at least `blocks`; it at least doubles when it grows.
@@ -27,10 +39,44 @@ impl Workers {
         // Nobody else takes this lock: a worker never runs another task inside `work`, which does not split.
         let mut memory =
             self.memory[worker % self.memory.len()].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.grow(&mut memory, blocks);
+        work(&mut memory)
+    }
+
+    fn grow(&self, memory: &mut Vec<Block>, blocks: usize) {
         if memory.len() < blocks {
             let grown = blocks.max(2 * memory.len());
             memory.resize(grown, Block::default());
+            self.growths.fetch_add(1, Ordering::Relaxed);
         }
-        work(&mut memory)
+    }
+
+    /// Bytes of all arenas.
+    pub fn bytes(&self) -> u64 {
+        let lens =
+            self.memory.iter().map(|memory| memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len());
+        (lens.sum::<usize>() * size_of::<Block>()) as u64 // widens
+    }
+
+    /// How often an arena has grown.
+    pub fn growths(&self) -> u64 {
+        self.growths.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arenas_double_and_then_stay() {
+        let workers = Workers::new();
+        workers.reserve(3);
+        let arenas = rayon::current_num_threads() as u64 + 1;
+        assert_eq!((workers.growths(), workers.bytes()), (arenas, 3 * 64 * arenas));
+        workers.with(2, |memory| assert_eq!(memory.len(), 3));
+        workers.with(4, |memory| assert_eq!(memory.len(), 6));
+        workers.reserve(3);
+        assert_eq!(workers.growths(), arenas + 1);
     }
 }

@@ -43,12 +43,14 @@ fn cases() -> impl Strategy<Value = Case> {
     let shapes = select(vec![Shape::Cloud, Shape::Copies, Shape::Grid, Shape::Line, Shape::Place]);
     let rows = prop_oneof![0..4usize, 4..200usize, 200..=2_000usize];
     let metric = select(COORDINATES.to_vec());
-    // The offset ruins single precision: differences of 1e-3 near 1e7, in units of the scale.
+    // The large offset would ruin single precision, and leave its range: differences of 1e-3 near 1e7, in units of the
+    // scale.
     let offset = select(vec![0.0, 0.0, 1.0, 1e10]);
     let numbers = (1..=20usize, select(vec![2.0, 1.3, 4.0]), 1..30usize, any::<u64>());
     (shapes, rows, any::<bool>(), metric, -30..=30i32, offset, numbers).prop_map(
         |(shape, rows, double, metric, exponent, offset, (dim, base, k, seed))| {
             let dtype = if double { Dtype::F64 } else { Dtype::F32 };
+            let offset = if double { offset } else { f64::min(offset, 1.0) };
             Case { shape, rows, dim, dtype, metric, scale: 10f64.powi(exponent), offset, base, k, seed }
         },
     )
@@ -113,7 +115,7 @@ fn row_of(answers: &covertree::Answers, row: usize) -> Vec<(u64, i32)> {
 /// Builds, validates, and holds queries and the graph against brute force.
 fn check(case: &Case) -> Result<(), TestCaseError> {
     let points = case.points(0, case.rows);
-    let config = BuildConfig { base: case.base, seed: case.seed };
+    let config = BuildConfig { base: case.base, seed: case.seed, ..BuildConfig::default() };
     let index = AnyIndex::build(&points, case.metric, &config).unwrap();
     let report = index.validate(&ValidateConfig { ids: Some(points.rows()), ..ValidateConfig::default() });
     prop_assert!(report.is_valid(), "{report}: {:?}", report.violations);
@@ -124,6 +126,10 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     for (row, query) in outside.to_f64().chunks_exact(case.dim).enumerate() {
         prop_assert_eq!(row_of(&answers, row), nearest(case, &points, query, -1), "query {}", row);
     }
+    // A radius at which there is a point, where there are any.
+    let radius = answers.distances.first().copied().filter(|distance| distance.is_finite()).unwrap_or(1.0);
+    let (near, _) = index.within(&outside, radius).unwrap();
+    prop_assert_eq!(near, brute::within(&points, &outside, case.metric, radius).unwrap());
     let (graph, _) = index.graph(case.k, false).unwrap();
     for row in (0..case.rows).step_by(1 + case.rows / 25) {
         let query = &points.to_f64()[row * case.dim..(row + 1) * case.dim];
@@ -135,13 +141,16 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
 /// Directions or places: as [`check`], against the brute force of the library, which shares no code with the kernels.
 fn check_sphere(case: &Case) -> Result<(), TestCaseError> {
     let points = case.points(0, case.rows);
-    let config = BuildConfig { base: case.base, seed: case.seed };
+    let config = BuildConfig { base: case.base, seed: case.seed, ..BuildConfig::default() };
     let index = AnyIndex::build(&points, case.metric, &config).unwrap();
     let report = index.validate(&ValidateConfig { ids: Some(points.rows()), ..ValidateConfig::default() });
     prop_assert!(report.is_valid(), "{report}: {:?}", report.violations);
     let outside = case.points(case.rows, 12);
     let (answers, _) = index.knn(&outside, case.k).unwrap();
+    let radius = answers.distances.get(2).copied().filter(|distance| distance.is_finite()).unwrap_or(1.0);
     prop_assert_eq!(answers, brute::knn(&points, &outside, case.metric, case.k, |_| -1).unwrap());
+    let (near, _) = index.within(&outside, radius).unwrap();
+    prop_assert_eq!(near, brute::within(&points, &outside, case.metric, radius).unwrap());
     let (graph, _) = index.graph(case.k, false).unwrap();
     prop_assert_eq!(graph, brute::knn(&points, &points, case.metric, case.k, |row| row as i32).unwrap());
     Ok(())

@@ -29,6 +29,12 @@
 //! ([`Form::relative_error`]), and `a` that on the absolute error, a sum above `cap (1 + 2e) + 2a` cannot belong to a
 //! pair, one below `cap (1 - 2e) - 2a` must, and what lies between is settled in `f64`. The factor two covers the
 //! terms of second order and the rounding of the bounds themselves.
+//!
+//! # Cost and measured rate
+//! `dim` operations per pair of a row and a column, in register tiles; what `f32` cannot decide costs `f64` as well. One
+//! thread of an AMD EPYC (Zen 3) with AVX2, 2,048 points: [`count_within`] asks 2.5 G pairs/s in three dimensions and 0.33 in
+//! 64 in `f32` (1.5 and 0.11 on the portable tier, 0.4 by a plain loop), 1.3 and 0.11 in `f64`. A graph from pairs takes 31 ns
+//! per edge where sorting the edges takes 112. `cargo bench --bench conflict`.
 
 use core::marker::PhantomData;
 use core::ops::Range;

@@ -34,6 +34,11 @@
 //!    `2 offset`, and `|dk/dr| <= 1` for all four kinds (it is 1 for `Matern12` at 0, below 0.64 for the others).
 //!
 //! `K` lies in `[0, v]`, hence so does the margin, whatever the sum of the above says.
+//!
+//! # Cost and measured rate
+//! One thread of an AMD EPYC (Zen 3) with AVX2 (portable): the exponential in `f64` 600 M/s (205) where std has 149 and `libm`
+//! 72, in `f32` 1,400 (480); RBF 460 M/s (150) and Matern-5/2 320 (97) where the formula takes 79 and 48; a point with packed
+//! points of three coordinates 270 M/s (118). `cargo bench --bench covariance`.
 
 mod exp;
 pub(crate) mod lanes;

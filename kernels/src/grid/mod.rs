@@ -34,6 +34,10 @@
 //! caller takes it after the distances to its neighbours are known, and the repair that follows works until every point
 //! is covered, by distances, whatever the table said. Where a list of *all* points of a cell is needed, sort the keys and
 //! take the runs ([`crate::group`]): a collision makes a run longer and loses nothing.
+//!
+//! # Cost and measured rate
+//! A pass over the points per shift, and a look-up in an open-addressed table per point. One thread of an AMD EPYC (Zen 3):
+//! 10 ns per key in three dimensions, 5 to 11 per point of a table, 2 to 5 per look-up. `cargo bench --bench grid`.
 
 mod cells;
 mod cover;

@@ -1,5 +1,7 @@
 //! Landmarks of a cluster: pivoted partial Cholesky with an early stop, and what its rounding costs.
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::arena::{Arena, blocks};
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
@@ -29,7 +31,8 @@ pub struct Frame {
 }
 
 /// How far a point reaches in and out of a frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Extent {
     /// At least the norm of the point's projection on the span of the landmarks.
     pub span: f64,

@@ -57,6 +57,11 @@
 //! sqrt(1 - f)`. The computed `G` is within `e = |L_S^-1| |L_T^-1| (mu_S mu_T + e_1) + |L_T^-1| e_2` of the truth, `e_1` and `e_2` the
 //! backward errors of both substitutions; the bound needs `1.3^2 e`, another half of both `kappa` and the roundings of two more
 //! sums: [`Cross::slack`].
+//!
+//! # Cost and measured rate
+//! As many multiply-adds per pair as landmarks. One thread of an AMD EPYC (Zen 3) with AVX2 (portable), 16 landmarks, leaves of
+//! 64: [`bounds`] 900 M pairs/s (365), the plain twin 12; [`choose`] 12 us per leaf; [`envelope_bounds`] 2 ns per query.
+//! `cargo bench --bench landmark`.
 
 mod cross;
 mod frame;

@@ -34,6 +34,11 @@
 //! calls still end, but the set need not be independent ([`verify_mis`] looks at each stored direction).
 //!
 //! Source: M. Luby, SIAM J. Comput. 15(4), 1986.
+//!
+//! # Cost and measured rate
+//! A round reads the neighbours of the open vertices, in each phase up to the first that decides. One thread of an AMD EPYC
+//! (Zen 3), random geometric graphs: [`mis`] takes 60 ns per vertex at degree 4, 130 at 64 and 600 at 512; [`complete`] 11, 13
+//! and 6, where sequential greedy without checks takes 6, 4 and 1.5. `cargo bench --bench mis`.
 
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
@@ -246,8 +251,9 @@ pub fn mis(
 /// [`KernelError::Least`] when `rounds` is zero.
 ///
 /// # Cost
-/// After two rounds few vertices are open (under a tenth of them on random geometric graphs), so that the serial part
-/// is short.
+/// On random geometric graphs of degree 4 to 256 a seventh to a quarter of the vertices are open after one round, and
+/// 1 % to 5 % after two, so that the serial part is short. It saves the later rounds, which are the cheap ones: one thread
+/// takes 0.6 to 0.9 of the time of [`mis`].
 pub fn mis_fast(
     graph: &Csr<'_>,
     seed: u64,

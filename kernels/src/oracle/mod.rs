@@ -13,3 +13,4 @@ pub mod residual;
 pub mod select;
 pub mod sphere;
 pub mod topk;
+pub mod tree;

@@ -26,6 +26,10 @@
 //! # Cost
 //! Sixteen points at a time, one per lane. Hilbert: about `6 * dims * bits` vector operations per sixteen points;
 //! Morton: `3 * dims * log2(bits)`. Stack: 4 KiB.
+//!
+//! # Measured rate
+//! One thread of an AMD EPYC (Zen 3) with AVX2, 1,000,000 points: a Hilbert key takes 14 ns in three dimensions (18 on the
+//! portable tier) and 30 in sixteen, a Morton key 5 and 24; [`bounds`] reads 25 to 35 GB/s. `cargo bench --bench order`.
 
 mod frame;
 pub(crate) mod lanes;

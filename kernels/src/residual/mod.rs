@@ -40,6 +40,11 @@
 //! [`row_norms`] and [`scales_and_margins`] once per parameter set (and [`narrow`] for `f32`); [`block_to_run`] or
 //! [`one_to_run`] with the least correlation that is still wanted; [`settle_run`] for the lanes whose bits are set.
 //! [`least_correlation`] turns a distance into that threshold.
+//!
+//! # Cost and measured rate
+//! `columns` multiply-adds per pair, in register tiles. One thread of an AMD EPYC (Zen 3) with AVX2 (portable), 512 columns:
+//! [`block_to_run`] 37 M pairs/s (14) in `f64` and 73 (28) in `f32`, 73 % of the limit of multiply-adds; [`one_to_run`] half of
+//! that; the plain twin 1.9. `cargo bench --bench residual`.
 
 mod centered;
 mod early;

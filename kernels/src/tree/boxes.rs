@@ -28,6 +28,16 @@ impl<'a, T: Real> Boxes<'a, T> {
         self.corners.len()
     }
 
+    /// Dimensions of a box.
+    pub fn axes(&self) -> usize {
+        self.corners.dim() / 2
+    }
+
+    /// The packed corners.
+    pub fn corners(&self) -> Panels<'a, T> {
+        self.corners
+    }
+
     /// Whether there are no boxes.
     pub fn is_empty(&self) -> bool {
         self.corners.is_empty()
@@ -36,15 +46,9 @@ impl<'a, T: Real> Boxes<'a, T> {
     /// For each box of the run, the form's sum over the gaps between `query` and the box, as
     /// [`panel_bounds`](Self::panel_bounds) finds it.
     #[inline(always)]
-    pub(crate) fn bounds<F: Form, L: Lanes, const EXACT: bool>(
-        &self,
-        query: &[T],
-        from: usize,
-        to: usize,
-        out: &mut [T],
-    ) {
+    pub(crate) fn bounds<F: Form, L: Lanes>(&self, query: &[T], from: usize, to: usize, out: &mut [T]) {
         for (panel, out) in (from / T::LANES..to.div_ceil(T::LANES)).zip(out.chunks_exact_mut(T::LANES)) {
-            self.panel_bounds::<F, L, EXACT>(query, panel).store(out);
+            self.panel_bounds::<F, L>(query, panel).store(out);
         }
     }
 
@@ -52,23 +56,25 @@ impl<'a, T: Real> Boxes<'a, T> {
     ///
     /// The gap of a dimension is `max(low - query, query - high, 0)`. For a point inside the box the rounded difference to
     /// the query is at least the rounded gap, and the sum is made by the same operations in the same order, each of
-    /// which is monotone also after rounding. So the bound never exceeds the surrogate of a point, with no margin.
+    /// which is monotone also after rounding. So the bound never exceeds the sum that the point has in this precision,
+    /// unfused; a ceiling allows for its error already, with no further margin. Nothing is fused, so that traversals
+    /// take the same way on every tier.
     #[inline(always)]
-    pub(crate) fn panel_bounds<F: Form, L: Lanes, const EXACT: bool>(&self, query: &[T], panel: usize) -> T::On<L> {
+    pub(crate) fn panel_bounds<F: Form, L: Lanes>(&self, query: &[T], panel: usize) -> T::On<L> {
         let corners = self.corners.run(panel, 1);
         // Few dimensions are known to the compiler, so that the loop over them unrolls.
         match query.len() {
-            1 => gaps::<T, F, L, EXACT>(&query[..1], corners),
-            2 => gaps::<T, F, L, EXACT>(&query[..2], corners),
-            3 => gaps::<T, F, L, EXACT>(&query[..3], corners),
-            4 => gaps::<T, F, L, EXACT>(&query[..4], corners),
-            _ => gaps::<T, F, L, EXACT>(query, corners),
+            1 => gaps::<T, F, L>(&query[..1], corners),
+            2 => gaps::<T, F, L>(&query[..2], corners),
+            3 => gaps::<T, F, L>(&query[..3], corners),
+            4 => gaps::<T, F, L>(&query[..4], corners),
+            _ => gaps::<T, F, L>(query, corners),
         }
     }
 }
 
 #[inline(always)]
-fn gaps<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], corners: &[T]) -> T::On<L> {
+fn gaps<T: Real, F: Form, L: Lanes>(query: &[T], corners: &[T]) -> T::On<L> {
     let zero = <T::On<L>>::splat(T::default());
     let (lows, highs) = corners[..2 * query.len() * T::LANES].split_at(query.len() * T::LANES);
     let mut sum = zero;
@@ -76,7 +82,7 @@ fn gaps<T: Real, F: Form, L: Lanes, const EXACT: bool>(query: &[T], corners: &[T
         let q = <T::On<L>>::splat(q);
         let below = <T::On<L>>::load(low).sub(q);
         let above = q.sub(<T::On<L>>::load(high));
-        sum = F::step::<T::On<L>, EXACT>(sum, below.max(above).max(zero), zero);
+        sum = F::step::<T::On<L>, true>(sum, below.max(above).max(zero), zero);
     }
     sum
 }

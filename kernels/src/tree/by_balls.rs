@@ -29,7 +29,7 @@ struct ByBalls<'a, 's, 'm, 'x, M, V> {
 
 /// Visits the tree, the nearest group first.
 #[inline(always)]
-pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
+pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     search: &mut Search<'_, '_, M, V>,
     query: M::Query<'_>,
     stack: &mut [Waiting],
@@ -45,8 +45,9 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
         let next = balls.stack[balls.depth];
         let search = &mut *balls.search;
         // A tree of one point has no groups.
-        let Some(&group) = search.view.parts().groups.get(at(next.group)) else { continue };
-        let cap = search.visitor.cap_in(&group);
+        let number = at(next.group);
+        let Some(&group) = search.view.parts().groups.get(number) else { continue };
+        let cap = search.visitor.cap_in(number, &group);
         if next.bound > search.metric.ceiling(cap).to_f64() {
             search.counters.pruned += 1;
             continue;
@@ -57,7 +58,7 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
     Ok(())
 }
 
-impl<M: Metric, V: Visitor> ByBalls<'_, '_, '_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, M, V> {
     /// Scans the block of a group and lets its groups wait.
     #[inline(always)]
     fn expand<L: Lanes>(
@@ -100,7 +101,7 @@ impl<M: Metric, V: Visitor> ByBalls<'_, '_, '_, '_, M, V> {
             let group = self.search.view.parts().groups[kid];
             let center = self.search.metric.at_least::<L>(surrogates[skip + (kid - from_kid)]);
             let distance = self.search.metric.beyond(center, f64::from(group.reach));
-            if distance > self.search.visitor.cap_in(&group) {
+            if distance > self.search.visitor.cap_in(kid, &group) {
                 self.search.counters.pruned += 1;
             } else {
                 self.push(kid, self.search.metric.floor(distance).to_f64())?;
@@ -134,7 +135,11 @@ impl<M: Metric, V: Visitor> ByBalls<'_, '_, '_, '_, M, V> {
         let base = from / lanes * lanes;
         for (panel, values) in surrogates[..len].chunks_exact(lanes).enumerate() {
             let start = base + panel * lanes;
-            let mask = <<M::Real as Real>::On<L>>::load(values).le(ceiling) & lanes_within(start, from, to);
+            let lane_values = <<M::Real as Real>::On<L>>::load(values);
+            let mut mask = lane_values.le(ceiling) & lanes_within(start, from, to);
+            if mask != 0 {
+                mask &= search.visitor.narrow::<L>(start, lane_values);
+            }
             if mask != 0 {
                 let cap = search.settle::<L>(query, start, mask, values, limit);
                 ceiling = <<M::Real as Real>::On<L>>::splat(search.metric.ceiling(cap));

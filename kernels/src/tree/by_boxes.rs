@@ -47,7 +47,7 @@ struct ByBoxes<'a, 's, 'm, 'x, M: Metric, V> {
 
 /// Visits the tree, the nearest group first.
 #[inline(always)]
-pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
+pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     search: &mut Search<'_, '_, M, V>,
     query: M::Query<'_>,
     frames: &mut Frames<'_, M::Real>,
@@ -59,9 +59,10 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
     }
     // A tree of one point has no groups.
     let Some(mut group) = groups.first() else { return Ok(()) };
+    let mut number = 0;
     loop {
         boxes.search.counters.groups += 1;
-        let limit = boxes.search.visitor.cap_in(group);
+        let limit = boxes.search.visitor.cap_in(number, group);
         if group.first < group.block {
             boxes.scan::<L>(query, at(group.first), at(group.block), limit);
         }
@@ -70,13 +71,13 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor>(
         }
         let ceiling = boxes.search.metric.ceiling(boxes.search.visitor.cap());
         match boxes.nearest::<L>(groups, ceiling) {
-            Some(next) => group = next,
+            Some(next) => (number, group) = next,
             None => return Ok(()),
         }
     }
 }
 
-impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
+impl<'a, M: Metric, V: Visitor<M::Real>> ByBoxes<'a, '_, '_, '_, M, V> {
     /// Lets the groups of a group wait, those that the cap leaves possible.
     #[inline(always)]
     fn open<L: Lanes>(&mut self, query: M::Query<'_>, group: &Group) -> Result<(), KernelError> {
@@ -127,9 +128,9 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
         Ok(())
     }
 
-    /// Takes the nearest group of the latest frame that has any within the ceiling.
+    /// Takes the nearest group of the latest frame that has any within the ceiling; returns its number, too.
     #[inline(always)]
-    fn nearest<L: Lanes>(&mut self, groups: &'a [Group], ceiling: M::Real) -> Option<&'a Group> {
+    fn nearest<L: Lanes>(&mut self, groups: &'a [Group], ceiling: M::Real) -> Option<(usize, &'a Group)> {
         let lanes = M::Real::LANES;
         let infinity = <<M::Real as Real>::On<L>>::splat(M::Real::INFINITY);
         let limit = <<M::Real as Real>::On<L>>::splat(ceiling);
@@ -161,7 +162,8 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
             self.frames.heads[depth] = [base, rest];
             // A frame is given up with its last group, so that there are never more frames than groups that wait.
             self.frames.depth -= usize::from(rest == 0);
-            return groups.get(base as usize + lane);
+            let number = base as usize + lane; // fits: base is the number of a group
+            return groups.get(number).map(|group| (number, group));
         }
         None
     }
@@ -182,7 +184,10 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
         while start < to {
             let (first, end) = (from.max(start), to.min(start + lanes));
             let values = search.metric.surrogate_panel::<L>(query, first, end, top);
-            let mask = values.le(<<M::Real as Real>::On<L>>::splat(top)) & lanes_within(start, from, to);
+            let mut mask = values.le(<<M::Real as Real>::On<L>>::splat(top)) & lanes_within(start, from, to);
+            if mask != 0 {
+                mask &= search.visitor.narrow::<L>(start, values);
+            }
             if mask != 0 {
                 let mut surrogates = [M::Real::default(); 16];
                 values.store(&mut surrogates);
@@ -194,7 +199,7 @@ impl<'a, M: Metric, V: Visitor> ByBoxes<'a, '_, '_, '_, M, V> {
     }
 }
 
-impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
     /// Those of the groups from `base` on whose bit is set in `mask` that their own cap rules out.
     #[inline(always)]
     fn ruled_out(&self, base: usize, mask: u32, bounds: &[M::Real]) -> u32 {
@@ -203,7 +208,7 @@ impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
         while rest != 0 {
             let lane = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            let ceiling = self.metric.ceiling(self.visitor.cap_in(&groups[lane]));
+            let ceiling = self.metric.ceiling(self.visitor.cap_in(base + lane, &groups[lane]));
             out |= u32::from(bounds[lane] > ceiling) << lane;
         }
         out

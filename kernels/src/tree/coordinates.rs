@@ -87,19 +87,14 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     #[inline(always)]
     fn box_bounds<L: Lanes>(&self, query: &[T], from: usize, to: usize, out: &mut [T]) {
         if let Some(boxes) = self.boxes {
-            if T::IS_F64 {
-                boxes.bounds::<F, L, true>(query, from, to, out);
-            } else {
-                boxes.bounds::<F, L, false>(query, from, to, out);
-            }
+            boxes.bounds::<F, L>(query, from, to, out);
         }
     }
 
     #[inline(always)]
     fn box_panel<L: Lanes>(&self, query: &[T], from: usize, _to: usize) -> T::On<L> {
         match self.boxes {
-            Some(boxes) if T::IS_F64 => boxes.panel_bounds::<F, L, true>(query, from / T::LANES),
-            Some(boxes) => boxes.panel_bounds::<F, L, false>(query, from / T::LANES),
+            Some(boxes) => boxes.panel_bounds::<F, L>(query, from / T::LANES),
             None => <T::On<L>>::splat(T::default()),
         }
     }

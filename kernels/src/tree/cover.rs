@@ -4,25 +4,39 @@ use bytemuck::{Pod, Zeroable};
 
 use super::ladder::Ladder;
 use super::visit::Visitor;
-use super::{Group, TWIN, TreeView};
+use super::{Group, Metric, TWIN, TreeView};
+use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE};
+use crate::simd::{Lanes, Real, Vector};
 
-/// Finds the nearest node that covers a new point on some level: among the nodes `q` with `d <= r_{l(q)}` the one with
-/// the smallest (distance, id).
+/// Finds a node that covers a new point on the lowest level on which any does: a node `q` with `d <= r_j` and `l(q) >= j`
+/// for the lowest possible `j`.
 ///
-/// The new point is then covered on the lowest level `j` with `r_j >= d`, and on none below, so it belongs on level
-/// `j - 1` with `q` as its parent: its cover set on level `j` holds `q`, and on every lower level it is empty.
-pub struct Covering<'a> {
+/// The point belongs on level `j - 1` then, with `q` as its parent: its cover set on level `j` holds `q`, and on every
+/// lower level it is empty. Of several such nodes it is the first that the traversal meets, or the nearest, by (distance,
+/// id). Over boxes the first is the same on every tier, and far cheaper to find: only what is nearer than the level
+/// below is looked at any more. Over balls the way depends on how surrogates round, so that only the nearest is the
+/// same everywhere.
+pub struct Covering<'a, R> {
     view: TreeView<'a>,
+    /// `[whole panels]`: no point within the radius of the node at a position has a surrogate above.
+    ceilings: &'a [R],
     ladder: Ladder<'a>,
+    nearest: bool,
+    cap: f64,
     distance: f64,
     position: Idx,
 }
 
-impl<'a> Covering<'a> {
-    /// Nothing found yet.
-    pub fn new(view: TreeView<'a>, ladder: Ladder<'a>) -> Self {
-        Self { view, ladder, distance: f64::INFINITY, position: NONE }
+impl<'a, R: Real> Covering<'a, R> {
+    /// Nothing found yet. With `nearest`, the nearest covering node is wanted, else the first. `ceilings` are those that
+    /// [`cover_ceilings`] writes for the tree.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] unless there is a ceiling for each lane of the panels of the tree.
+    pub fn new(view: TreeView<'a>, ladder: Ladder<'a>, ceilings: &'a [R], nearest: bool) -> Result<Self, KernelError> {
+        want("ceilings", view.len().next_multiple_of(R::LANES), ceilings.len())?;
+        Ok(Self { view, ceilings, ladder, nearest, cap: f64::INFINITY, distance: f64::INFINITY, position: NONE })
     }
 
     /// The position of the covering node and the distance to it; `None` when even the root does not cover the point.
@@ -31,20 +45,24 @@ impl<'a> Covering<'a> {
     }
 }
 
-impl Visitor for Covering<'_> {
-    const DIVES: bool = true;
+impl<R: Real> Visitor<R> for Covering<'_, R> {
     const BY_GROUP: bool = true;
 
     #[inline(always)]
     fn cap(&self) -> f64 {
-        self.distance
+        self.cap
     }
 
     #[inline(always)]
-    fn cap_in(&self, group: &Group) -> f64 {
+    fn cap_in(&self, _number: usize, group: &Group) -> f64 {
         // No node of the group covers farther than the radius of its highest level.
         let radius = self.ladder.radius(group.top);
-        if radius < self.distance { radius } else { self.distance }
+        if radius < self.cap { radius } else { self.cap }
+    }
+
+    #[inline(always)]
+    fn narrow<L: Lanes>(&self, start: usize, surrogates: R::On<L>) -> u32 {
+        surrogates.le(<R::On<L>>::load(&self.ceilings[start..start + R::LANES]))
     }
 
     #[inline(always)]
@@ -61,8 +79,40 @@ impl Visitor for Covering<'_> {
         if before || self.position == NONE {
             self.distance = distance;
             self.position = position as Idx; // a position fits: the view checked the length
+            self.cap = match self.nearest {
+                true => distance,
+                false if distance > 0.0 => self.ladder.radius(self.ladder.level_over(distance) - 1),
+                false => f64::NEG_INFINITY, // a twin: nothing is nearer
+            };
         }
     }
+}
+
+/// Writes for each node a surrogate that no point within the radius of its level exceeds; for twins, and for the lanes
+/// behind the last point, one that every point exceeds.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `levels` | `[len]` |
+/// | `out` | `[len rounded up to whole panels]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] unless `out` has that many elements.
+pub fn cover_ceilings<M: Metric>(
+    metric: &M,
+    ladder: Ladder<'_>,
+    levels: &[i32],
+    out: &mut [M::Real],
+) -> Result<(), KernelError> {
+    want("out", levels.len().next_multiple_of(M::Real::LANES), out.len())?;
+    let nothing = metric.ceiling(f64::NEG_INFINITY);
+    for (out, level) in out.iter_mut().zip(levels.iter().map(Some).chain(core::iter::repeat(None))) {
+        *out = match level {
+            Some(&level) if level != TWIN => metric.ceiling(ladder.radius(level)),
+            _ => nothing,
+        };
+    }
+    Ok(())
 }
 
 /// Two new points that cannot both stay where they are.
@@ -73,11 +123,12 @@ pub struct Conflict {
     pub distance: f64,
     /// The point that was searched for.
     pub id: Idx,
-    /// The other one, on the same level or a higher one.
+    /// The other one: on a higher level, or at a higher position on the same.
     pub other: Idx,
 }
 
-/// Finds the new points on the same level or above that are too close to one new point: at most the radius of its level.
+/// Finds the new points on a higher level, or at a higher position on the same, that are too close to one new point: at
+/// most the radius of its level. So each pair is found once, from its lower member.
 ///
 /// It runs over a tree in which *all* new points already hang under the nodes that cover them, as if none were in the
 /// way of another.
@@ -111,8 +162,7 @@ impl<'a, 'o> Conflicts<'a, 'o> {
     }
 }
 
-impl Visitor for Conflicts<'_, '_> {
-    const DIVES: bool = false;
+impl<R: Real> Visitor<R> for Conflicts<'_, '_> {
     const BY_GROUP: bool = true;
 
     #[inline(always)]
@@ -121,14 +171,16 @@ impl Visitor for Conflicts<'_, '_> {
     }
 
     #[inline(always)]
-    fn cap_in(&self, group: &Group) -> f64 {
-        // What stands lower than this point looks for the conflict itself.
-        if group.top >= self.level { self.radius } else { f64::NEG_INFINITY }
+    fn cap_in(&self, _number: usize, group: &Group) -> f64 {
+        // What stands lower than this point, or before it on its level, looks for the conflict itself.
+        let holds_any = group.top > self.level || (group.top == self.level && group.end as usize > self.position);
+        if holds_any { self.radius } else { f64::NEG_INFINITY }
     }
 
     #[inline(always)]
     fn admits(&self, position: usize) -> bool {
-        self.fresh[position] != 0 && self.view.parts().levels[position] >= self.level && position != self.position
+        let level = self.view.parts().levels[position];
+        self.fresh[position] != 0 && (level > self.level || (level == self.level && position > self.position))
     }
 
     #[inline(always)]

@@ -62,8 +62,8 @@ pub trait Metric {
         false
     }
 
-    /// Writes for each of the groups `from..to` a number that is not above the surrogate of any of its points; placed in
-    /// `out` as [`surrogates`](Self::surrogates) are. Only asked of a metric that [has boxes](Self::has_boxes).
+    /// Writes for each of the groups `from..to` a number that is not above the [`ceiling`](Self::ceiling) of the distance of
+    /// any of its points, and the same on every tier; placed in `out` as [`surrogates`](Self::surrogates) are. Only asked of a metric that [has boxes](Self::has_boxes).
     #[inline(always)]
     fn box_bounds<L: Lanes>(&self, query: Self::Query<'_>, from: usize, to: usize, out: &mut [Self::Real]) {
         let _ = (query, from);

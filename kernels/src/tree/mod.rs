@@ -18,40 +18,47 @@
 //! - *by blocks*: the strict descendants of a node lie together: first the block of its children, those that have
 //!   descendants before those that have none, then the strict descendants of the first child, of the second, and so on.
 //!   The children are one tile, so their distances bound their subtrees by balls.
-//! - *by subtrees*: each node stands right before its descendants. A run of neighbouring subtrees is a run of positions,
-//!   bounded by a box. Only for metrics of few coordinates.
+//! - *by cells*: behind the root, points that are neighbours in space are neighbours in the order, as in the leaves of a
+//!   kd-tree, whatever their parents. Subtrees of a cover tree overlap by about their radius; cells do not, so that
+//!   boxes around runs of positions are tight. Only for metrics of few coordinates.
 //!
 //! ```text
-//! position     0 | 1  2  3 | 4  5 | 6  7  8 | ...
-//! by blocks    r | a  b  c | children of a  | strict descendants of b ...
-//! by subtrees  r | a | descendants of a | b | descendants of b | ...
+//! position   0 | 1  2  3 | 4  5 | 6  7  8 | ...
+//! by blocks  r | a  b  c | children of a  | strict descendants of b ...
+//! by cells   r | the points of one cell   | those of the next ...
 //! ```
 //!
 //! # What the search walks on
 //! A [`Group`] is a run of positions that is searched or skipped as one. A group of few points is scanned from end to
-//! end. A larger one belongs to a single node: its block is scanned (by subtrees there is none), and its groups, which
-//! partition the rest, wait for their turn.
+//! end. A larger one is, by blocks, the strict descendants of a node: its block of children is scanned. Its other
+//! points are partitioned by groups of its own, which wait for their turn; by cells that is all of them, in groups of
+//! neighbouring cells.
 
 mod boxes;
 mod by_balls;
 mod by_boxes;
 mod coordinates;
 mod cover;
+mod earlier;
 mod items;
 mod ladder;
 mod metric;
 #[cfg(test)]
 mod promises;
+mod scan;
 mod search;
 mod sphere;
+pub mod stored;
 mod visit;
 
 pub use boxes::{Boxes, box_of_run};
 pub use coordinates::Coordinates;
-pub use cover::{Conflict, Conflicts, Covering};
+pub use cover::{Conflict, Conflicts, Covering, cover_ceilings};
+pub use earlier::{Earlier, Precedence, earliest_ranks, knn_before};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
+pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};
 pub use visit::{Nearest, Visitor, Within};
@@ -78,11 +85,11 @@ pub struct Group {
     pub kids: Idx,
     /// One past the last of its groups; they partition `block..end`.
     pub kids_end: Idx,
-    /// By blocks, the position of the node whose strict descendants these are; by subtrees, the first position.
+    /// By blocks, the position of the node whose strict descendants these are; by cells, the first position.
     pub center: Idx,
     /// The highest level in the run.
     pub top: i32,
-    /// An upper bound of the distances from the center to the run.
+    /// An upper bound of the distances from the center to the run; by cells, infinite.
     pub reach: f32,
 }
 

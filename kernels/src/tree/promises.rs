@@ -117,7 +117,8 @@ pub(crate) fn keeps_promises<T, M>(
     assert!(metric.ceiling(f64::NEG_INFINITY) < zero, "nothing is nearer than 0");
 }
 
-/// Checks that the box around the leading values of a run of points bounds their surrogates.
+/// Checks that the box around the leading values of a run of points bounds their distances, by the same number on every
+/// tier.
 pub(crate) fn boxes_bound<'b, T, M>(
     tier: Tier,
     rows: &[T],
@@ -139,8 +140,9 @@ pub(crate) fn boxes_bound<'b, T, M>(
     let metric = with_boxes(Boxes::new(Panels::new(corners, 2 * boxed, 1).unwrap()).unwrap());
     for query in rows.chunks_exact(width) {
         let bound = tier.run(FirstBox(&metric, query));
+        assert!(Tier::all().all(|other| other.run(FirstBox(&metric, query)) == bound));
         for pair in &tier.run(Measure(&metric, query, len))[from..to] {
-            assert!(bound <= pair.surrogate, "{bound:?} above {pair:?}");
+            assert!(bound <= metric.ceiling(pair.distance), "{bound:?} above {pair:?}");
         }
     }
 }

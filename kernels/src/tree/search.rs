@@ -1,4 +1,4 @@
-//! Depth-first search, nearest subtree first: what the traversals by balls and by boxes share, and the entrances.
+//! Depth-first search, nearest group first: what the traversals by balls and by boxes share, and the entrances.
 
 use super::by_balls::{self, Waiting};
 use super::by_boxes::{self, Frames};
@@ -66,7 +66,7 @@ struct Descend<'a, 's, 'm, 'q, M: Metric, V> {
     arena: Arena<'s>,
 }
 
-impl<M: Metric, V: Visitor> OnLanes for Descend<'_, '_, '_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> OnLanes for Descend<'_, '_, '_, '_, M, V> {
     type Out = Result<(V, SearchCounters), KernelError>;
 
     #[inline(always)]
@@ -84,7 +84,7 @@ impl<M: Metric, V: Visitor> OnLanes for Descend<'_, '_, '_, '_, M, V> {
     }
 }
 
-impl<M: Metric, V: Visitor> Search<'_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
     /// Offers the points of one panel whose bit is set in `mask`; `values` are the panel's surrogates. Returns the cap that
     /// holds then, which is not above `limit`.
     #[inline(always)]
@@ -129,7 +129,7 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 ///
 /// # Errors
 /// [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks for the tree.
-pub fn search<M: Metric, V: Visitor>(
+pub fn search<M: Metric, V: Visitor<M::Real>>(
     tier: Tier,
     view: TreeView<'_>,
     metric: &M,

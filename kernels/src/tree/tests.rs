@@ -6,109 +6,24 @@ use crate::arena::{Arena, Block};
 use crate::dist::{Chebyshev, Form, Manhattan, SquaredEuclidean};
 use crate::hash::mix64;
 use crate::index::NONE;
+use crate::oracle::tree::HandMade;
 use crate::simd::{Real, Tier};
-use crate::view::{Panels, Rows, pack_rows, panels_len};
 
-/// A hand-made tree over points in the order of their rows: the root, then runs of `leaf` points, `fan` of them to a group.
-struct Made<T> {
-    ids: Vec<Idx>,
-    levels: Vec<i32>,
-    groups: Vec<Group>,
-    waiting: Idx,
-    data: Vec<T>,
-    packed: Vec<T>,
-    corners: Vec<T>,
-    dim: usize,
-}
-
-impl<T: Real> Made<T> {
-    fn new(data: Vec<T>, dim: usize, leaf: usize, fan: usize) -> Self {
-        let len = data.len() / dim;
-        let ids: Vec<Idx> = (0..len as Idx).map(|row| (row * 7919) % len as Idx).collect();
-        let ids = if len.is_multiple_of(7919) { (0..len as Idx).collect() } else { ids };
-        let run = |first: usize, end: usize| Group {
-            first: first as Idx,
-            block: end as Idx,
-            end: end as Idx,
-            center: first as Idx,
-            ..Group::default()
-        };
-        let mut groups = Vec::new();
-        if len > 0 {
-            groups.push(Group { center: 0, ..run(1, len) });
-        }
-        let mut done = 0;
-        while done < groups.len() {
-            let (first, end) = (at(groups[done].first), at(groups[done].end));
-            if end - first > leaf {
-                let kids = groups.len();
-                let part = (end - first).div_ceil(fan).max(1);
-                groups.extend((first..end).step_by(part).map(|from| run(from, (from + part).min(end))));
-                let (kids, kids_end) = (kids as Idx, groups.len() as Idx);
-                groups[done] = Group { block: first as Idx, kids, kids_end, ..groups[done] };
-            }
-            done += 1;
-        }
-        let waiting = groups.len() as Idx;
-        let rows = Rows::new(&data, dim).unwrap();
-        let order: Vec<Idx> = (0..len as Idx).collect();
-        let mut packed = vec![T::default(); panels_len::<T>(len, dim)];
-        pack_rows(rows, &order, &mut packed).unwrap();
-        let mut corners = vec![T::default(); panels_len::<T>(groups.len(), 2 * dim)];
-        let panels = Panels::new(&packed, dim, len).unwrap();
-        for (place, group) in groups.iter().enumerate().filter(|(_, group)| group.first < group.end) {
-            let (mut low, mut high) = (vec![T::default(); dim], vec![T::default(); dim]);
-            box_of_run(Tier::detect(), panels, at(group.first), at(group.end), &mut low, &mut high).unwrap();
-            let panel = place / T::LANES * 2 * dim;
-            for (d, &value) in low.iter().chain(&high).enumerate() {
-                corners[(panel + d) * T::LANES + place % T::LANES] = value;
-            }
-        }
-        Self { levels: vec![0; len], ids, groups, waiting, data, packed, corners, dim }
-    }
-
-    fn parts(&self) -> TreeParts<'_> {
-        TreeParts { ids: &self.ids, levels: &self.levels, groups: &self.groups, waiting: self.waiting }
-    }
-
-    fn metric<F: Form>(&self) -> Coordinates<'_, T, F> {
-        let points = Panels::new(&self.packed, self.dim, self.ids.len()).unwrap();
-        let corners = Panels::new(&self.corners, 2 * self.dim, self.groups.len()).unwrap();
-        Coordinates::new(points).with_boxes(Boxes::new(corners).unwrap())
-    }
-
-    /// Brute force by the published formula, ascending by (distance, id).
-    fn brute<F: Form>(&self, query: &[T], except: Idx, finish: fn(f64) -> f64) -> Vec<(f64, Idx)> {
-        let mut all: Vec<(f64, Idx)> = self
-            .data
-            .chunks_exact(self.dim)
-            .zip(&self.ids)
-            .filter(|(_, id)| **id != except)
-            .map(|(row, &id)| {
-                let sum = query.iter().zip(row).fold(0.0, |sum, (q, p)| F::step_f64(sum, q.to_f64(), p.to_f64()));
-                (finish(sum), id)
-            })
-            .collect();
-        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        all
-    }
-
-    fn check<F: Form>(&self, query: &[T], k: usize, except: Idx, finish: fn(f64) -> f64) {
-        let view = TreeView::new(self.parts()).unwrap();
-        let want = self.brute::<F>(query, except, finish);
-        for tier in Tier::all() {
-            let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(self.waiting)];
-            let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
-            let metric = self.metric::<F>();
-            let mut arena = Arena::new(&mut memory);
-            let (found, counters) =
-                knn(tier, view, &metric, query, except, &mut distances, &mut ids, &mut arena).unwrap();
-            assert_eq!(found, k.min(want.len()), "{tier}");
-            assert!(counters.settled as usize >= found);
-            for place in 0..k {
-                let want = want.get(place).copied().unwrap_or((f64::INFINITY, NONE));
-                assert_eq!((distances[place], ids[place]), want, "{tier}, neighbour {place}");
-            }
+/// Compares the nearest points on every tier with brute force.
+fn check<T: Real, F: Form>(made: &HandMade<T>, query: &[T], k: usize, except: Idx, finish: fn(f64) -> f64) {
+    let view = TreeView::new(made.parts()).unwrap();
+    let want = made.brute::<F>(query, except, finish);
+    for tier in Tier::all() {
+        let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+        let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
+        let metric = made.metric::<F>();
+        let mut arena = Arena::new(&mut memory);
+        let (found, counters) = knn(tier, view, &metric, query, except, &mut distances, &mut ids, &mut arena).unwrap();
+        assert_eq!(found, k.min(want.len()), "{tier}");
+        assert!(counters.settled as usize >= found);
+        for place in 0..k {
+            let want = want.get(place).copied().unwrap_or((f64::INFINITY, NONE));
+            assert_eq!((distances[place], ids[place]), want, "{tier}, neighbour {place}");
         }
     }
 }
@@ -132,14 +47,14 @@ fn every_shape<T: Real>() {
     for (case, len) in [1, 2, 15, 16, 17, 33, 300].into_iter().enumerate() {
         for dim in [1, 2, 3, 4, 5, 9] {
             for kind in 0..4 {
-                let made = Made::<T>::new(points(len, dim, case as u64, kind), dim, 11, [2, 5, 16, 40][kind]);
+                let made = HandMade::<T>::boxed(points(len, dim, case as u64, kind), dim, 11, [2, 5, 16, 40][kind]);
                 let query: Vec<T> = points(len, dim, 99, kind)[..dim].to_vec();
                 let member = made.data[(len / 2) * dim..(len / 2 + 1) * dim].to_vec();
                 for k in [1, 8, 40, len + 3] {
-                    made.check::<SquaredEuclidean>(&query, k, NONE, libm::sqrt);
-                    made.check::<Manhattan>(&member, k, made.ids[len / 2], core::convert::identity);
+                    check::<T, SquaredEuclidean>(&made, &query, k, NONE, libm::sqrt);
+                    check::<T, Manhattan>(&made, &member, k, made.ids[len / 2], core::convert::identity);
                 }
-                made.check::<Chebyshev>(&member, 5, NONE, core::convert::identity);
+                check::<T, Chebyshev>(&made, &member, 5, NONE, core::convert::identity);
             }
         }
     }
@@ -157,7 +72,7 @@ fn neighbours_of_f64_are_those_of_brute_force() {
 
 #[test]
 fn all_points_within_a_radius_are_found() {
-    let made = Made::<f32>::new(points(300, 3, 5, 1), 3, 11, 7);
+    let made = HandMade::<f32>::boxed(points(300, 3, 5, 1), 3, 11, 7);
     let view = TreeView::new(made.parts()).unwrap();
     let query = made.data[30..33].to_vec();
     let mut want = made.brute::<SquaredEuclidean>(&query, NONE, libm::sqrt);
@@ -177,7 +92,7 @@ fn all_points_within_a_radius_are_found() {
 
 #[test]
 fn too_little_scratch_is_refused() {
-    let made = Made::<f64>::new(points(300, 2, 1, 0), 2, 11, 16);
+    let made = HandMade::<f64>::boxed(points(300, 2, 1, 0), 2, 11, 16);
     let view = TreeView::new(made.parts()).unwrap();
     let mut memory = vec![Block::default(); search_blocks(made.waiting) - 1];
     let (mut distances, mut ids) = ([0.0; 3], [0; 3]);
@@ -211,7 +126,7 @@ fn too_little_scratch_is_refused() {
 
 #[test]
 fn tampered_groups_are_refused() {
-    let made = Made::<f32>::new(points(100, 2, 1, 0), 2, 11, 4);
+    let made = HandMade::<f32>::boxed(points(100, 2, 1, 0), 2, 11, 4);
     assert!(TreeView::new(made.parts()).is_ok());
     let tampers: [fn(&mut [Group]); 7] = [
         |groups| groups[0].end -= 1,
@@ -230,4 +145,119 @@ fn tampered_groups_are_refused() {
     }
     let short = TreeView::new(TreeParts { levels: &made.levels[1..], ..made.parts() });
     assert!(matches!(short, Err(KernelError::Shape { .. })));
+}
+
+/// Checks the neighbours of members among the earlier ones, and that late groups are skipped.
+fn check_earlier(made: &HandMade<f32>, ranks: &[Idx]) {
+    let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
+    let mut earliest = vec![-7; made.groups.len()];
+    earliest_ranks(view, ranks, &mut earliest).unwrap();
+    for (group, &least) in made.groups.iter().zip(&earliest) {
+        let run = &ranks[at(group.first)..at(group.end)];
+        assert_eq!(least, run.iter().copied().min().unwrap_or(Idx::MAX));
+    }
+    let precedence = Precedence::new(view, ranks, &earliest).unwrap();
+    let rank_of = |id: Idx| ranks[made.ids.iter().position(|&other| other == id).unwrap()];
+    for tier in Tier::all() {
+        let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+        for (position, k) in [(0, 1), (1, 4), (40, 5), (150, 40), (299, 3)] {
+            let (query, before) = (made.row(position), ranks[position]);
+            let mut want = made.brute::<SquaredEuclidean>(query, NONE, libm::sqrt);
+            want.retain(|(_, id)| rank_of(*id) < before);
+            let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
+            let arena = &mut Arena::new(&mut memory);
+            let (found, counters) =
+                knn_before(tier, view, &metric, query, precedence, before, &mut distances, &mut ids, arena).unwrap();
+            assert_eq!(found, k.min(want.len()), "{tier}");
+            for (place, got) in distances.into_iter().zip(ids).enumerate() {
+                assert_eq!(
+                    got,
+                    want.get(place).copied().unwrap_or((f64::INFINITY, NONE)),
+                    "{tier}, {position} {place}"
+                );
+            }
+            assert!(before > 0 || counters.settled <= 1, "nothing is earlier, and only the root was looked at");
+        }
+    }
+}
+
+#[test]
+fn earlier_neighbours_are_those_of_brute_force() {
+    let scattered: Vec<Idx> = (0..300).map(|position| (position * 77 + 5) % 300).collect();
+    for kind in 0..3 {
+        let data = points(300, 3, 7, kind);
+        for made in [HandMade::boxed(data.clone(), 3, 11, 7), HandMade::balled(data, 3, 12)] {
+            check_earlier(&made, &made.ids);
+            check_earlier(&made, &scattered);
+        }
+    }
+}
+
+#[test]
+fn a_covering_node_is_found_on_the_lowest_level_that_has_one() {
+    let radii = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+    let ladder = Ladder::new(&radii, -2).unwrap();
+    for kind in 0..3 {
+        let data = points(300, 3, 7, kind);
+        let levels: Vec<i32> = (0..300).map(|i| [TWIN, -3, -2, -1, 0, 1][mix64(i) as usize % 6]).collect();
+        for made in [HandMade::boxed(data.clone(), 3, 11, 7), HandMade::balled(data, 3, 12)] {
+            let (made, boxed) = (made.clone().with_levels(levels.clone()), !made.corners.is_empty());
+            let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
+            let mut ceilings = vec![-7.0; 304];
+            cover_ceilings(&metric, ladder, &made.levels, &mut ceilings).unwrap();
+            for tier in Tier::all() {
+                let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+                for query in points::<f32>(40, 3, 5, kind).chunks_exact(3) {
+                    let want = made.nearest_covering::<SquaredEuclidean>(query, ladder, libm::sqrt);
+                    for nearest in [true, !boxed] {
+                        let visitor = Covering::new(view, ladder, &ceilings, nearest).unwrap();
+                        let (visitor, _) =
+                            search(tier, view, &metric, query, visitor, &mut Arena::new(&mut memory)).unwrap();
+                        let found = visitor.found().map(|(place, distance)| (distance, made.ids[at(place)]));
+                        let level = |found: Option<(f64, Idx)>| {
+                            found.map(|(distance, _)| (distance > 0.0).then(|| ladder.level_over(distance)))
+                        };
+                        assert_eq!(level(found), level(want), "{tier}");
+                        assert!(!nearest || found == want, "{tier}: {found:?} is not {want:?}");
+                    }
+                }
+            }
+        }
+    }
+    let made = HandMade::<f32>::boxed(points(20, 2, 1, 0), 2, 5, 4);
+    let (metric, mut out) = (made.metric::<SquaredEuclidean>(), [5.0; 32]);
+    let refused = cover_ceilings(&metric, ladder, &made.levels, &mut out[1..]);
+    assert!(matches!(refused, Err(KernelError::Shape { what: "out", want: 32, got: 31 })));
+    assert_eq!(out, [5.0; 32]);
+    assert!(Covering::new(TreeView::new(made.parts()).unwrap(), ladder, &out[1..], true).is_err());
+}
+
+#[test]
+fn an_order_of_another_size_is_refused() {
+    let made = HandMade::<f32>::boxed(points(100, 2, 1, 0), 2, 11, 4);
+    let view = TreeView::new(made.parts()).unwrap();
+    let mut earliest = vec![-7; made.groups.len()];
+    assert!(matches!(earliest_ranks(view, &made.ids[1..], &mut earliest), Err(KernelError::Shape { want: 100, .. })));
+    assert!(matches!(earliest_ranks(view, &made.ids, &mut earliest[1..]), Err(KernelError::Shape { .. })));
+    assert!(earliest.iter().all(|&least| least == -7));
+    earliest_ranks(view, &made.ids, &mut earliest).unwrap();
+    assert!(Precedence::new(view, &made.ids[1..], &earliest).is_err());
+    assert!(Precedence::new(view, &made.ids, &earliest[1..]).is_err());
+    let other = HandMade::<f32>::boxed(points(90, 2, 1, 0), 2, 11, 4);
+    let precedence = Precedence::new(view, &made.ids, &earliest).unwrap();
+    let (mut distances, mut ids) = ([-7.0; 2], [-7; 2]);
+    let mut memory = vec![Block::default(); search_blocks(other.waiting)];
+    let refused = knn_before(
+        Tier::detect(),
+        TreeView::new(other.parts()).unwrap(),
+        &other.metric::<SquaredEuclidean>(),
+        &other.data[..2],
+        precedence,
+        5,
+        &mut distances,
+        &mut ids,
+        &mut Arena::new(&mut memory),
+    );
+    assert!(matches!(refused, Err(KernelError::Shape { what: "ranks", want: 90, got: 100 })), "{refused:?}");
+    assert_eq!((distances, ids), ([-7.0; 2], [-7; 2]));
 }

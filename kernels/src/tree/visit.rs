@@ -2,29 +2,35 @@
 
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, idx_len};
+use crate::simd::{Lanes, Real};
 use crate::topk::KBest;
 
 use super::Group;
 
 /// Collects answers during a traversal and says how far it still has to look.
-pub trait Visitor {
-    /// Whether the cap falls with what is found, so that it pays to look at the nearest group first of all.
-    const DIVES: bool;
-
+pub trait Visitor<R: Real> {
     /// Whether [`cap_in`](Self::cap_in) differs between groups, so that it pays to ask before a group waits.
     const BY_GROUP: bool = false;
 
     /// No point farther than this can matter any more; one exactly as far still can. Never grows.
     fn cap(&self) -> f64;
 
-    /// The same for the points of one group; not above [`cap`](Self::cap).
+    /// The same for the points of one group, which has this number in the tree; not above [`cap`](Self::cap).
     #[inline(always)]
-    fn cap_in(&self, group: &Group) -> f64 {
-        let _ = group;
+    fn cap_in(&self, number: usize, group: &Group) -> f64 {
+        let _ = (number, group);
         self.cap()
     }
 
-    /// Whether the point at `position` may be an answer at all; asked before its distance is settled.
+    /// The lanes of the panel at `start` whose points may be answers as far as their surrogates tell, at least, as a mask;
+    /// asked before anything is settled.
+    #[inline(always)]
+    fn narrow<L: Lanes>(&self, start: usize, surrogates: R::On<L>) -> u32 {
+        let _ = (start, surrogates);
+        u32::MAX
+    }
+
+    /// Whether the point at `position` may be an answer at all; asked before it is offered.
     #[inline(always)]
     fn admits(&self, position: usize) -> bool {
         let _ = position;
@@ -54,9 +60,7 @@ impl<'a, 'k> Nearest<'a, 'k> {
     }
 }
 
-impl Visitor for Nearest<'_, '_> {
-    const DIVES: bool = true;
-
+impl<R: Real> Visitor<R> for Nearest<'_, '_> {
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()
@@ -106,9 +110,7 @@ impl<'a, 'o> Within<'a, 'o> {
     }
 }
 
-impl Visitor for Within<'_, '_> {
-    const DIVES: bool = false;
-
+impl<R: Real> Visitor<R> for Within<'_, '_> {
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.radius

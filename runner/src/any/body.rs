@@ -1,42 +1,27 @@
 //! The index of one metric and one precision: a tree, its packed points, and nothing else.
 
-use covertree_kernels::arena::{Arena, Block};
+use std::ops::Range;
+
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{SearchCounters, TreeView, knn, search_blocks};
+use covertree_kernels::tree::{SearchCounters, search_blocks};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
+use super::queries::{Asked, Queries};
 use crate::answers::Answers;
-use crate::build::{BuildConfig, build};
+use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
+use crate::parallel;
 use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
 use crate::tree::Tree;
 use crate::tree::validate::{PackedQueries, Report, ValidateConfig, validate};
+use crate::within::{Neighborhoods, Part};
 use crate::workers::Workers;
 
 /// Queries that one task answers.
 const CHUNK: usize = 64;
-
-/// What is asked for the neighbours of.
-#[derive(Clone, Copy)]
-pub(super) enum Asked<'q, T> {
-    /// Rows of prepared coordinates.
-    Rows(&'q [T]),
-    /// Every point of the tree, in the tree's order; its own id is among the neighbours or not.
-    Members {
-        /// Whether a point is its own neighbour.
-        include_self: bool,
-    },
-}
-
-/// The queries of one task, from `first` on: as many as the output has rows.
-struct Chunk<'a> {
-    first: usize,
-    k: usize,
-    ids: &'a mut [Idx],
-    distances: &'a mut [f64],
-}
 
 /// A tree with its points packed in its order.
 pub(super) struct Body<M: PanelMetric> {
@@ -46,9 +31,31 @@ pub(super) struct Body<M: PanelMetric> {
 
 impl<M: PanelMetric> Body<M> {
     /// Builds the tree over rows of prepared coordinates, `dim` each.
-    pub fn build(data: Vec<M::Real>, dim: usize, config: &BuildConfig, tier: Tier) -> Self {
-        let (tree, points) = build(&mut RowSpace::<M>::new(data, dim), config, tier);
-        Self { tree, points }
+    pub fn build(
+        data: Vec<M::Real>,
+        dim: usize,
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let (tree, points, telemetry) = build(&mut RowSpace::<M>::new(data, dim), config, tier, workers)?;
+        Ok((Self { tree, points }, telemetry))
+    }
+
+    /// The tree without some of its points, and with rows of prepared coordinates, whose ids begin with `next_id`.
+    pub fn changed(
+        &self,
+        (deleted, new, next_id): (&[bool], &[M::Real], Idx),
+        config: &BuildConfig,
+        tier: Tier,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        let mut rows = self.rows();
+        rows.extend_from_slice(new);
+        let change = Change { tree: &self.tree, deleted, next_id };
+        let (tree, points, telemetry) =
+            update(&mut RowSpace::<M>::new(rows, self.dim()), &change, config, tier, workers)?;
+        Ok((Self { tree, points }, telemetry))
     }
 
     /// Values of a prepared row.
@@ -82,62 +89,42 @@ impl<M: PanelMetric> Body<M> {
 
     /// The nearest `k` points to each of `answers.len()` queries, written to `answers` in the order of asking.
     pub fn knn(&self, asked: Asked<'_, M::Real>, answers: &mut Answers, tier: Tier) -> Result<SearchCounters, Error> {
-        let k = answers.k;
-        let workers = Workers::new();
         let view = self.tree.view(); // made once: it checks the whole tree
-        answers
-            .ids
-            .par_chunks_mut(k * CHUNK)
-            .zip(answers.distances.par_chunks_mut(k * CHUNK))
-            .enumerate()
-            .map(|(chunk, (ids, distances))| {
-                workers.with(search_blocks(self.tree.waiting), |memory| {
-                    let chunk = Chunk { first: chunk * CHUNK, k, ids, distances };
-                    self.knn_chunk(asked, view, chunk, memory, tier)
-                })
-            })
-            .try_reduce(SearchCounters::default, |mut left, right| {
-                left.merge(&right);
-                Ok(left)
-            })
+        let queries = Queries { body: self, asked, view, tier };
+        queries.answer(answers)
     }
 
-    /// One task.
-    fn knn_chunk(
+    /// All points within a radius of each query, given as rows of prepared coordinates; those that `keep` gives a distance
+    /// to.
+    pub fn within(
         &self,
-        asked: Asked<'_, M::Real>,
-        view: TreeView<'_>,
-        chunk: Chunk<'_>,
-        memory: &mut [Block],
+        rows: &[M::Real],
+        radius: f64,
+        keep: &(dyn Fn(f64) -> Option<f64> + Sync),
         tier: Tier,
-    ) -> Result<SearchCounters, Error> {
-        let (dim, panels) = (self.dim(), self.points.panels());
-        let kernel = M::kernel(panels, self.points.boxes());
-        let Chunk { first, k, ids, distances } = chunk;
-        let mut room = Vec::with_capacity(dim);
-        let mut total = SearchCounters::default();
-        for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
-            let place = first + row;
-            let (query, except) = match asked {
-                Asked::Rows(rows) => (&rows[place * dim..][..dim], NONE),
-                Asked::Members { include_self } => {
-                    room.clear();
-                    room.extend((0..dim).map(|d| panels.coordinate(place, d)));
-                    (room.as_slice(), if include_self { NONE } else { self.tree.ids[place] })
+    ) -> Result<(Neighborhoods, SearchCounters), Error> {
+        let dim = self.dim();
+        let (view, workers) = (self.tree.view(), Workers::new());
+        let part = |queries: Range<usize>| -> Result<Part, KernelError> {
+            let kernel = M::kernel(self.points.panels(), self.points.boxes());
+            let mut part = Part::default();
+            workers.with(search_blocks(self.tree.waiting), |memory| {
+                for row in rows[queries.start * dim..queries.end * dim].chunks_exact(dim) {
+                    let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(row);
+                    part.add((tier, view, &kernel), query, radius, keep, memory)?;
                 }
-            };
-            let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(query);
-            let (_, counters) = knn(tier, view, &kernel, query, except, distances, ids, &mut Arena::new(memory))?;
-            total.merge(&counters);
-        }
-        Ok(total)
+                Ok(part)
+            })
+        };
+        let parts = parallel::pieces(rows.len() / dim, CHUNK, &part);
+        Ok(Neighborhoods::joined(parts.into_iter().collect::<Result<_, _>>()?))
     }
 
     /// The points in the order of the tree, row by row.
     pub fn rows(&self) -> Vec<M::Real> {
         let (dim, panels) = (self.dim(), self.points.panels());
         let mut rows = vec![M::Real::default(); dim * panels.len()];
-        rows.par_chunks_mut(dim * CHUNK).enumerate().for_each(|(chunk, rows)| {
+        parallel::chunks(&mut rows, dim * CHUNK, &|chunk, rows| {
             for (row, out) in rows.chunks_mut(dim).enumerate() {
                 for (d, out) in out.iter_mut().enumerate() {
                     *out = panels.coordinate(chunk * CHUNK + row, d);
@@ -186,11 +173,13 @@ pub(super) fn by_row(answers: &Answers, ids: &[Idx]) -> Answers {
     let mut places: Vec<usize> = (0..ids.len()).collect();
     places.par_sort_unstable_by_key(|&place| ids[place]);
     let mut sorted = Answers { ids: vec![NONE; answers.ids.len()], distances: vec![0.0; answers.ids.len()], k };
-    sorted.ids.par_chunks_mut(k).zip(sorted.distances.par_chunks_mut(k)).zip(&places).with_min_len(CHUNK).for_each(
-        |((ids, distances), &place)| {
+    let Answers { ids, distances, .. } = &mut sorted;
+    parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &|chunk, ids, distances| {
+        let rows = ids.chunks_mut(k).zip(distances.chunks_mut(k)).zip(&places[chunk * CHUNK..]);
+        for ((ids, distances), &place) in rows {
             ids.copy_from_slice(&answers.ids[place * k..][..k]);
             distances.copy_from_slice(&answers.distances[place * k..][..k]);
-        },
-    );
+        }
+    });
     sorted
 }

@@ -3,6 +3,8 @@
 //! A program that knows its metric when it is compiled can use [`Index`](crate::Index) instead.
 
 mod body;
+mod change;
+mod queries;
 
 use std::path::Path;
 
@@ -10,19 +12,23 @@ use covertree_kernels::dist::Form;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::SearchCounters;
+use covertree_kernels::tree::stored::SCALING;
 
 use crate::answers::Answers;
-use crate::build::BuildConfig;
+use crate::build::{BuildConfig, Telemetry};
 use crate::error::{Error, shown};
 use crate::formats::output::Outputs;
 use crate::metric::MetricName;
 use crate::points::{Dtype, Points, Values};
 use crate::space::{Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan, PanelMetric, Preparation, Scaling};
+use crate::tree::Tree;
 use crate::tree::file::{self, Contents, Packed, PackedRef, ReadMode, SavedTree};
 use crate::tree::validate::{Report, ValidateConfig};
-use crate::tree::{Ladder, Tree};
+use crate::within::{Neighborhoods, check_radius};
+use crate::workers::Workers;
 
-use body::{Asked, Body, by_row};
+use body::{Body, by_row};
+use queries::Asked;
 
 /// A tree over points under a metric that is chosen at run time.
 ///
@@ -43,6 +49,8 @@ pub struct AnyIndex {
     config: BuildConfig,
     tier: Tier,
     body: AnyBody,
+    /// The first number that is not yet the id of a point.
+    next_id: Idx,
 }
 
 /// One body for each metric and precision.
@@ -95,7 +103,7 @@ impl AnyIndex {
     /// Builds the tree over all points, which keep their row numbers as ids, on the best tier of this machine.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the base is out of range, or the number of columns does not suit the metric;
+    /// [`Error::Usage`] when settings are out of range or do not go together, or the number of columns does not suit the metric;
     /// [`Error::ZeroVector`] and [`Error::Latitude`] for the first row that does not.
     pub fn build(points: &Points, metric: MetricName, config: &BuildConfig) -> Result<Self, Error> {
         Self::build_on(Tier::detect(), "points", points, metric, config)
@@ -113,13 +121,38 @@ impl AnyIndex {
         metric: MetricName,
         config: &BuildConfig,
     ) -> Result<Self, Error> {
-        check_config(config)?;
+        Ok(Self::build_with(tier, label, points, metric, config, &Workers::new())?.0)
+    }
+
+    /// [`build_on`](Self::build_on) with arenas that serve many builds, telling how it went.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(
+        tier: Tier,
+        label: &str,
+        points: &Points,
+        metric: MetricName,
+        config: &BuildConfig,
+        workers: &Workers,
+    ) -> Result<(Self, Telemetry), Error> {
+        config.check()?;
         let preparation = Preparation::of(metric, label, points)?;
         let prepared = preparation.points(label, points)?;
         let width = preparation.width();
-        let body = variant!(metric, prepared, Values, values => Body::build(values, width, config, tier));
+        let mut telemetry = Telemetry::default();
+        let body = variant!(metric, prepared, Values, values => {
+            let (body, told) = Body::build(values, width, config, tier, workers)?;
+            telemetry = told;
+            body
+        });
         let body = body.expect("points are prepared in a precision of their metric");
-        Ok(Self { preparation, config: config.clone(), tier, body })
+        Ok((Self { preparation, config: config.clone(), tier, body, next_id: points.rows() }, telemetry))
+    }
+
+    /// How the tree was built.
+    pub fn config(&self) -> &BuildConfig {
+        &self.config
     }
 
     /// The nearest `k` points to each query, in ascending order of (distance, row number): exactly those that a brute
@@ -159,6 +192,56 @@ impl AnyIndex {
         }?;
         self.preparation.scaling.restore_all(&mut answers.distances);
         Ok((answers, counters))
+    }
+
+    /// All points at most `radius` away from each query, in ascending order of (distance, row number): exactly those that a
+    /// brute force by the metric's formula finds, with the same distances bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `radius` is negative or not a number; otherwise as [`knn`](Self::knn).
+    ///
+    /// # Cost
+    /// As [`knn`](Self::knn), and the memory of the answer.
+    pub fn within(&self, queries: &Points, radius: f64) -> Result<(Neighborhoods, SearchCounters), Error> {
+        self.within_named("queries", queries, radius)
+    }
+
+    /// [`within`](Self::within) with the name that messages give to the queries: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`within`](Self::within).
+    pub fn within_named(
+        &self,
+        label: &str,
+        queries: &Points,
+        radius: f64,
+    ) -> Result<(Neighborhoods, SearchCounters), Error> {
+        check_radius(radius)?;
+        let scaling = self.preparation.scaling;
+        let keep = |distance: f64| Some(scaling.restore(distance)).filter(|&distance| distance <= radius);
+        // A restored distance is rounded where it is subnormal: the search goes one number farther than it may.
+        let reach = if scaling == Scaling::NONE { radius } else { scaling.apply(radius.next_up()) };
+        let tier = self.tier;
+        match (&self.body, &self.preparation.queries(label, queries)?) {
+            (AnyBody::EuclideanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ManhattanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ChebyshevF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::EuclideanF32(body), Values::F64(rows)) => {
+                body.widened::<Euclidean<f64>>()?.within(rows, reach, &keep, tier)
+            }
+            (AnyBody::ManhattanF32(body), Values::F64(rows)) => {
+                body.widened::<Manhattan<f64>>()?.within(rows, reach, &keep, tier)
+            }
+            (AnyBody::ChebyshevF32(body), Values::F64(rows)) => {
+                body.widened::<Chebyshev<f64>>()?.within(rows, reach, &keep, tier)
+            }
+            (AnyBody::EuclideanF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ManhattanF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::ChebyshevF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::Angular(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (AnyBody::Haversine(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
+            (_, Values::F32(_)) => unreachable!("queries are prepared in the precision of the points, or in f64"),
+        }
     }
 
     /// The graph of nearest neighbours: for each point the nearest `k` among the others, in the order of row numbers.
@@ -206,11 +289,12 @@ impl AnyIndex {
             AnyBody::Haversine(body) => PackedRef::F64(&body.points),
         };
         let exponent = self.preparation.scaling.exponent().to_le_bytes();
+        let config = self.config.to_json();
         let contents = Contents {
             metric: self.metric().name(),
-            config: CONFIG,
+            config: &config,
             seed: self.config.seed,
-            next_id: self.tree().ids().iter().fold(0, |next, id| next.max(id + 1)),
+            next_id: self.next_id,
             tree: self.tree(),
             points,
             extra: &[(SCALING, &exponent)],
@@ -238,20 +322,22 @@ impl AnyIndex {
         let exponent = saved.extra(SCALING).and_then(|bytes| <[u8; 4]>::try_from(&**bytes).ok());
         let scaling = exponent.and_then(|bytes| Scaling::from_exponent(i32::from_le_bytes(bytes)));
         let scaling = scaling.ok_or_else(|| invalid("it does not tell how its points are scaled"))?;
-        let SavedTree { seed, tree, points, .. } = saved;
+        let SavedTree { seed, tree, points, config: saved_config, next_id, .. } = saved;
         let dtype = points.dtype().ok_or_else(|| invalid("it has no points"))?;
         let dim = if metric == MetricName::Haversine { Haversine::COLUMNS } else { points.dim() };
         let preparation = Preparation { metric, dtype, dim, scaling };
         if preparation.width() != points.dim() {
             return Err(invalid("its points have another number of columns than its metric"));
         }
-        let config = BuildConfig { base: tree.ladder().base(), seed };
+        // Text of another origin is none of our concern: what the tree is made of stands elsewhere.
+        let config = BuildConfig::from_json(&saved_config).unwrap_or_default();
+        let config = BuildConfig { base: tree.ladder().base(), seed, ..config };
         let body = variant!(metric, points, Packed, points => Body { tree, points });
         let body = body.ok_or_else(|| invalid("its points are of another precision than its metric"))?;
         if !each!(&body, body => body.boxes_fit()) {
             return Err(invalid("its boxes have another number of columns than its metric"));
         }
-        Ok(Self { preparation, config, tier, body })
+        Ok(Self { preparation, config, tier, body, next_id })
     }
 
     /// The tree.
@@ -289,23 +375,6 @@ impl AnyIndex {
         each!(&self.body, body => body.bytes())
     }
 }
-
-/// Refuses settings that no tree can have.
-///
-/// # Errors
-/// [`Error::Usage`] when there is no ladder of this base.
-pub fn check_config(config: &BuildConfig) -> Result<(), Error> {
-    if Ladder::exists(config.base, 1.0) {
-        return Ok(());
-    }
-    Err(Error::Usage(format!("base {}: choose a finite number from {} on", config.base, Ladder::BASE_MIN)))
-}
-
-/// The section of a tree file that holds the exponent by which coordinates are scaled, an `i32`.
-const SCALING: &str = "scaling";
-
-/// How trees are built so far, as their files tell.
-const CONFIG: &str = "conflict=dense";
 
 /// Answers of `k` to each of `count` queries, padded as if there were no points.
 fn room(count: usize, k: usize) -> Result<Answers, Error> {

@@ -1,21 +1,50 @@
 //! Building a tree: batches, each searched against the tree so far, thinned by independent sets, and merged.
+//!
+//! | file | part |
+//! | --- | --- |
+//! | `config` | every setting, what they mean, what does not go together |
+//! | `batches` | the order of insertion and the sizes of batches |
+//! | `traverse` | where each point of a batch would stand if it were alone |
+//! | `seek` | searches among the points of a batch |
+//! | `crowd` | a batch while its conflicts are settled |
+//! | `conflict` | the strategies that settle them |
+//! | `update` | inserting into a tree, and deleting from it |
+//! | `telemetry` | what was done and how long it took |
+//!
+//! What each strategy is good for is written in `STRATEGIES.md` beside this crate.
 
 mod batches;
 mod config;
 mod conflict;
-mod settle;
+mod crowd;
+mod estimate;
+mod seek;
+pub mod telemetry;
 mod traverse;
+mod update;
 
-pub use config::BuildConfig;
+pub use config::{BatchOrder, BuildConfig, Conflict, MisForm, Prefix};
+pub use telemetry::Telemetry;
+pub(crate) use update::{Change, update};
+
+use std::ops::Range;
+use std::time::Instant;
 
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{TWIN, farthest};
-use rayon::prelude::*;
 
+use crate::error::Error;
+use crate::parallel;
 use crate::space::Space;
-use crate::tree::{Ladder, Order, Runs, Shape, Tree, lay_out};
+use crate::tree::{Ladder, Layout, Order, Runs, Shape, Tree, lay_out, preorder};
 use crate::workers::Workers;
+
+use batches::Schedule;
+use conflict::{Choice, Crowding, choose, settle};
+use crowd::Crowd;
+use seek::Draft;
+use telemetry::{BatchRow, timed};
 
 /// What the builder knows of each slot.
 pub(crate) struct Placement {
@@ -34,17 +63,40 @@ pub(crate) struct Grown<S: Space> {
     pub packed: S::Packed,
 }
 
+/// A tree, its points, and how it came about.
+pub(crate) type Built<S> = (Tree, <S as Space>::Packed, Telemetry);
+
 /// Everything that stays the same over all batches.
 pub(crate) struct Builder<'a, S: Space> {
     pub space: &'a S,
     pub config: &'a BuildConfig,
     pub tier: Tier,
     pub ladder: Ladder,
-    pub workers: Workers,
+    pub workers: &'a Workers,
+}
+
+/// What changes from batch to batch.
+struct Progress {
+    placement: Placement,
+    /// One place per slot, all `NONE` between batches.
+    scratch: Vec<Idx>,
+    telemetry: Telemetry,
 }
 
 /// Builds the tree over all points of a space, whose points it puts into an order of its own.
-pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Tree, S::Packed) {
+///
+/// # Errors
+/// [`Error::Usage`] for a configuration that no tree can have, that the space cannot have, or that would need more memory
+/// than is sensible.
+pub(crate) fn build<S: Space>(
+    space: &mut S,
+    config: &BuildConfig,
+    tier: Tier,
+    workers: &Workers,
+) -> Result<Built<S>, Error> {
+    let started = Instant::now();
+    config.check()?;
+    config.check_axes(space.axes())?;
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let rows = match space.curve(tier) {
         Some(order) => {
@@ -53,41 +105,51 @@ pub(crate) fn build<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -
         }
         None => (0..len).collect(),
     };
-    let batches = batches::plan(&rows, config);
-    let Grown { mut tree, packed, .. } = build_slots(space, &batches, config, tier);
-    tree.ids.par_iter_mut().for_each(|id| *id = rows[at(*id)]);
-    (tree, packed)
+    let morton = if config.batch_order == BatchOrder::Morton { space.morton(tier) } else { None };
+    let mut schedule = Schedule::new(&rows, config, morton);
+    let (grown, mut telemetry) = build_slots(space, &mut schedule, config, tier, workers)?;
+    let Grown { mut tree, packed, .. } = grown;
+    tree.ids.iter_mut().for_each(|id| *id = rows[at(*id)]);
+    telemetry.build_s = started.elapsed().as_secs_f64();
+    (telemetry.arena_bytes, telemetry.arena_growths) = (workers.bytes(), workers.growths());
+    Ok((tree, packed, telemetry))
 }
 
 /// Builds the tree whose ids are slots.
-fn build_slots<S: Space>(space: &S, batches: &batches::Batches, config: &BuildConfig, tier: Tier) -> Grown<S> {
+fn build_slots<S: Space>(
+    space: &S,
+    schedule: &mut Schedule<'_>,
+    config: &BuildConfig,
+    tier: Tier,
+    workers: &Workers,
+) -> Result<(Grown<S>, Telemetry), Error> {
     let len = idx_len(space.len()).expect("counted by the caller");
-    let Some(&root) = batches.members.first() else {
+    let Some(root) = schedule.root() else {
         let nothing = Shape { slots: &[], parents: &[], levels: &[] };
-        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space);
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space, final_layout(space));
         let packed = space.pack(&tree, tier);
-        return Grown { tree, runs, packed };
+        return Ok((Grown { tree, runs, packed }, Telemetry::default()));
     };
     // The root covers everything on level 0: its farthest point sets the scale.
-    let packed = space.pack_slots();
+    let everything: Vec<Idx> = (0..len).collect();
+    let packed = space.pack_slots(&everything);
     let farthest = {
         let kernel = space.kernel(&packed);
         farthest(tier, &kernel, space.query(at(root)), 0, at(len))
     };
     drop(packed);
     let scale = if farthest > 0.0 { farthest } else { 1.0 };
-    let builder = Builder { space, config, tier, ladder: Ladder::new(config.base, scale), workers: Workers::new() };
+    let builder = Builder { space, config, tier, ladder: Ladder::new(config.base, scale), workers };
+    builder.refuse_quadratic(schedule)?;
     let mut placement =
         Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
     placement.levels[at(root)] = 0;
-    let mut slots = vec![root];
-    let mut grown = builder.grow(&slots, &placement);
-    for batch in batches.rest() {
-        slots = merge(&slots, batch);
-        grown = builder.insert(grown, &slots, batch, &mut placement);
-    }
-    builder.measure(&mut grown);
-    grown
+    let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
+    Ok(builder.insert_all(vec![root], schedule, progress))
+}
+
+fn final_layout<S: Space>(space: &S) -> Layout {
+    if space.order() == Order::Blocks { Layout::Blocks } else { Layout::CellsArranged }
 }
 
 /// Merges two ascending lists of slots.
@@ -108,34 +170,160 @@ fn merge(left: &[Idx], right: &[Idx]) -> Vec<Idx> {
     out
 }
 
+/// Nodes whose reach one task measures.
+const NODES: usize = 256;
+
 /// Subtrees above this size have their reach computed by several tasks.
 const REACH_SPLIT: usize = 1 << 14;
 
 impl<S: Space> Builder<'_, S> {
-    /// Inserts a batch: traverse, find conflicts, settle them level by level, and lay the tree out anew.
-    fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], placement: &mut Placement) -> Grown<S> {
-        self.traverse(&grown, batch, placement);
+    /// Inserts everything that is scheduled into the tree over `slots`, which has a root, and lays the tree out.
+    fn insert_all(
+        &self,
+        mut slots: Vec<Idx>,
+        schedule: &mut Schedule<'_>,
+        mut progress: Progress,
+    ) -> (Grown<S>, Telemetry) {
+        let mut draft = self.draft(&slots, &progress.placement);
+        progress.telemetry.notes = self.notes();
+        let mut rho = 0.0;
+        let mut ascending = Vec::new();
+        while let Some(batch) = schedule.next(rho) {
+            ascending.clear();
+            ascending.extend_from_slice(batch);
+            ascending.sort_unstable(); // costs little where it is sorted already
+            slots = merge(&slots, &ascending);
+            let batch = batch.to_vec();
+            draft = self.insert(draft, &slots, &batch, &mut progress);
+            let row = progress.telemetry.batches.last_mut().expect("each batch has a row");
+            row.prefix_factor = schedule.factor;
+            rho = row.rho;
+        }
+        let Progress { placement, telemetry, .. } = progress;
+        if draft.tree.order == Order::Blocks {
+            return (draft, telemetry);
+        }
+        drop(draft);
+        let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
+        let mut grown = self.grow(&shape, final_layout(self.space));
+        self.measure_apart(&mut grown.tree, &shape);
+        (grown, telemetry)
+    }
+
+    /// Inserts a batch: traverse, settle the conflicts, and lay the tree out anew.
+    fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], progress: &mut Progress) -> Grown<S> {
+        let mut row = BatchRow {
+            batch_index: progress.telemetry.batches.len(),
+            batch_size: batch.len(),
+            coverage_ratio: 1.0,
+            ..BatchRow::default()
+        };
+        let (mut traversal_ms, mut insert_ms) = (0.0, 0.0);
+        let deferred = timed(&mut traversal_ms, || match self.chain() {
+            None => {
+                row.distance_evals += self.traverse(&grown, batch, &mut progress.placement);
+                Vec::new()
+            }
+            Some(chain) => self.traverse_chains(&grown, batch, chain, &mut progress.placement, &mut row),
+        });
         drop(grown);
-        let crowded = self.grow(slots, placement);
-        let conflicts = self.conflicts(&crowded, batch, placement);
-        if conflicts.is_empty() {
+        let mut crowded = timed(&mut insert_ms, || self.draft(slots, &progress.placement));
+        let parents = batch.iter().map(|&slot| progress.placement.parents[at(slot)]);
+        let crowding = Crowding::new(parents, &mut progress.scratch);
+        row.conflict_scope_groups_unique = crowding.parents;
+        let mut choice = choose(self.config, self.space.axes(), &crowding);
+        let siblings = crowding.siblings * batch.len() as f64;
+        if choice.makes_a_graph() && siblings > estimate::PAIRS_MAX && self.is_quadratic(batch, &progress.placement) {
+            choice = Choice::without_graph(self.space.axes());
+            let (number, name) = (row.batch_index, choice.name());
+            progress
+                .telemetry
+                .notes
+                .push(format!("batch {number}: its graph would be quadratic; {name} was used instead"));
+        }
+        row.traversal_ms = traversal_ms;
+        let (mut row, moved) = self.settle(&crowded, choice, batch, deferred, row, progress);
+        if moved {
+            crowded = timed(&mut insert_ms, || self.redraft(crowded, slots, &progress.placement));
+        }
+        row.insert_ms = insert_ms;
+        (row.arena_bytes, row.arena_growths) = (self.workers.bytes(), self.workers.growths());
+        row.read_memory();
+        progress.telemetry.batches.push(row);
+        crowded
+    }
+
+    /// Settles the conflicts of a batch; says whether any point moved.
+    fn settle(
+        &self,
+        crowded: &Grown<S>,
+        choice: Choice,
+        batch: &[Idx],
+        deferred: Vec<bool>,
+        row: BatchRow,
+        progress: &mut Progress,
+    ) -> (BatchRow, bool) {
+        let scene = Draft { builder: self, grown: crowded };
+        let mut crowd = Crowd::new(self.config, self.ladder.view(), &scene, batch, &mut progress.scratch);
+        crowd.load(&progress.placement, deferred, row);
+        settle(&mut crowd, choice);
+        crowd.close();
+        let moved = crowd.store(&mut progress.placement);
+        let Crowd { row, rows, .. } = crowd;
+        progress.telemetry.levels.extend(rows);
+        batch.iter().for_each(|&slot| progress.scratch[at(slot)] = NONE);
+        (row, moved)
+    }
+
+    /// The draft with the points of its last batch where they ended up.
+    fn redraft(&self, mut crowded: Grown<S>, slots: &[Idx], placement: &Placement) -> Grown<S> {
+        if crowded.tree.order == Order::Cells {
+            // Points lie where they lie, whatever their levels.
+            crowded.tree.relevel(&placement.levels);
             return crowded;
         }
         drop(crowded);
-        self.settle(batch, conflicts, placement);
-        self.grow(slots, placement)
+        self.draft(slots, placement)
     }
 
-    /// Lays the tree of these slots out, packs its points and bounds its groups.
-    fn grow(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
+    /// Lays out the tree of a batch, which only the builder searches: by cells in the order of the slots, which costs the
+    /// least, where there are axes.
+    fn draft(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
         let shape = Shape { slots, parents: &placement.parents, levels: &placement.levels };
-        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space);
-        let packed = self.space.pack(&tree, self.tier);
-        let mut grown = Grown { tree, runs, packed };
-        if grown.tree.order == Order::Blocks {
-            self.measure(&mut grown);
+        if self.space.order() == Order::Cells {
+            return self.grow(&shape, Layout::CellsAsGiven);
         }
+        let mut grown = self.grow(&shape, Layout::Blocks);
+        self.measure(&mut grown);
         grown
+    }
+
+    /// Lays a tree out and packs its points, with boxes where groups have some.
+    fn grow(&self, shape: &Shape<'_>, layout: Layout) -> Grown<S> {
+        let (tree, runs) = lay_out(shape, self.ladder.clone(), self.space, layout);
+        let packed = self.space.pack(&tree, self.tier);
+        Grown { tree, runs, packed }
+    }
+
+    /// Measures the reach of each node of a tree in whose order descendants do not lie together: on a copy of the points in
+    /// which they do.
+    fn measure_apart(&self, tree: &mut Tree, shape: &Shape<'_>) {
+        let (slots, Runs { firsts, ends }) = preorder(shape);
+        let packed = self.space.pack_slots(&slots);
+        let kernel = self.space.kernel(&packed);
+        let mut measured = vec![0.0; slots.len()];
+        parallel::chunks(&mut measured, NODES, &|chunk, measured| {
+            for (node, out) in (chunk * NODES..).zip(measured) {
+                *out = round_up(self.reach(&kernel, at(slots[node]), at(firsts[node])..at(ends[node])));
+            }
+        });
+        let mut reaches = vec![0.0; shape.parents.len()];
+        for (&slot, reach) in slots.iter().zip(measured) {
+            reaches[at(slot)] = reach;
+        }
+        for (out, &slot) in tree.reaches.iter_mut().zip(&tree.ids[..]) {
+            *out = reaches[at(slot)];
+        }
     }
 
     /// Measures the reach of each node, and of each group from its center.
@@ -143,34 +331,26 @@ impl<S: Space> Builder<'_, S> {
         let kernel = self.space.kernel(&grown.packed);
         let Tree { ids, reaches, groups, .. } = &mut grown.tree;
         let Runs { firsts, ends } = &grown.runs;
-        reaches.par_iter_mut().enumerate().with_min_len(256).for_each(|(node, reach)| {
-            *reach = round_up(self.reach(self.space, &kernel, at(ids[node]), at(firsts[node]), at(ends[node])));
+        parallel::chunks(reaches, NODES, &|chunk, reaches| {
+            for (node, out) in (chunk * NODES..).zip(reaches) {
+                *out = round_up(self.reach(&kernel, at(ids[node]), at(firsts[node])..at(ends[node])));
+            }
         });
-        groups.par_iter_mut().with_min_len(256).for_each(|group| {
-            let center = at(group.center);
-            group.reach = if group.first == group.end {
-                0.0
-            } else if group.end == ends[center] {
-                reaches[center]
-            } else {
-                round_up(self.reach(self.space, &kernel, at(ids[center]), at(group.first), at(group.end)))
-            };
-        });
+        // By blocks, a group is all that descends from its center.
+        for group in groups.iter_mut() {
+            group.reach = reaches[at(group.center)];
+        }
     }
 
-    fn reach<'k>(&self, space: &'k S, kernel: &S::Kernel<'k>, slot: usize, first: usize, end: usize) -> f64 {
-        if first >= end {
-            return 0.0;
+    /// The distance from the point of a slot to the farthest of a run.
+    fn reach<'k>(&'k self, kernel: &S::Kernel<'k>, slot: usize, run: Range<usize>) -> f64 {
+        if run.len() <= REACH_SPLIT {
+            return farthest(self.tier, kernel, self.space.query(slot), run.start, run.end);
         }
-        if end - first <= REACH_SPLIT {
-            return farthest(self.tier, kernel, space.query(slot), first, end);
-        }
-        let middle = (first + (end - first) / 2).next_multiple_of(16).min(end);
-        let (left, right) = rayon::join(
-            || self.reach(space, kernel, slot, first, middle),
-            || self.reach(space, kernel, slot, middle, end),
-        );
-        left.max(right)
+        let parts = parallel::pieces(run.len(), REACH_SPLIT, &|part| {
+            farthest(self.tier, kernel, self.space.query(slot), run.start + part.start, run.start + part.end)
+        });
+        parts.into_iter().fold(0.0, f64::max)
     }
 }
 

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use covertree::build::telemetry::Subject;
+use covertree::build::{BatchOrder, Conflict, MisForm, Prefix};
 use covertree::error::Error;
-use covertree::formats::output::{check_target, suffixed};
+use covertree::formats::output::{Outputs, check_target, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
 use covertree::points::{Dtype, Points, Values};
-use covertree::{BuildConfig, MetricName};
+use covertree::{AnyIndex, BuildConfig, MetricName, Workers};
 use covertree_kernels::simd::Tier;
+
+use super::session::Session;
 
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
@@ -144,29 +148,112 @@ fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
 }
 
 /// How a tree is built.
-#[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Building")]
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Building (every setting gives a correct tree; the defaults are the fastest)")]
 pub(crate) struct StrategyArgs {
     /// Ratio of the radii of neighbouring levels
     #[arg(long, value_name = "B", default_value_t = BuildConfig::default().base)]
     pub base: f64,
-    /// How points that want the same place are told apart
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    pub conflict: ConflictArg,
+    /// How points that want the same place are told apart: dense, grid, two-phase, parent, auto
+    #[arg(long, value_name = "HOW", default_value_t)]
+    pub conflict: Conflict,
+    /// grid: shifted grids per round, 1 to 4
+    #[arg(long, value_name = "S", default_value_t = BuildConfig::default().grid_shifts)]
+    pub grid_shifts: u32,
+    /// parent: groups above this size are not thinned by themselves
+    #[arg(long, value_name = "N", default_value_t = BuildConfig::default().group_cap)]
+    pub group_cap: usize,
+    /// Order of insertion: random, hilbert, morton, natural, brio
+    #[arg(long, value_name = "ORDER", default_value_t)]
+    pub batch_order: BatchOrder,
+    /// Sizes of batches: doubling, adaptive, whole
+    #[arg(long, value_name = "HOW", default_value_t)]
+    pub prefix: Prefix,
+    /// adaptive: a share of dominated points below this is low
+    #[arg(long, value_name = "SHARE", default_value_t = BuildConfig::default().rho_low)]
+    pub rho_low: f64,
+    /// adaptive: a share of dominated points above this is high
+    #[arg(long, value_name = "SHARE", default_value_t = BuildConfig::default().rho_high)]
+    pub rho_high: f64,
+    /// adaptive: growth of the inserted points when the share is high, between, low
+    #[arg(long, value_name = "F,F,F", value_parser = growth, default_value = "1.25,1.75,2.25")]
+    pub growth: Growth,
+    /// Most nodes that a first traversal looks at; it is finished for points that win a place
+    #[arg(long, value_name = "C")]
+    pub chain_cap: Option<usize>,
+    /// dense: most conflicts kept per point, the nearest; what that leaves out is repaired
+    #[arg(long, value_name = "K")]
+    pub degree_cap: Option<usize>,
+    /// dense, two-phase: merge shards of the conflict search up to so many pairs of siblings
+    #[arg(long, value_name = "P")]
+    pub shard_pairs: Option<u64>,
+    /// How independent sets are found: luby, fast
+    #[arg(long, value_name = "FORM", default_value_t)]
+    pub mis: MisForm,
+    /// Write what the build did, batch by batch and level by level: one JSON object per line
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub telemetry: Option<PathBuf>,
 }
 
-/// A strategy of the conflict stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ConflictArg {
-    /// The whole conflict graph of each level: the reference
-    #[default]
-    Dense,
+/// Three factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Growth([f64; 3]);
+
+fn growth(text: &str) -> Result<Growth, String> {
+    let factors: Result<Vec<f64>, _> = text.split(',').map(str::parse).collect();
+    let factors = factors.ok().and_then(|factors| <[f64; 3]>::try_from(factors).ok());
+    factors.map(Growth).ok_or_else(|| format!("{text:?} is not three numbers, such as 1.25,1.75,2.25"))
 }
 
 impl StrategyArgs {
-    pub fn config(&self, seed: u64) -> BuildConfig {
-        match self.conflict {
-            ConflictArg::Dense => BuildConfig { base: self.base, seed },
+    /// Checks everything that can be checked before the points are known.
+    pub fn plan(&self, seed: u64) -> Result<BuildConfig, Error> {
+        let config = self.config(seed);
+        config.check()?;
+        self.telemetry.as_deref().map_or(Ok(()), check_target)?;
+        Ok(config)
+    }
+
+    /// Builds, writes the telemetry if it is asked for, and says what the builder decided by itself.
+    pub fn build(
+        &self,
+        session: &Session,
+        label: &str,
+        points: &Points,
+        metric: MetricName,
+        config: &BuildConfig,
+    ) -> Result<AnyIndex, Error> {
+        let workers = Workers::new();
+        let (index, telemetry) = AnyIndex::build_with(session.tier, label, points, metric, config, &workers)?;
+        if !session.quiet {
+            telemetry.notes.iter().for_each(|note| eprintln!("{note}"));
+        }
+        if let Some(path) = &self.telemetry {
+            let subject = Subject { rows: index.len(), dim: index.dim(), metric: metric.name(), tier: session.tier };
+            let text = telemetry.to_jsonl(config, &subject);
+            let mut outputs = Outputs::new();
+            outputs.add(path, |out| out.write_all(text.as_bytes()))?;
+            outputs.commit()?;
+        }
+        Ok(index)
+    }
+
+    fn config(&self, seed: u64) -> BuildConfig {
+        BuildConfig {
+            base: self.base,
+            seed,
+            conflict: self.conflict,
+            grid_shifts: self.grid_shifts,
+            group_cap: self.group_cap,
+            batch_order: self.batch_order,
+            prefix: self.prefix,
+            rho_low: self.rho_low,
+            rho_high: self.rho_high,
+            growth: self.growth.0,
+            chain_cap: self.chain_cap,
+            degree_cap: self.degree_cap,
+            shard_pairs: self.shard_pairs,
+            mis: self.mis,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use covertree::any::check_config;
 use covertree::error::{Error, shown};
 use covertree::formats::output::check_target;
 use covertree::{AnyIndex, BuildConfig};
@@ -37,8 +36,7 @@ impl BuildArgs {
     pub fn plan(self, session: &Session) -> Result<BuildPlan, Error> {
         check_target(&self.output)?;
         session.stages(3);
-        let config = self.strategy.config(session.seed);
-        check_config(&config)?;
+        let config = self.strategy.plan(session.seed)?;
         Ok(BuildPlan { config, args: self })
     }
 }
@@ -48,7 +46,7 @@ impl BuildPlan {
         let Self { args, config } = self;
         let points = session.stage("reading", || args.points.read()).0?;
         let (index, build_s) = session.stage("building", || {
-            AnyIndex::build_on(session.tier, &shown(&args.points.path), &points, args.metric.metric, &config)
+            args.strategy.build(session, &shown(&args.points.path), &points, args.metric.metric, &config)
         });
         let index = index?;
         session.stage("writing", || index.save(&args.output)).0?;

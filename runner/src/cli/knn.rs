@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use covertree::any::check_config;
 use covertree::error::{Error, shown};
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
-use covertree::{AnyIndex, BuildConfig, MetricName};
+use covertree::{BuildConfig, MetricName};
 
 use super::args::{AnswerFiles, PointsArgs, StrategyArgs, check_dim, check_k};
 use super::covariance::CovarianceArgs;
@@ -109,8 +108,7 @@ pub(crate) struct KnnPlan {
 impl KnnArgs {
     pub fn plan(self, session: &Session) -> Result<KnnPlan, Error> {
         check_k(self.k)?;
-        let config = self.strategy.config(session.seed);
-        check_config(&config)?;
+        let config = self.strategy.plan(session.seed)?;
         match (self.metric.metric, self.covariance.inducing.any()) {
             (AnyMetric::Residual, false) => {
                 let message = "--metric residual: say what is explained, with --inducing M or one of its kin; \
@@ -187,9 +185,8 @@ impl KnnPlan {
             Ok((points, queries))
         };
         let (points, queries) = session.stage("reading", read).0?;
-        let (index, build_s) = session.stage("building", || {
-            AnyIndex::build_on(session.tier, &shown(&args.points.path), &points, metric, &config)
-        });
+        let (index, build_s) = session
+            .stage("building", || args.strategy.build(session, &shown(&args.points.path), &points, metric, &config));
         let index = index?;
         drop(points); // the index has a copy
         let label = args.asked.queries.as_deref().map(shown).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! wrong usage or input that cannot be used.
 
 mod args;
+mod bench;
 mod build;
 mod check;
 mod covariance;
@@ -16,7 +17,9 @@ mod record;
 mod session;
 #[cfg(test)]
 mod tests;
+mod update;
 mod vecchia;
+mod within;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -46,10 +49,14 @@ enum Command {
     Demo(demo::DemoArgs),
     Generate(generate::GenerateArgs),
     Build(build::BuildArgs),
+    Insert(update::InsertArgs),
+    Delete(update::DeleteArgs),
     Query(query::QueryArgs),
+    Within(within::WithinArgs),
     Knn(knn::KnnArgs),
     Vecchia(vecchia::VecchiaArgs),
     Check(check::CheckArgs),
+    Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
 }
 
@@ -82,7 +89,10 @@ fn one_line(rendered: &str, command: Option<OsString>) -> String {
     let paragraphs = rendered.split("\n\n").enumerate();
     let telling = paragraphs.filter(|(place, text)| *place == 0 || text.trim_start().starts_with("tip:"));
     let words: Vec<&str> = telling.flat_map(|(_, text)| text.split_whitespace()).collect();
-    let known = ["demo", "generate", "build", "query", "knn", "vecchia", "check", "doctor"];
+    let known = [
+        "demo", "generate", "build", "insert", "delete", "query", "within", "knn", "vecchia", "check", "bench",
+        "doctor",
+    ];
     let command = command.and_then(|name| known.into_iter().find(|known| name == *known));
     let help = command.map_or_else(|| "covertree --help".to_owned(), |name| format!("covertree {name} --help"));
     // Usage without an error in it: no command was given.
@@ -99,10 +109,14 @@ fn run(cli: Cli) -> Result<(Outcome, bool), Error> {
         Command::Demo(args) => args.plan(&session)?.run(&session),
         Command::Generate(args) => args.plan(&session)?.run(&session),
         Command::Build(args) => args.plan(&session)?.run(&session),
+        Command::Insert(args) => args.plan()?.run(&session),
+        Command::Delete(args) => args.plan()?.run(&session),
         Command::Query(args) => args.plan()?.run(&session),
+        Command::Within(args) => args.plan()?.run(&session),
         Command::Knn(args) => args.plan(&session)?.run(&session),
         Command::Vecchia(args) => args.plan(&session)?.run(&session),
         Command::Check(args) => args.plan()?.run(&session),
+        Command::Bench(args) => args.plan(&session)?.run(&session),
         Command::Doctor(args) => Ok(args.run(&session)),
     });
     session.clear();

@@ -24,6 +24,9 @@ pub(crate) struct Record {
     pub queries: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
+    /// Neighbours within the radius, of all queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub covariance_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

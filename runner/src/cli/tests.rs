@@ -3,7 +3,9 @@
 use clap::CommandFactory;
 
 use super::*;
-use crate::cli::args::{ConflictArg, HeaderArg};
+use covertree::BuildConfig;
+
+use crate::cli::args::HeaderArg;
 
 fn parse(line: &str) -> Result<Cli, String> {
     let args: Vec<&str> = std::iter::once("covertree").chain(line.split_whitespace()).collect();
@@ -43,7 +45,7 @@ fn shared_flags_stand_before_and_after_the_command() {
 fn a_build_has_defaults_for_all_but_its_files() {
     let Command::Build(args) = parse("build points.npy -o tree.ct").unwrap().command else { panic!() };
     assert_eq!(args.metric.metric.name(), "euclidean");
-    assert_eq!((args.strategy.base, args.strategy.conflict), (2.0, ConflictArg::Dense));
+    assert_eq!(args.strategy.plan(42).unwrap(), BuildConfig::default());
     assert_eq!((args.points.reading.header, args.points.dtype), (HeaderArg::Detect, None));
 }
 

@@ -338,7 +338,7 @@ impl ResidualIndex {
         goal: Goal,
         counting: Counting,
         with_self: bool,
-    ) -> Result<(Vec<Vec<(f64, Idx)>>, Work), Error> {
+    ) -> Result<(search::Rows, Work), Error> {
         if self.is_empty() {
             let rows = queries.map_or(0, |queries| queries.layout.len());
             return Ok((vec![Vec::new(); rows], Work::default()));

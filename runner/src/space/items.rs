@@ -111,7 +111,7 @@ where
     }
 
     fn pack(&self, tree: &Tree, _tier: Tier) -> PackedItems {
-        PackedItems { rows: tree.ids().iter().map(|&slot| self.rows[at(slot)]).collect() }
+        self.pack_slots(tree.ids())
     }
 
     fn kernel<'a>(&'a self, packed: &'a PackedItems) -> Items<'a, X, D> {
@@ -119,8 +119,8 @@ where
         metric.expect("packed rows are rows of these items").with_slack(self.slack)
     }
 
-    fn pack_slots(&self) -> PackedItems {
-        PackedItems { rows: self.rows.clone() }
+    fn pack_slots(&self, slots: &[Idx]) -> PackedItems {
+        PackedItems { rows: slots.iter().map(|&slot| self.rows[at(slot)]).collect() }
     }
 
     fn query<'a>(&'a self, slot: usize) -> Item<'a, X> {

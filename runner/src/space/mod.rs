@@ -15,7 +15,7 @@ mod sphere;
 pub use covertree_kernels::tree::{Item, Slack};
 pub use items::{ItemSpace, PackedItems};
 pub use prepare::{Preparation, Scaling};
-pub use rows::{ByForm, Chebyshev, Euclidean, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace};
+pub use rows::{ByForm, Chebyshev, Euclidean, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan};
 pub use sphere::{Angular, Haversine};
 
 use covertree_kernels::index::Idx;
@@ -41,11 +41,16 @@ pub trait Space: Sync {
     }
     /// The points along a space-filling curve; `None` where there is none, and the given order has to do.
     fn curve(&self, tier: Tier) -> Option<Vec<Idx>>;
+    /// The slots along the Morton curve; `None` where there is none.
+    fn morton(&self, tier: Tier) -> Option<Vec<Idx>> {
+        let _ = tier;
+        None
+    }
     /// Puts the point of slot `order[i]` into slot `i`.
     fn reorder(&mut self, order: &[Idx]);
     /// The order of storage that suits the metric.
     fn order(&self) -> Order;
-    /// Number of axes along which siblings are arranged; none where there are no coordinates.
+    /// Number of axes along which points are arranged; none where there are no coordinates.
     fn axes(&self) -> usize {
         0
     }
@@ -58,8 +63,8 @@ pub trait Space: Sync {
     fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
     /// The kernel metric over packed points.
     fn kernel<'a>(&'a self, packed: &'a Self::Packed) -> Self::Kernel<'a>;
-    /// The kernel metric over the points in the order of their slots.
-    fn pack_slots(&self) -> Self::Packed;
+    /// Packs the points of these slots, without boxes.
+    fn pack_slots(&self, slots: &[Idx]) -> Self::Packed;
     /// The point of a slot as a query.
     fn query<'a>(&'a self, slot: usize) -> <Self::Kernel<'a> as kernel::Metric>::Query<'a>;
     /// Says whether all distances since the last call were such as a metric gives; asked after a build and after queries.

@@ -2,17 +2,18 @@
 
 use std::marker::PhantomData;
 
+use covertree_kernels::arena::Arena;
 use covertree_kernels::dist::{self, Form};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
-use rayon::prelude::*;
 
 use super::{Scaling, Space};
 use crate::error::Error;
-use crate::order::hilbert_order;
+use crate::order::{Curve, curve_order};
+use crate::parallel;
 use crate::points::{Points, Values};
 use crate::tree::{Order, Storage, Tree};
 
@@ -46,7 +47,24 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
 
     /// The kernel metric over these points, with a box around each group if there are any.
     fn kernel<'a>(points: Panels<'a, Self::Real>, boxes: Option<Boxes<'a, Self::Real>>) -> Self::Kernel<'a>;
+
+    /// The brute force of the metric in register tiles, if it has one.
+    fn scan() -> Option<Scan<Self>> {
+        None
+    }
 }
+
+/// Answers a block of queries by brute force: [`kernel::scan`] for the kernel metric of `M`.
+pub type Scan<M> = fn(
+    Tier,
+    &<M as PanelMetric>::Kernel<'_>,
+    &[Idx],
+    Rows<'_, <M as PanelMetric>::Real>,
+    &[Idx],
+    &mut [f64],
+    &mut [Idx],
+    &mut Arena<'_>,
+) -> Result<kernel::ScanCounters, KernelError>;
 
 /// Says that a kernel metric takes a row of coordinates as its query.
 pub trait QueryIsRow<'q, T: 'q>: kernel::Metric {
@@ -90,6 +108,10 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
         })
     }
 
+    fn scan() -> Option<Scan<Self>> {
+        Some(kernel::scan::<T, F>)
+    }
+
     fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
         let metric = Coordinates::new(points);
         match boxes {
@@ -102,17 +124,15 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
 /// The values after `change`, or the first place where one of them is too large or not a `T`.
 fn convert<V: Copy + Sync, T: Real>(values: &[V], change: impl Fn(V) -> f64 + Sync) -> Result<Vec<T>, usize> {
     let mut converted = vec![T::default(); values.len()];
-    let wrong = converted.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate().filter_map(
-        |(chunk, (out, values))| {
-            let place = values.iter().zip(out).position(|(&value, out)| {
-                let value = change(value);
-                *out = T::from_f64(value);
-                out.to_f64() != value || value.abs() > Scaling::SAFE
-            });
-            place.map(|place| chunk * CHUNK + place)
-        },
-    );
-    wrong.min().map_or(Ok(converted), Err)
+    let wrong = parallel::chunks(&mut converted, CHUNK, &|chunk, out| {
+        let place = values[chunk * CHUNK..].iter().zip(out).position(|(&value, out)| {
+            let value = change(value);
+            *out = T::from_f64(value);
+            out.to_f64() != value || value.abs() > Scaling::SAFE
+        });
+        place.map(|place| chunk * CHUNK + place)
+    });
+    wrong.into_iter().flatten().next().map_or(Ok(converted), Err)
 }
 
 /// Euclidean distance.
@@ -143,6 +163,17 @@ impl<M: PanelMetric> RowSpace<M> {
         Self { data, dim }
     }
 
+    /// The rows along a curve through what boxes run over.
+    fn along(&self, curve: Curve, tier: Tier) -> Vec<Idx> {
+        let boxed = M::boxed(self.dim);
+        if boxed == self.dim {
+            return curve_order(curve, tier, &self.data, boxed);
+        }
+        let leading: Vec<M::Real> =
+            self.data.chunks_exact(self.dim).flat_map(|row| row[..boxed].iter().copied()).collect();
+        curve_order(curve, tier, &leading, boxed)
+    }
+
     /// Values of a prepared row.
     pub fn dim(&self) -> usize {
         self.dim
@@ -151,16 +182,6 @@ impl<M: PanelMetric> RowSpace<M> {
     /// All values, row by row.
     pub fn data(&self) -> &[M::Real] {
         &self.data
-    }
-
-    fn pack_panels(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
-        let lanes = M::Real::LANES;
-        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
-        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
-        data.par_chunks_mut(PACK_PANELS * lanes * self.dim).zip(slots.par_chunks(PACK_PANELS * lanes)).for_each(
-            |(out, slots)| pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size"),
-        );
-        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
     }
 }
 
@@ -218,9 +239,9 @@ impl<T: Real> PackedPoints<T> {
         let lanes = T::LANES;
         let stride = 2 * dim * lanes;
         let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
-        corners.par_chunks_mut(stride).zip(groups.par_chunks(lanes)).for_each(|(panel, groups)| {
+        parallel::chunks(&mut corners, stride, &|number, panel| {
             let mut corner = vec![T::default(); 2 * dim];
-            for (lane, group) in groups.iter().enumerate() {
+            for (lane, group) in groups[number * lanes..].iter().take(lanes).enumerate() {
                 let (low, high) = corner.split_at_mut(dim);
                 if group.first < group.end {
                     box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
@@ -241,6 +262,9 @@ impl<T: Real> PackedPoints<T> {
 /// Most coordinates of points whose groups are bounded by boxes: beyond, a box bounds no better than a ball.
 const BOXED_DIM_MAX: usize = 16;
 
+/// Rows that one task moves.
+const ROWS: usize = 4096;
+
 /// Panels that one task packs.
 const PACK_PANELS: usize = 256;
 
@@ -256,19 +280,17 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn curve(&self, tier: Tier) -> Option<Vec<Idx>> {
-        let boxed = M::boxed(self.dim);
-        if boxed == self.dim {
-            return Some(hilbert_order(tier, &self.data, boxed));
-        }
-        let leading: Vec<M::Real> =
-            self.data.par_chunks(self.dim).flat_map_iter(|row| row[..boxed].iter().copied()).collect();
-        Some(hilbert_order(tier, &leading, boxed))
+        Some(self.along(Curve::Hilbert, tier))
+    }
+
+    fn morton(&self, tier: Tier) -> Option<Vec<Idx>> {
+        Some(self.along(Curve::Morton, tier))
     }
 
     fn reorder(&mut self, order: &[Idx]) {
         let mut data = vec![M::Real::default(); self.data.len()];
-        data.par_chunks_mut(self.dim * 4096).zip(order.par_chunks(4096)).for_each(|(out, rows)| {
-            for (out, &row) in out.chunks_exact_mut(self.dim).zip(rows) {
+        parallel::chunks(&mut data, self.dim * ROWS, &|chunk, out| {
+            for (out, &row) in out.chunks_exact_mut(self.dim).zip(&order[chunk * ROWS..]) {
                 out.copy_from_slice(&self.data[at(row) * self.dim..(at(row) + 1) * self.dim]);
             }
         });
@@ -276,7 +298,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn order(&self) -> Order {
-        if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Subtrees } else { Order::Blocks }
+        if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Cells } else { Order::Blocks }
     }
 
     fn axes(&self) -> usize {
@@ -288,8 +310,8 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
-        let mut packed = self.pack_panels(tree.ids());
-        if tree.order() == Order::Subtrees {
+        let mut packed = self.pack_slots(tree.ids());
+        if tree.order() == Order::Cells {
             packed.enclose(M::boxed(self.dim), &tree.groups, tier);
         }
         packed
@@ -299,9 +321,16 @@ impl<M: PanelMetric> Space for RowSpace<M> {
         M::kernel(packed.panels(), packed.boxes())
     }
 
-    fn pack_slots(&self) -> PackedPoints<M::Real> {
-        let slots: Vec<Idx> = (0..self.len() as Idx).collect(); // counted when the space was made
-        self.pack_panels(&slots)
+    fn pack_slots(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
+        let lanes = M::Real::LANES;
+        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
+        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
+        parallel::chunks(&mut data, PACK_PANELS * lanes * self.dim, &|chunk, out| {
+            let first = chunk * PACK_PANELS * lanes;
+            let slots = &slots[first..slots.len().min(first + PACK_PANELS * lanes)];
+            pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size");
+        });
+        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
     }
 
     fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {

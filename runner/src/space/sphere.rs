@@ -2,10 +2,10 @@
 
 use covertree_kernels::tree::{self as kernel, Boxes, HAVERSINE_WIDTH, haversine_row, unit_row};
 use covertree_kernels::view::Panels;
-use rayon::prelude::*;
 
 use super::{PanelMetric, QueryIsRow, Scaling};
 use crate::error::Error;
+use crate::parallel;
 use crate::points::{Points, Values};
 
 /// The angle between vectors, in radians; see [`kernel::Angular`] for the formula and [`unit_row`] for what is stored.
@@ -33,16 +33,11 @@ fn derive<T: Copy + Sync>(
     derive: impl Fn(&[T], &mut [f64]) -> bool + Sync,
 ) -> Result<Vec<f64>, usize> {
     let mut prepared = vec![0.0; values.len() / dim * width];
-    let wrong = prepared
-        .par_chunks_mut(CHUNK * width)
-        .zip(values.par_chunks(CHUNK * dim))
-        .enumerate()
-        .filter_map(|(chunk, (out, rows))| {
-            let mut rows = rows.chunks_exact(dim).zip(out.chunks_exact_mut(width));
-            rows.position(|(row, out)| !derive(row, out)).map(|row| chunk * CHUNK + row)
-        })
-        .min();
-    wrong.map_or(Ok(prepared), Err)
+    let wrong = parallel::chunks(&mut prepared, CHUNK * width, &|chunk, out| {
+        let mut rows = values[chunk * CHUNK * dim..].chunks_exact(dim).zip(out.chunks_exact_mut(width));
+        rows.position(|(row, out)| !derive(row, out)).map(|row| chunk * CHUNK + row)
+    });
+    wrong.into_iter().flatten().next().map_or(Ok(prepared), Err)
 }
 
 impl PanelMetric for Angular {

@@ -6,6 +6,7 @@ use super::Tree;
 use crate::build::{BuildConfig, build};
 use crate::generate::{Distribution, GenerateConfig};
 use crate::space::{PackedPoints, PanelMetric, RowSpace};
+use crate::workers::Workers;
 
 /// A tree with its points in its order.
 pub(crate) fn built<M: PanelMetric>(rows: &[f64], dim: usize) -> (Tree, PackedPoints<M::Real>) {
@@ -15,7 +16,9 @@ pub(crate) fn built<M: PanelMetric>(rows: &[f64], dim: usize) -> (Tree, PackedPo
 /// The same, built on one tier.
 pub(crate) fn built_on<M: PanelMetric>(tier: Tier, rows: &[f64], dim: usize) -> (Tree, PackedPoints<M::Real>) {
     let data = rows.iter().map(|&value| M::Real::from_f64(value)).collect();
-    build(&mut RowSpace::<M>::new(data, dim), &BuildConfig::default(), tier)
+    let config = BuildConfig::default();
+    let (tree, points, _) = build(&mut RowSpace::<M>::new(data, dim), &config, tier, &Workers::new()).unwrap();
+    (tree, points)
 }
 
 /// Rows of a generated data set, widened.

@@ -3,8 +3,7 @@
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Group;
 
-use super::pyramid::Pyramid;
-use super::{Ladder, Tree};
+use super::{Ladder, Tree, cells};
 use crate::space::Space;
 
 /// A tree as the builder keeps it: by slot.
@@ -22,22 +21,24 @@ pub(crate) struct Shape<'a> {
 pub enum Order {
     /// Blocks of children; groups are bounded by balls.
     Blocks,
-    /// Each node before its descendants; groups are bounded by boxes.
-    Subtrees,
+    /// Cells of space, whatever the parents; groups are bounded by boxes.
+    Cells,
 }
 
 /// Groups of at most this many points are scanned from end to end.
 const SCANNED: usize = 48;
+
 /// The children of each slot, in the order of their slots.
-pub(super) struct Children {
+struct Children {
     starts: Vec<Idx>,
     /// The children of all slots, one slot after the other.
-    pub all: Vec<Idx>,
+    all: Vec<Idx>,
     root: Idx,
 }
 
 impl Children {
-    fn new(shape: &Shape<'_>, order: Order) -> Self {
+    /// With `inner_first`, those that have children themselves come before those that have none.
+    fn new(shape: &Shape<'_>, inner_first: bool) -> Self {
         let slots_len = shape.parents.len();
         let mut starts = vec![0 as Idx; slots_len + 1];
         for &slot in shape.slots {
@@ -52,8 +53,7 @@ impl Children {
         let mut next: Vec<Idx> = starts[..slots_len].to_vec();
         let mut children = vec![NONE; shape.slots.len().saturating_sub(1)];
         let mut root = NONE;
-        // By blocks, children that have descendants come first.
-        let rounds: &[Option<bool>] = if order == Order::Blocks { &[Some(true), Some(false)] } else { &[None] };
+        let rounds: &[Option<bool>] = if inner_first { &[Some(true), Some(false)] } else { &[None] };
         for round in rounds {
             for &slot in shape.slots {
                 let parent = shape.parents[at(slot)];
@@ -68,14 +68,8 @@ impl Children {
         Self { starts, all: children, root }
     }
 
-    pub fn of(&self, slot: Idx) -> &[Idx] {
-        let (from, to) = self.range(slot);
-        &self.all[at(from)..at(to)]
-    }
-
-    /// Where the children of a slot stand among all.
-    pub fn range(&self, slot: Idx) -> (Idx, Idx) {
-        (self.starts[at(slot)], self.starts[at(slot) + 1])
+    fn of(&self, slot: Idx) -> &[Idx] {
+        &self.all[at(self.starts[at(slot)])..at(self.starts[at(slot) + 1])]
     }
 
     fn has_any(&self, slot: Idx) -> bool {
@@ -83,55 +77,42 @@ impl Children {
     }
 }
 
-/// Lays a tree out, in the order of storage that suits the space. By blocks, siblings keep the order of their slots. The ids
-/// of the tree are slots, and all reaches are still 0.
-pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) -> (Tree, Runs) {
+/// How a tree is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// [`Order::Blocks`]; siblings keep the order of their slots.
+    Blocks,
+    /// [`Order::Cells`], with the points as they are: in the order of their slots.
+    CellsAsGiven,
+    /// [`Order::Cells`], with the points arranged as in a kd-tree: takes longer, and makes tighter boxes.
+    CellsArranged,
+}
+
+/// Lays a tree out. By cells, the runs stay empty. The ids of the tree are slots, and the reaches are still to be measured.
+pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S, layout: Layout) -> (Tree, Runs) {
     let len = shape.slots.len();
-    let order = space.order();
+    let order = if layout == Layout::Blocks { Order::Blocks } else { Order::Cells };
     let mut tree = Tree {
         ids: vec![NONE; len].into(),
         levels: vec![0; len].into(),
         parents: vec![NONE; len].into(),
         reaches: vec![0.0; len].into(),
         groups: Vec::new().into(),
-        waiting: 0,
+        waiting: 1,
         order,
         ladder,
     };
     if len == 0 {
-        tree.waiting = 1;
         return (tree, Runs::default());
     }
-    let children = Children::new(shape, order);
-    // Nodes with children, breadth first; leaves need no visit.
-    let mut inner: Vec<Idx> = vec![children.root];
-    let mut done = 0;
-    while done < inner.len() {
-        let node = inner[done];
-        done += 1;
-        inner.extend(children.of(node).iter().filter(|&&child| children.has_any(child)));
+    if layout == Layout::Blocks {
+        let runs = by_blocks(shape, &mut tree);
+        return (tree, runs);
     }
-    let mut sizes = vec![1 as Idx; shape.parents.len()];
-    for &node in inner.iter().rev() {
-        sizes[at(node)] += children.of(node).iter().map(|&child| sizes[at(child)]).sum::<Idx>();
-    }
-    tree.ids[0] = children.root;
-    tree.levels[0] = shape.levels[at(children.root)];
-    let positions = vec![0 as Idx; shape.parents.len()];
-    match order {
-        Order::Blocks => {
-            let runs = by_blocks(shape, &children, &inner, &sizes, positions, &mut tree);
-            (tree, runs)
-        }
-        Order::Subtrees => {
-            let ends = vec![len as Idx; len];
-            let mut pyramid = Pyramid { space, shape, children, sizes: &sizes, positions, tree: &mut tree, ends };
-            pyramid.form();
-            let ends = pyramid.ends;
-            (tree, Runs { firsts: (1..=len as Idx).collect(), ends })
-        }
-    }
+    cells::form(space, shape, layout == Layout::CellsArranged, &mut tree);
+    (tree, Runs::default())
 }
+
 /// For each position, the range of its strict descendants.
 #[derive(Default)]
 pub(crate) struct Runs {
@@ -147,17 +128,26 @@ struct Places {
 }
 
 /// Blocks of children, breadth first over the nodes that have any.
-fn by_blocks(
-    shape: &Shape<'_>,
-    children: &Children,
-    inner: &[Idx],
-    sizes: &[Idx],
-    mut positions: Vec<Idx>,
-    tree: &mut Tree,
-) -> Runs {
+fn by_blocks(shape: &Shape<'_>, tree: &mut Tree) -> Runs {
     let len = tree.ids.len();
+    let children = Children::new(shape, true);
+    // Nodes with children, breadth first; leaves need no visit.
+    let mut inner: Vec<Idx> = vec![children.root];
+    let mut done = 0;
+    while done < inner.len() {
+        let node = inner[done];
+        done += 1;
+        inner.extend(children.of(node).iter().filter(|&&child| children.has_any(child)));
+    }
+    let mut sizes = vec![1 as Idx; shape.parents.len()];
+    for &node in inner.iter().rev() {
+        sizes[at(node)] += children.of(node).iter().map(|&child| sizes[at(child)]).sum::<Idx>();
+    }
+    tree.ids[0] = children.root;
+    tree.levels[0] = shape.levels[at(children.root)];
+    let mut positions = vec![0 as Idx; shape.parents.len()];
     let mut places = Places { firsts: vec![1; len], ends: vec![len as Idx; len], tops: vec![i32::MIN; len] };
-    for &node in inner {
+    for &node in &inner {
         let place = at(positions[at(node)]);
         let block = children.of(node);
         let first = places.firsts[place];
@@ -221,4 +211,22 @@ fn split(tree: &mut Tree, places: &Places, group: &Group) {
 fn block_end(places: &Places, node: usize) -> Idx {
     let first = at(places.firsts[node]);
     if places.firsts[first] < places.ends[first] { places.firsts[first] } else { places.ends[node] }
+}
+
+/// The slots of a tree in preorder, each right before its descendants, and the range of the strict descendants of each.
+pub(crate) fn preorder(shape: &Shape<'_>) -> (Vec<Idx>, Runs) {
+    let len = shape.slots.len();
+    let children = Children::new(shape, false);
+    let mut slots = Vec::with_capacity(len);
+    let mut open = vec![children.root];
+    while let Some(slot) = open.pop() {
+        slots.push(slot);
+        open.extend(children.of(slot).iter().rev());
+    }
+    let mut sizes = vec![1 as Idx; shape.parents.len()];
+    for &slot in slots[1..].iter().rev() {
+        sizes[at(shape.parents[at(slot)])] += sizes[at(slot)];
+    }
+    let ends = slots.iter().zip(0..).map(|(&slot, position): (_, Idx)| position + sizes[at(slot)]).collect();
+    (slots, Runs { firsts: (1..=len as Idx).collect(), ends })
 }

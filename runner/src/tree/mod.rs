@@ -1,17 +1,17 @@
 //! The tree as the runner owns it.
 
+mod cells;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod ladder;
 mod layout;
-mod pyramid;
 mod storage;
 pub mod validate;
 
 pub use ladder::Ladder;
 pub use layout::Order;
-pub(crate) use layout::{Runs, Shape, lay_out};
+pub(crate) use layout::{Layout, Runs, Shape, lay_out, preorder};
 pub use storage::Storage;
 
 use covertree_kernels::index::Idx;

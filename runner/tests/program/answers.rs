@@ -26,18 +26,36 @@ fn a_saved_tree_answers_as_one_step_does() {
 
 #[test]
 fn bytes_do_not_depend_on_threads_or_tier() {
-    let place = Place::new();
-    place.done("generate duplicates --rows 3000 --dim 4 -o points.npy");
-    let files = ["tree.ct", "nn.ids.npy", "nn.dist.npy"];
-    let mut first = None;
-    for tier in tiers() {
-        for threads in [1, 2] {
-            let with = format!("--threads {threads} --tier {tier}");
-            place.done(&format!("build points.npy -o tree.ct {with}"));
-            place.done(&format!("knn points.npy -k 6 -o nn {with}"));
-            let bytes = files.map(|file| place.bytes(file));
-            assert!(*first.get_or_insert_with(|| bytes.clone()) == bytes, "{with}");
+    let files = ["tree.ct", "nn.ids.npy", "nn.dist.npy", "near.ids.npy", "near.dist.npy"];
+    // Boxes in both precisions, and balls.
+    for points in ["duplicates --dim 4", "gaussian --dim 8", "lattice --dim 3 --dtype f64", "gaussian --dim 20"] {
+        let place = Place::new();
+        place.done(&format!("generate {points} --rows 3000 -o points.npy"));
+        let mut first = None;
+        for tier in tiers() {
+            for threads in [1, 2] {
+                let with = format!("--threads {threads} --tier {tier}");
+                place.done(&format!("build points.npy -o tree.ct {with}"));
+                place.done(&format!("knn points.npy -k 6 -o nn {with}"));
+                place.done(&format!("within tree.ct --queries points.npy --radius 1 -o near {with}"));
+                let bytes = files.map(|file| place.bytes(file));
+                assert!(*first.get_or_insert_with(|| bytes.clone()) == bytes, "{points} {with}");
+            }
         }
+    }
+}
+
+#[test]
+fn all_points_near_a_query_are_found() {
+    let place = Place::new();
+    place.points("points.npy", 1, &[0.0, 1.0, 2.0, 1.0, 5.0]);
+    place.points("queries.npy", 1, &[1.0, 9.0, 3.0]);
+    place.done("build points.npy -o tree.ct");
+    for way in ["", "--mmap"] {
+        place.done(&format!("within tree.ct --queries queries.npy --radius 1 -o near {way}"));
+        assert_eq!(values::<i64>(&place.path("near.indptr.npy")), [0, 4, 4, 5]);
+        assert_eq!(values::<i32>(&place.path("near.ids.npy")), [1, 3, 0, 2, 2]);
+        assert_eq!(values::<f64>(&place.path("near.dist.npy")), [0.0, 0.0, 1.0, 1.0, 1.0]);
     }
 }
 

@@ -89,6 +89,8 @@ fn settings_out_of_range() {
         ("knn points.npy -k 0 -o nn", "-k 0"),
         ("query tree.ct --queries queries.npy -k 0 -o nn", "-k 0"),
         ("check points.npy --ids nn.ids.npy -k 0", "-k 0"),
+        ("within tree.ct --queries queries.npy --radius -1 -o near", "--radius -1"),
+        ("within tree.ct --queries queries.npy --radius NaN -o near", "--radius NaN"),
         ("check tree.ct --sample 0", "--sample 0"),
         ("build points.npy -o out.ct --base 1", "base 1:"),
         ("build points.npy -o out.ct --base NaN", "base NaN:"),

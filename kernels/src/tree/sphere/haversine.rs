@@ -142,7 +142,7 @@ impl Metric for Haversine<'_> {
     #[inline(always)]
     fn box_bounds<L: Lanes>(&self, query: &[f64], from: usize, to: usize, out: &mut [f64]) {
         if let Some(boxes) = self.boxes {
-            boxes.bounds::<SquaredEuclidean, L, true>(&query[..VECTOR], from, to, out);
+            boxes.bounds::<SquaredEuclidean, L>(&query[..VECTOR], from, to, out);
         }
     }
 

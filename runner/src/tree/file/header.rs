@@ -2,79 +2,27 @@
 
 use std::ops::Range;
 
-use bytemuck::{Pod, Zeroable};
-use covertree_kernels::index::Idx;
+pub use covertree_kernels::tree::stored::VERSION;
+pub(super) use covertree_kernels::tree::stored::{
+    ALIGN, BYTE_ORDER, CHECKSUM, FileHeader as Header, FileSection as Section, MAGIC, NAME, SECTIONS_MAX,
+};
+use covertree_kernels::tree::stored::{ORDER_BALLS, ORDER_BOXES};
 
 use crate::tree::Order;
-
-/// The first eight bytes. The first one is no text, and the line ends break when the file is sent as text.
-pub(super) const MAGIC: [u8; 8] = *b"\x89ctree\r\n";
-/// The version of the format that this program writes and reads.
-pub const VERSION: u32 = 1;
-/// Reads otherwise in the other order of bytes.
-pub(super) const BYTE_ORDER: u32 = 0x0102_0304;
-/// Sections begin at multiples of this, so that every type of value is aligned in a mapping.
-pub(super) const ALIGN: usize = 64;
-/// Bytes of the checksum at the end.
-pub(super) const CHECKSUM: usize = 16;
-/// Most sections of a file.
-pub(super) const SECTIONS_MAX: usize = 1 << 10;
-/// Bytes of the name of a section; shorter names are padded with zeros.
-pub(super) const NAME: usize = 16;
-
-/// What stands at the beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Header {
-    pub magic: [u8; 8],
-    pub version: u32,
-    pub byte_order: u32,
-    /// Bytes of the whole file.
-    pub file_bytes: u64,
-    /// Entries of the table of sections, which follows the header.
-    pub sections: u32,
-    /// 0 without packed points, else the bytes of a coordinate: 4 or 8.
-    pub dtype: u32,
-    /// 1 by blocks, 2 by subtrees.
-    pub order: u32,
-    /// Coordinates of a packed point.
-    pub dim: u32,
-    pub len: Idx,
-    pub groups: Idx,
-    /// The first number that is not yet the id of a row.
-    pub next_id: Idx,
-    pub unused: u32,
-    pub base: f64,
-    pub scale: f64,
-    pub seed: u64,
-    pub reserved: [u64; 6],
-}
-
-/// One entry of the table of sections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Section {
-    pub name: [u8; NAME],
-    pub offset: u64,
-    pub bytes: u64,
-}
-
-/// The header has no padding, and it leaves the table aligned.
-const _: () = assert!(size_of::<Header>() == 2 * ALIGN && size_of::<Section>() == 32);
 
 /// The number that stands for an order of storage.
 pub(super) const fn order_code(order: Order) -> u32 {
     match order {
-        Order::Blocks => 1,
-        Order::Subtrees => 2,
+        Order::Blocks => ORDER_BALLS,
+        Order::Cells => ORDER_BOXES,
     }
 }
 
 /// The order of storage that a number stands for.
 pub(super) const fn order_of(code: u32) -> Option<Order> {
     match code {
-        1 => Some(Order::Blocks),
-        2 => Some(Order::Subtrees),
+        ORDER_BALLS => Some(Order::Blocks),
+        ORDER_BOXES => Some(Order::Cells),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@
 //! | 8 | `89 63 74 72 65 65 0d 0a`: the byte 0x89, `ctree`, carriage return, line feed |
 //! | 4 + 4 | version (1), mark of the order of bytes (`0x01020304`) |
 //! | 8 | bytes of the file |
-//! | 4 + 4 + 4 + 4 | number of sections, bytes of a coordinate (4, 8, or 0 without packed points), order of storage (1 by blocks, 2 by subtrees), dimension |
+//! | 4 + 4 + 4 + 4 | number of sections, bytes of a coordinate (4, 8, or 0 without packed points), order of storage (1 by blocks, 2 by cells), dimension |
 //! | 4 + 4 + 4 + 4 | points, groups, next id, zero |
 //! | 8 + 8 + 8 + 48 | base, scale, seed, zeros |
 //! | 32 each | table of sections: name (16 bytes, padded with zeros), offset, bytes |
@@ -40,6 +40,7 @@ pub use write::{stage, write};
 
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Real;
+use covertree_kernels::tree::stored::NAMES;
 use covertree_kernels::view::panels_len;
 
 use super::Tree;
@@ -114,9 +115,6 @@ impl Packed {
         }
     }
 }
-
-/// Sections that every file has, in their order.
-const NAMES: [&str; 9] = ["metric", "config", "ids", "levels", "parents", "reaches", "groups", "points", "corners"];
 
 /// Whether so many values are the packed corners of boxes around `groups` groups, over the first few of `dim` values of a point
 /// (a metric may keep values that boxes do not bound); or none at all.

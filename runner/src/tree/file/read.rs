@@ -276,7 +276,7 @@ impl Sections<'_> {
 
     fn points<T: Real>(&self, dim: usize, len: usize, groups: usize, order: Order) -> Result<PackedPoints<T>, String> {
         let points: Storage<T> = self.array(7, panels_len::<T>(len, dim))?;
-        let boxed = order == Order::Subtrees && groups > 0;
+        let boxed = order == Order::Cells && groups > 0;
         let (name, place) = &self.sections[8];
         let corners: Storage<T> = self.values(name, place)?;
         if corners.is_empty() == boxed || !corners_fit::<T>(corners.len(), groups, dim) {

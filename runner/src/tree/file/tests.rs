@@ -126,7 +126,7 @@ fn a_tree_comes_back_as_it_was() {
             let Tree { ids, levels, parents, reaches, groups, waiting, order, ladder } = &saved.tree;
             assert_eq!((ids, levels, parents), (&tree.ids, &tree.levels, &tree.parents));
             assert_eq!((reaches, groups, order, ladder), (&tree.reaches, &tree.groups, &tree.order, &tree.ladder));
-            assert!(*waiting <= tree.waiting && (*order == Order::Subtrees || *waiting == tree.waiting));
+            assert!(*waiting <= tree.waiting && (*order == Order::Cells || *waiting == tree.waiting));
             assert!(ids.is_shared() && groups.is_shared());
             assert_eq!((saved.points.dtype(), saved.points.dim()), (points.dtype(), points.dim()));
             assert_eq!(coordinates(&saved.points), coordinates(&points));
@@ -307,7 +307,7 @@ fn headers_that_make_no_sense_are_refused() {
     type Change = fn(&mut Header);
     let cases: [(Change, &str); 20] = [
         (|header| header.order = 3, "its order of storage is 3"),
-        (|header| header.order = 1, "its section \"corners\" holds "),
+        (|header| header.order = 1, "where it cannot hang"),
         (|header| header.len = -1, "it claims -1 points"),
         (|header| header.len = i32::MAX, "it claims 2147483647 points"),
         (|header| header.len += 1, "its section \"ids\" holds 20 values instead of 21"),
@@ -348,7 +348,7 @@ fn trees_that_no_search_could_trust_are_refused() {
         (|tree| tree.ids[4] = 97, "ids: position 4 holds 97"),
         (|tree| tree.ids[4] = tree.ids[5], "stands twice"),
         (|tree| tree.parents[4] = NONE, "has no parent either"),
-        (|tree| tree.parents[4] = 4, "is not one before it"),
+        (|tree| tree.parents[4] = 4, "cannot hang"),
         (|tree| tree.levels[4] = 0, "which is not higher"),
         (|tree| tree.levels[0] = TWIN, "is a twin"),
         (|tree| tree.reaches[4] = f32::NAN, "the reach at position 4 is NaN"),

@@ -1,16 +1,19 @@
 //! The laws of a tree that speak of distances.
 
-use covertree_kernels::index::{Idx, at};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::tree::{Group, Metric, TWIN, farthest};
-use rayon::prelude::*;
+use covertree_kernels::tree::{Metric, TWIN, farthest};
 
 use super::SelfQueries;
 use super::bodies::{CHUNK, Close, Distances, OutsideBox, ReachLimit, TooClose};
 use super::structure::collect;
 use super::violation::{Findings, Violation};
 use crate::build::round_up;
-use crate::tree::{Runs, Tree};
+use crate::parallel;
+use crate::tree::{Order, Runs, Tree};
 
 /// Nodes that one task holds against all others.
 const NODES: usize = 32;
@@ -21,7 +24,8 @@ type RealOf<Q> = <<Q as SelfQueries>::Metric as Metric>::Real;
 /// Every child is covered by its parent, and every twin lies on its node. Parents that do not exist are passed over.
 pub(super) fn cover<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Findings {
     let ladder = tree.ladder.view();
-    let wrong = |room: &mut Q::Room, position: usize| {
+    let wrong = |position: usize| {
+        let room = &mut Q::Room::default();
         let above = usize::try_from(tree.parents[position]).ok().filter(|&above| above < tree.len())?;
         let mut distance = [0.0];
         let query = points.query(position, room);
@@ -35,8 +39,7 @@ pub(super) fn cover<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Find
             (!covered).then_some(Violation::Cover { id, level, parent, distance, radius })
         }
     };
-    let found = (1..tree.len()).into_par_iter().with_min_len(CHUNK).map_init(Q::Room::default, wrong);
-    collect(found.flatten_iter())
+    collect(tree.len(), &|position| wrong(position).into_iter().collect())
 }
 
 /// Nodes are separated: all pairs of them, or the nodes of a sample (ascending positions) against all others.
@@ -47,7 +50,7 @@ pub(super) fn separation<Q: SelfQueries>(tree: &Tree, points: &Q, sample: Option
         TWIN => <RealOf<Q>>::from_f64(f64::NEG_INFINITY),
         _ => points.metric().ceiling(ladder.radius(level)),
     };
-    let mut ceilings: Vec<RealOf<Q>> = tree.levels.par_iter().map(ceiling).collect();
+    let mut ceilings: Vec<RealOf<Q>> = tree.levels.iter().map(ceiling).collect();
     ceilings.resize(tree.len().next_multiple_of(lanes), <RealOf<Q>>::from_f64(f64::NEG_INFINITY));
     let all: Vec<Idx>;
     let nodes = match sample {
@@ -57,7 +60,8 @@ pub(super) fn separation<Q: SelfQueries>(tree: &Tree, points: &Q, sample: Option
             &all
         }
     };
-    let close = |nodes: &[Idx]| {
+    let close = |range: Range<usize>| {
+        let nodes = &nodes[range];
         let mut rooms: Vec<Q::Room> = nodes.iter().map(|_| Q::Room::default()).collect();
         let queries: Vec<_> =
             nodes.iter().zip(&mut rooms).map(|(&node, room)| (at(node), points.query(at(node), room))).collect();
@@ -86,7 +90,7 @@ pub(super) fn separation<Q: SelfQueries>(tree: &Tree, points: &Q, sample: Option
         }
         findings
     };
-    nodes.par_chunks(NODES).map(close).reduce(Findings::default, Findings::merge)
+    parallel::pieces(nodes.len(), NODES, &close).into_iter().fold(Findings::default(), Findings::merge)
 }
 
 /// The positions of all nodes that are no twins, ascending.
@@ -162,27 +166,91 @@ pub(super) fn reaches<Q: SelfQueries>(tree: &Tree, runs: &Runs, points: &Q, tier
             Bounds::Above(distance, limit) => Some(Violation::LooseReach { id, reach, distance, limit }),
         }
     };
-    collect((0..tree.len()).into_par_iter().filter_map(wrong))
+    collect(tree.len(), &|node| wrong(node).into_iter().collect())
+}
+
+/// As [`reaches`], for a tree in whose order descendants do not lie together: every point is held against all its
+/// ancestors. For parents that `structure::nodes` has passed.
+pub(super) fn reaches_of_parents<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Findings {
+    // Distances are not negative, so that their bits are in their order.
+    let farthest: Vec<AtomicU64> = tree.ids.iter().map(|_| AtomicU64::new(0)).collect();
+    let visit_ancestors = |visit: &(dyn Fn(usize, usize, f64) + Sync)| {
+        parallel::pieces(tree.len(), CHUNK, &|positions| {
+            let mut room = Q::Room::default();
+            for position in positions {
+                let query = points.query(position, &mut room);
+                let mut above = tree.parents[position];
+                while above != NONE {
+                    let mut distance = [0.0];
+                    tier.run(Distances { metric: points.metric(), query, from: at(above), out: &mut distance });
+                    visit(position, at(above), distance[0]);
+                    above = tree.parents[at(above)];
+                }
+            }
+        });
+    };
+    visit_ancestors(&|_, node, distance| {
+        // Relaxed is enough: the largest is read after the threads have been joined.
+        if distance.to_bits() > farthest[node].load(Ordering::Relaxed) {
+            farthest[node].fetch_max(distance.to_bits(), Ordering::Relaxed);
+        }
+    });
+    let distance = |node: usize| f64::from_bits(farthest[node].load(Ordering::Relaxed));
+    let holds = |node: usize| f64::from(tree.reaches[node]) >= distance(node);
+    // Which descendant is farthest is looked up for reports alone.
+    let places: Vec<AtomicUsize> = match (0..tree.len()).all(holds) {
+        true => Vec::new(),
+        false => tree.ids.iter().map(|_| AtomicUsize::new(usize::MAX)).collect(),
+    };
+    if !places.is_empty() {
+        visit_ancestors(&|position, node, found| {
+            if found == distance(node) {
+                places[node].fetch_min(position, Ordering::Relaxed);
+            }
+        });
+    }
+    let wrong = |node: usize| {
+        let (id, reach, distance) = (tree.ids[node], tree.reaches[node], distance(node));
+        if !holds(node) {
+            let place = places[node].load(Ordering::Relaxed);
+            let descendant = tree.ids.get(place).copied().unwrap_or(id);
+            return Some(Violation::Reach { id, reach, descendant, distance });
+        }
+        let limit = round_up(tier.run(ReachLimit { metric: points.metric(), distance }));
+        (reach > limit.max(round_up(distance))).then_some(Violation::LooseReach { id, reach, distance, limit })
+    };
+    collect(tree.len(), &|node| wrong(node).into_iter().collect())
 }
 
 /// Every group lies within its reach of its center, and in its box if there are boxes.
 pub(super) fn groups<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Findings {
-    let wrong = |(group, held): (usize, &Group)| {
-        let (reach, center) = (held.reach, tree.ids[at(held.center)]);
-        let outside = match bounds(points, tier, at(held.center), (held.first, held.end), reach) {
-            Bounds::Kept => None,
-            Bounds::Below(place, distance) => {
-                Some(Violation::GroupReach { group, reach, center, id: tree.ids[place], distance })
-            }
-            Bounds::Above(distance, limit) => Some(Violation::LooseGroup { group, reach, center, distance, limit }),
+    let wrong = |group: usize| {
+        let held = &tree.groups[group];
+        let reach = held.reach;
+        let center = || tree.ids[at(held.center)];
+        let unbounded = || Violation::Group { group, problem: "has a reach, though only its box bounds it" };
+        let outside = match tree.order {
+            Order::Cells => (reach != f32::INFINITY).then(unbounded),
+            Order::Blocks => match bounds(points, tier, at(held.center), (held.first, held.end), reach) {
+                Bounds::Kept => None,
+                Bounds::Below(place, distance) => {
+                    Some(Violation::GroupReach { group, reach, center: center(), id: tree.ids[place], distance })
+                }
+                Bounds::Above(distance, limit) => {
+                    Some(Violation::LooseGroup { group, reach, center: center(), distance, limit })
+                }
+            },
         };
         let unboxed = match points.metric().has_boxes() {
             true => tier.run(OutsideBox { points, group, held: *held }),
             false => None,
         };
-        [outside, unboxed.map(|member| Violation::Box { group, id: tree.ids[at(member)] })].into_iter().flatten()
+        [outside, unboxed.map(|member| Violation::Box { group, id: tree.ids[at(member)] })]
+            .into_iter()
+            .flatten()
+            .collect()
     };
-    collect(tree.groups.par_iter().enumerate().flat_map_iter(wrong))
+    collect(tree.groups.len(), &wrong)
 }
 
 /// So many nodes, chosen by the seed; ascending positions.

@@ -3,7 +3,7 @@
 //! | law | how |
 //! | --- | --- |
 //! | ids are distinct and name rows | every point |
-//! | exactly one root, at position 0; parents stand before their children | every point |
+//! | exactly one root, at position 0; everything hangs on it in the end | every point |
 //! | levels fall strictly; twins lie at distance 0 on a node and have no children | every point |
 //! | cover: `d(p, parent) <= r` of the level above `p` | every point |
 //! | separation: two nodes are farther apart than `r` of the lower one of their levels | every pair, or a sample |
@@ -222,9 +222,12 @@ fn check<Q: SelfQueries>(
     report.sampled = sample.as_ref().map(Vec::len);
     let (nodes, held) = (report.nodes as u64, sample.map_or(report.nodes, |sample| sample.len()) as u64);
     report.pairs = held * (nodes - held) + held * held.saturating_sub(1) / 2;
-    let runs = if in_order { structure::order(tree, &mut findings) } else { None };
+    let by_blocks = in_order && tree.order == Order::Blocks;
+    let runs = if by_blocks { structure::blocks(tree, &mut findings) } else { None };
     if let Some(runs) = &runs {
         findings = findings.merge(distances::reaches(tree, runs, points, tier));
+    } else if in_order && tree.order == Order::Cells {
+        findings = findings.merge(distances::reaches_of_parents(tree, points, tier));
     }
     let mut groups = Findings::default();
     structure::groups(tree, &mut groups);
@@ -233,7 +236,7 @@ fn check<Q: SelfQueries>(
     }
     findings = findings.merge(structure::tops(tree)).merge(distances::groups(tree, points, tier));
     match runs {
-        Some(runs) if tree.order == Order::Blocks => findings.merge(structure::groups_by_node(tree, &runs)),
-        _ => findings,
+        Some(runs) => findings.merge(structure::groups_by_node(tree, &runs)),
+        None => findings,
     }
 }

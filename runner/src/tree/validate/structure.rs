@@ -1,15 +1,17 @@
 //! The laws of a tree that need no distance: each is checked at every point.
 
+use std::ops::Range;
+
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::{Group, TWIN, TreeView};
-use rayon::prelude::*;
+use covertree_kernels::tree::{TWIN, TreeView};
 
 use super::violation::{Findings, Violation};
+use crate::parallel;
 use crate::tree::{Order, Runs, Tree};
 
 /// Positions that one task looks at.
-const CHUNK: usize = 1 << 14;
+const CHUNK: usize = 1 << 10;
 
 /// Whether the arrays of points are equally long.
 pub(crate) fn lengths(tree: &Tree, findings: &mut Findings) {
@@ -39,9 +41,11 @@ pub(crate) fn ids(tree: &Tree, limit: Idx, findings: &mut Findings) {
     }
 }
 
-/// Every point but the root hangs on one before it; levels fall; twins hang on nodes, and nothing on them.
+/// Every point but the root hangs on another, by blocks on one before it; levels fall, so that nothing hangs on itself;
+/// twins hang on nodes, and nothing on them.
 pub(crate) fn nodes(tree: &Tree) -> Findings {
     let (ids, levels, parents): (&[Idx], &[i32], &[Idx]) = (&tree.ids, &tree.levels, &tree.parents);
+    let limit = |position: usize| if tree.order == Order::Blocks { position } else { tree.len() };
     let node = |position: usize| {
         let (id, level, parent) = (ids[position], levels[position], parents[position]);
         let (place, parent_at) = (position as Idx, usize::try_from(parent).ok()); // counted when the points were
@@ -50,7 +54,7 @@ pub(crate) fn nodes(tree: &Tree) -> Findings {
             None if position == 0 && parent == NONE => Some(Violation::Root { id, problem: "is a twin" }),
             _ if position == 0 => Some(Violation::Root { id, problem: "has a parent, which a root has not" }),
             None if parent == NONE => Some(Violation::SecondRoot { id, position: place }),
-            Some(above) if above < position => {
+            Some(above) if above < limit(position) && above != position => {
                 let (parent, parent_level) = (ids[above], levels[above]);
                 if parent_level == TWIN {
                     Some(Violation::TwinParent { id, twin: parent })
@@ -63,13 +67,7 @@ pub(crate) fn nodes(tree: &Tree) -> Findings {
             _ => Some(Violation::Parent { id, position: place, parent }),
         }
     };
-    let chunk = |first: usize| {
-        let mut findings = Findings::default();
-        (first..ids.len().min(first + CHUNK)).filter_map(node).for_each(|violation| findings.add(violation));
-        findings
-    };
-    let tasks = (0..ids.len().div_ceil(CHUNK)).into_par_iter();
-    tasks.map(|task| chunk(task * CHUNK)).reduce(Findings::default, Findings::merge)
+    collect(ids.len(), &|position| node(position).into_iter().collect())
 }
 
 /// The groups partition the points, and each is centred where the search expects its center.
@@ -93,8 +91,7 @@ pub(crate) fn groups(tree: &Tree, findings: &mut Findings) {
                 kids.len() <= at(group.block - group.first)
                     && (group.first..).zip(kids).all(|(child, kid)| kid.center == child)
             }
-            // An empty group fills a panel of boxes up; nothing is looked for in it.
-            Order::Subtrees => kids.iter().all(|kid| kid.first == kid.end || kid.center == kid.first),
+            Order::Cells => kids.iter().all(|kid| kid.center == kid.first),
         };
         if !fits {
             findings.add(Violation::Group { group: place, problem: "has groups that are centred elsewhere" });
@@ -104,27 +101,29 @@ pub(crate) fn groups(tree: &Tree, findings: &mut Findings) {
 
 /// The highest level of each group; groups that [`groups`] has passed.
 pub(crate) fn tops(tree: &Tree) -> Findings {
-    let wrong = |(group, held): (usize, &Group)| {
+    let wrong = |group: usize| {
+        let held = &tree.groups[group];
         let run = &tree.levels[at(held.first)..at(held.end)];
         let highest = run.iter().copied().fold(i32::MIN, i32::max);
         (highest != held.top).then_some(Violation::GroupTop { group, top: held.top, highest })
     };
-    collect(tree.groups.par_iter().enumerate().filter_map(wrong))
+    collect(tree.groups.len(), &|group| wrong(group).into_iter().collect())
 }
 
-/// Violations that are found in parallel, in their order.
-pub(crate) fn collect(violations: impl ParallelIterator<Item = Violation>) -> Findings {
-    let one = |mut findings: Findings, violation| {
-        findings.add(violation);
+/// The violations that `find` gives for each of `0..len`, in their order.
+pub(crate) fn collect(len: usize, find: &(dyn Fn(usize) -> Vec<Violation> + Sync)) -> Findings {
+    let piece = |range: Range<usize>| {
+        let mut findings = Findings::default();
+        range.flat_map(find).for_each(|violation| findings.add(violation));
         findings
     };
-    violations.fold(Findings::default, one).reduce(Findings::default, Findings::merge)
+    parallel::pieces(len, CHUNK, &piece).into_iter().fold(Findings::default(), Findings::merge)
 }
 
-/// Whether the points stand in the order that the tree claims; gives the strict descendants of each then.
+/// Whether the points stand by blocks, as the tree claims; gives the strict descendants of each then.
 ///
 /// For parents that [`nodes`] has passed. Takes three indices of scratch per point.
-pub(crate) fn order(tree: &Tree, findings: &mut Findings) -> Option<Runs> {
+pub(crate) fn blocks(tree: &Tree, findings: &mut Findings) -> Option<Runs> {
     let len = tree.len();
     let (mut sizes, mut children) = (vec![1 as Idx; len], vec![0 as Idx; len]);
     for position in (1..len).rev() {
@@ -132,11 +131,7 @@ pub(crate) fn order(tree: &Tree, findings: &mut Findings) -> Option<Runs> {
         sizes[parent] += sizes[position];
         children[parent] += 1;
     }
-    let found = match tree.order {
-        Order::Blocks => by_blocks(tree, &sizes, &children),
-        Order::Subtrees => by_subtrees(tree, &sizes),
-    };
-    match found {
+    match by_blocks(tree, &sizes, &children) {
         Ok(runs) => Some(runs),
         Err((position, problem)) => {
             findings.add(Violation::Storage { id: tree.ids[position], position: position as Idx, problem });
@@ -173,28 +168,13 @@ fn by_blocks(tree: &Tree, sizes: &[Idx], children: &[Idx]) -> Result<Runs, Mispl
     Ok(runs)
 }
 
-fn by_subtrees(tree: &Tree, sizes: &[Idx]) -> Result<Runs, Misplaced> {
-    let firsts: Vec<Idx> = (1..=tree.len() as Idx).collect();
-    let ends: Vec<Idx> = (0..).zip(sizes).map(|(position, size)| position + size).collect();
-    let mut above: Vec<usize> = Vec::new();
-    for position in 0..tree.len() {
-        while above.last().is_some_and(|&node| at(ends[node]) <= position) {
-            above.pop();
-        }
-        if above.last().is_some_and(|&node| at(tree.parents[position]) != node) {
-            return Err((position, "stands among the descendants of another than its parent"));
-        }
-        above.push(position);
-    }
-    Ok(Runs { firsts, ends })
-}
-
 /// By blocks, a group is the descendants of its center, scanned as a whole or with one group per child that has any.
 ///
-/// For groups that [`groups`] has passed; the runs are those that [`order`] gives.
+/// For groups that [`groups`] has passed; the runs are those that [`blocks`] gives.
 pub(crate) fn groups_by_node(tree: &Tree, runs: &Runs) -> Findings {
     let has_children = |position: usize| runs.firsts[position] < runs.ends[position];
-    let wrong = |(place, group): (usize, &Group)| {
+    let wrong = |place: usize| {
+        let group = &tree.groups[place];
         let center = at(group.center);
         let problem = if (group.first, group.end) != (runs.firsts[center], runs.ends[center]) {
             "does not hold the descendants of its center"
@@ -215,5 +195,5 @@ pub(crate) fn groups_by_node(tree: &Tree, runs: &Runs) -> Findings {
         };
         Some(Violation::Group { group: place, problem })
     };
-    collect(tree.groups.par_iter().enumerate().filter_map(wrong))
+    collect(tree.groups.len(), &|group| wrong(group).into_iter().collect())
 }

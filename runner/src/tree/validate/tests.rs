@@ -70,7 +70,14 @@ fn samples() -> Vec<(Tree, PackedPoints<f64>)> {
 /// Tampers with a tree of each order, and wants a violation that speaks of `kind`.
 #[track_caller]
 fn assert_found(kind: &str, tamper: impl Fn(&mut Tree)) {
-    for (mut tree, packed) in samples() {
+    assert_found_in(Order::Blocks, kind, &tamper);
+    assert_found_in(Order::Cells, kind, &tamper);
+}
+
+/// The same, with the tree of one order.
+#[track_caller]
+fn assert_found_in(order: Order, kind: &str, tamper: impl Fn(&mut Tree)) {
+    for (mut tree, packed) in samples().into_iter().filter(|(tree, _)| tree.order == order) {
         tamper(&mut tree);
         let report = report::<Euclidean<f64>>(&tree, &packed);
         let lines: Vec<String> = report.violations.iter().map(Violation::to_string).collect();
@@ -149,8 +156,9 @@ fn a_reach_that_is_wrong_is_found() {
         });
     }
     for factor in [0.9, 1.1] {
-        assert_found("group 0: it reaches ", |tree| tree.groups[0].reach *= factor);
+        assert_found_in(Order::Blocks, "group 0: it reaches ", |tree| tree.groups[0].reach *= factor);
     }
+    assert_found_in(Order::Cells, "group 0: has a reach", |tree| tree.groups[0].reach = 9.0);
 }
 
 #[test]
@@ -171,8 +179,8 @@ fn twins_that_are_none_are_found() {
 
 #[test]
 fn a_wrong_parent_is_found() {
-    // One that stands before it, but among whose descendants it does not stand.
-    assert_found("storage: row ", |tree| {
+    // By blocks, one that stands before it, but among whose descendants it does not stand.
+    let adopt = |tree: &mut Tree| {
         let leaf = leaf(tree);
         let above = tree.parents[leaf];
         let stranger = last(tree, |other| {
@@ -182,8 +190,15 @@ fn a_wrong_parent_is_found() {
                 && !has_children(tree, other)
         });
         tree.parents[leaf] = stranger as Idx;
+    };
+    assert_found_in(Order::Blocks, "storage: row ", adopt);
+    // By cells the order says nothing of parents, but a stranger without children had no reach.
+    assert_found_in(Order::Cells, "reach: row ", adopt);
+    assert_found("parent: row ", |tree| {
+        let leaf = leaf(tree);
+        tree.parents[leaf] = leaf as Idx;
     });
-    for wrong in [-2, 499, 500, i32::MAX] {
+    for wrong in [-2, 500, i32::MAX] {
         assert_found("parent: row ", |tree| {
             let leaf = leaf(tree);
             tree.parents[leaf] = wrong;

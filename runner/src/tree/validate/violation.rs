@@ -50,8 +50,8 @@ pub enum Violation {
         /// Where.
         position: Idx,
     },
-    /// A parent that does not stand before its child.
-    #[error("parent: row {id} at position {position} hangs on position {parent}, which is not one before it")]
+    /// A parent that is no other point or, by blocks, does not stand before its child.
+    #[error("parent: row {id} at position {position} hangs on position {parent}, where it cannot hang")]
     Parent {
         /// The child.
         id: Idx,

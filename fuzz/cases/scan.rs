@@ -1,0 +1,50 @@
+//! `tree::scan`: a block of queries, some of which leave a point out.
+
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::dist::SquaredEuclidean;
+use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{Coordinates, SCAN_QUERIES, scan, scan_blocks};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+
+use super::Bytes;
+
+pub fn check(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (len, dim, k) = (bytes.below(70), 1 + bytes.below(20), 1 + bytes.below(40));
+    let count = bytes.below(SCAN_QUERIES + 1);
+    // Small enough that no square leaves the range of `f32`.
+    let mut values =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| bytes.coordinate().clamp(-1e15, 1e15) as f32).collect() };
+    let (points, queries) = (values(len * dim), values(count * dim));
+    let ids: Vec<Idx> = (0..len as Idx).collect();
+    let except: Vec<Idx> = (0..count as Idx).map(|query| if query % 2 == 0 { query } else { NONE }).collect();
+    let mut packed = vec![f32::NAN; panels_len::<f32>(len, dim)];
+    pack_rows(Rows::new(&points, dim).unwrap(), &ids, &mut packed).unwrap();
+    let metric = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&packed, dim, len).unwrap());
+    for tier in Tier::all() {
+        let mut memory = vec![Block::splat(0xdead_beef); scan_blocks::<f32>(dim)];
+        let (mut distances, mut found) = (vec![-7.0; count * k], vec![-7; count * k]);
+        let (asked, arena) = (Rows::new(&queries, dim).unwrap(), &mut Arena::new(&mut memory));
+        scan(tier, &metric, &ids, asked, &except, &mut distances, &mut found, arena).unwrap();
+        for (query, row) in queries.chunks_exact(dim).enumerate() {
+            let want = brute(&points, dim, row, except[query]);
+            for place in 0..k {
+                let want = want.get(place).copied().unwrap_or((f64::INFINITY, NONE));
+                assert_eq!((distances[query * k + place], found[query * k + place]), want, "{tier}, query {query}");
+            }
+        }
+    }
+}
+
+/// All distances but one by the published formula, ascending by (distance, id).
+fn brute(points: &[f32], dim: usize, query: &[f32], except: Idx) -> Vec<(f64, Idx)> {
+    let distance = |row: &[f32]| {
+        let square = |(q, p): (&f32, &f32)| (f64::from(*q) - f64::from(*p)).powi(2);
+        query.iter().zip(row).map(square).fold(0.0, |sum, term| sum + term).sqrt()
+    };
+    let mut all: Vec<(f64, Idx)> = points.chunks_exact(dim).map(distance).zip(0..).collect();
+    all.retain(|(_, id)| *id != except);
+    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all
+}

@@ -1,0 +1,101 @@
+//! Inserting into an index, and deleting from it.
+
+use covertree_kernels::index::{Idx, LEN_MAX, idx_len};
+
+use super::{AnyBody, AnyIndex};
+use crate::Workers;
+use crate::build::Telemetry;
+use crate::error::Error;
+use crate::points::{Dtype, Points, Values};
+
+impl AnyIndex {
+    /// Inserts points. They get the next ids, in their order; an id is never given twice, whatever is deleted.
+    ///
+    /// The tree is then one over all of its points: queries are exact, and every law holds.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the columns are not those of the tree, when points stored in single precision would leave its
+    /// range, and when ids run out; otherwise as for queries, naming the row: a point in `f64` that a tree of `f32` cannot
+    /// hold, for example. Nothing has changed then.
+    ///
+    /// # Cost
+    /// A search for each new point, and laying out all points anew.
+    pub fn insert(&mut self, label: &str, points: &Points) -> Result<Telemetry, Error> {
+        let (got, want) = (points.dim(), self.dim());
+        if got != want {
+            return Err(Error::Usage(format!("{label}: has {got} columns where the points of the tree have {want}")));
+        }
+        let after = self.next_id as usize + points.len(); // an id is not negative
+        if after > LEN_MAX {
+            return Err(Error::Usage(format!("{label}: {after} points are more than ids can name; build a new tree")));
+        }
+        let (largest, _) = points.magnitude();
+        if self.dtype() == Dtype::F32 && want as f64 * largest * largest > SINGLE_SQUARES {
+            let problem = format!("{label}: {largest} is too large for a tree in single precision; build a new tree");
+            return Err(Error::Usage(problem));
+        }
+        let prepared = self.preparation.points(label, points)?;
+        self.change(&vec![false; self.len()], Some(&prepared), idx_len(after)?)
+    }
+
+    /// Deletes points by their ids.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the first id that is not in the tree. Nothing has changed then.
+    ///
+    /// # Cost
+    /// A few searches for each child of a deleted point, and laying out all points anew.
+    pub fn delete(&mut self, ids: &[Idx]) -> Result<Telemetry, Error> {
+        let mut wanted = ids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let deleted: Vec<bool> = self.tree().ids().iter().map(|id| wanted.binary_search(id).is_ok()).collect();
+        if deleted.iter().filter(|&&deleted| deleted).count() < wanted.len() {
+            let mut known = self.tree().ids().to_vec();
+            known.sort_unstable();
+            let missing = wanted.iter().find(|id| known.binary_search(id).is_err());
+            return Err(Error::Usage(match missing {
+                Some(id) => format!("there is no point with id {id} in the tree; it has {} points", self.len()),
+                None => "two points of the tree have one id; build it anew".into(),
+            }));
+        }
+        self.change(&deleted, None, self.next_id)
+    }
+
+    /// The first number that is not yet the id of a point.
+    pub fn next_id(&self) -> Idx {
+        self.next_id
+    }
+
+    fn change(&mut self, deleted: &[bool], new: Option<&Values>, after: Idx) -> Result<Telemetry, Error> {
+        let workers = Workers::new();
+        let (next_id, config, tier) = (self.next_id, self.config.clone(), self.tier);
+        macro_rules! changed {
+            ($body:expr, $kind:ident) => {{
+                let new = match new {
+                    Some(Values::$kind(values)) => &values[..],
+                    Some(_) => unreachable!("points are prepared in the precision of the tree"),
+                    None => &[],
+                };
+                let (body, telemetry) = $body.changed((deleted, new, next_id), &config, tier, &workers)?;
+                *$body = body;
+                telemetry
+            }};
+        }
+        let telemetry = match &mut self.body {
+            AnyBody::EuclideanF32(body) => changed!(body, F32),
+            AnyBody::EuclideanF64(body) => changed!(body, F64),
+            AnyBody::ManhattanF32(body) => changed!(body, F32),
+            AnyBody::ManhattanF64(body) => changed!(body, F64),
+            AnyBody::ChebyshevF32(body) => changed!(body, F32),
+            AnyBody::ChebyshevF64(body) => changed!(body, F64),
+            AnyBody::Angular(body) => changed!(body, F64),
+            AnyBody::Haversine(body) => changed!(body, F64),
+        };
+        self.next_id = after;
+        Ok(telemetry)
+    }
+}
+
+/// Largest sum of squares of points stored in `f32`, `2^120`; see [`Preparation::of`](crate::space::Preparation::of).
+const SINGLE_SQUARES: f64 = f64::from_bits((1023 + 120) << 52);

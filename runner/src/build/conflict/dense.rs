@@ -1,0 +1,86 @@
+//! The whole graph: every conflict of the batch is found by one search per point.
+
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::mis;
+use covertree_kernels::tree::{Conflict, TWIN};
+
+use super::{graph, proposals};
+use crate::build::crowd::{Crowd, Graph};
+use crate::build::seek::{Goal, Query, even_shards};
+use crate::build::telemetry::timed;
+
+/// Finds all conflicts and settles them; with a cap on the degrees, what the cap leaves out is repaired.
+pub(super) fn settle(crowd: &mut Crowd<'_>) {
+    let nodes: Vec<Idx> = (0..crowd.slots.len() as Idx).filter(|&place| crowd.levels[at(place)] != TWIN).collect();
+    let cap = crowd.config.degree_cap.unwrap_or(usize::MAX);
+    let conflicts = find(crowd, nodes, cap);
+    if conflicts.is_empty() && crowd.deferred.is_empty() {
+        crowd.placed.fill(true);
+        return;
+    }
+    if crowd.config.degree_cap.is_none() {
+        return graph::settle(crowd, conflicts);
+    }
+    let mut local = vec![covertree_kernels::index::NONE; crowd.slots.len()];
+    proposals::settle(crowd, &mut |crowd, _, open, row| {
+        let radius = crowd.ladder.radius(row.level);
+        let mut is_open = vec![false; crowd.slots.len()];
+        open.iter().for_each(|&place| is_open[at(place)] = true);
+        let near = |pair: &&Conflict| pair.distance <= radius && is_open[at(pair.id)] && is_open[at(pair.other)];
+        let pairs: Vec<Conflict> = conflicts.iter().filter(near).copied().collect();
+        row.conflict_adj_pairs += pairs.len() as u64;
+        let mut state = vec![mis::OPEN; open.len()];
+        let counters = Graph::new(open, &pairs, &mut local).independent(crowd.config, row.level, &mut state);
+        row.mis_iterations += counters.rounds;
+        open.iter().zip(&state).filter(|(_, state)| **state == mis::IN).map(|(&place, _)| place).collect()
+    });
+}
+
+/// The conflicts of some places with all of the batch on their levels or above, at most `cap` for each.
+pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> Vec<Conflict> {
+    let mut milliseconds = 0.0;
+    let conflicts = timed(&mut milliseconds, || {
+        let shards = shards(crowd, &mut places);
+        crowd.row.shards += shards.len() - 1;
+        let queries: Vec<Query> = places
+            .iter()
+            .map(|&place| {
+                let query = crowd.query(place, 0.0);
+                Query { radius: crowd.ladder.radius(query.level), ..query }
+            })
+            .collect();
+        let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
+        let goal = Goal::Conflicts { both: cap < usize::MAX || places.len() < everybody.len() };
+        let found = crowd.scene.seek(&crowd.marks(&everybody), &queries, &shards, goal, cap);
+        crowd.row.pairs_before += found.before;
+        crowd.row.pairs_after += found.all.len() as u64;
+        crowd.by_place(found)
+    });
+    crowd.row.conflict_graph_ms += milliseconds;
+    let candidates = crowd.row.candidates.max(1) as f64;
+    crowd.row.avg_degree_before_cap = crowd.row.pairs_before as f64 / candidates;
+    crowd.row.avg_degree_after_cap = crowd.row.pairs_after as f64 / candidates;
+    conflicts
+}
+
+/// Where the places are cut into tasks: by their number, or by the pairs below each parent, whose children are put side by
+/// side first.
+fn shards(crowd: &Crowd<'_>, places: &mut [Idx]) -> Vec<usize> {
+    let Some(limit) = crowd.config.shard_pairs else { return even_shards(places.len()) };
+    places.sort_unstable_by_key(|&place| (crowd.parents[at(place)], place));
+    let (mut shards, mut sum) = (vec![0], 0u64);
+    let mut end = 0;
+    for siblings in places.chunk_by(|&a, &b| crowd.parents[at(a)] == crowd.parents[at(b)]) {
+        let m = siblings.len() as u64;
+        sum = sum.saturating_add(m * (m - 1) / 2);
+        end += siblings.len();
+        if sum >= limit {
+            shards.push(end);
+            sum = 0;
+        }
+    }
+    if shards.last() != Some(&places.len()) {
+        shards.push(places.len());
+    }
+    shards
+}

@@ -1,0 +1,166 @@
+//! Settles the conflicts of a batch that are all known, level by level, downward.
+//!
+//! A point that placed points cover lower moves down; those that are left on a level form a graph, an independent set of
+//! which is placed, and the rest moves down to where the members cover it.
+
+use std::collections::BTreeMap;
+
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::mis;
+use covertree_kernels::tree::{Conflict, TWIN};
+
+use crate::build::crowd::{Crowd, Graph};
+use crate::build::telemetry::{LevelRow, timed};
+
+/// The conflicts of a batch by point, in both directions.
+struct Conflicting {
+    starts: Vec<Idx>,
+    others: Vec<(Idx, f64)>,
+}
+
+impl Conflicting {
+    fn new(len: usize, conflicts: &[Conflict]) -> Self {
+        let mut starts = vec![0 as Idx; len + 1];
+        for conflict in conflicts {
+            starts[at(conflict.id) + 1] += 1;
+            starts[at(conflict.other) + 1] += 1;
+        }
+        for i in 0..len {
+            starts[i + 1] += starts[i];
+        }
+        let mut next = starts.clone();
+        let mut others = vec![(0, 0.0); 2 * conflicts.len()];
+        for conflict in conflicts {
+            for (from, to) in [(conflict.id, conflict.other), (conflict.other, conflict.id)] {
+                others[at(next[at(from)])] = (to, conflict.distance);
+                next[at(from)] += 1;
+            }
+        }
+        Self { starts, others }
+    }
+
+    fn of(&self, place: Idx) -> &[(Idx, f64)] {
+        &self.others[at(self.starts[at(place)])..at(self.starts[at(place) + 1])]
+    }
+}
+
+/// Moves a point down if points that were placed cover it on a lower level than before; says whether it moved.
+fn pull(crowd: &mut Crowd<'_>, conflicting: &Conflicting, place: Idx) -> bool {
+    let (mut distance, mut parent, mut nearer) = (crowd.distances[at(place)], NONE, false);
+    for &(other, d) in conflicting.of(place) {
+        if !crowd.placed[at(other)] || d > crowd.ladder.radius(crowd.levels[at(other)]) {
+            continue;
+        }
+        let slot = crowd.slots[at(other)];
+        if d < distance || (nearer && d == distance && slot < parent) {
+            (distance, parent, nearer) = (d, slot, true);
+        }
+    }
+    nearer && crowd.hang(place, parent, distance)
+}
+
+/// Settles the batch; some of its points may be placed already.
+pub(super) fn settle(crowd: &mut Crowd<'_>, conflicts: Vec<Conflict>) {
+    let mut scatter_ms = 0.0;
+    let conflicting = timed(&mut scatter_ms, || Conflicting::new(crowd.slots.len(), &conflicts));
+    drop(conflicts);
+    crowd.row.conflict_adj_scatter_ms += scatter_ms;
+    crowd.row.conflict_graph_ms += scatter_ms;
+    let mut levels = crowd.by_level();
+    if crowd.deferred.is_empty() {
+        // A point without conflicts stays where it is, and nobody asks for it.
+        levels.values_mut().for_each(|places| places.retain(|&place| !conflicting.of(place).is_empty()));
+        levels.retain(|_, places| !places.is_empty());
+    }
+    let mut local = vec![NONE; crowd.slots.len()];
+    while let Some((level, group)) = levels.pop_last() {
+        let mut row = LevelRow {
+            batch_index: crowd.row.batch_index,
+            level,
+            candidates: group.len(),
+            coverage_ratio: 1.0,
+            ..LevelRow::default()
+        };
+        let mut milliseconds = 0.0;
+        timed(&mut milliseconds, || settle_level(crowd, &conflicting, group, &mut levels, &mut local, &mut row));
+        row.mis_ms = milliseconds;
+        crowd.row.mis_ms += milliseconds;
+        row.dominated = row.candidates - row.selected;
+        crowd.rows.push(row);
+    }
+}
+
+/// Settles one level: what moves down goes to `levels`.
+fn settle_level(
+    crowd: &mut Crowd<'_>,
+    conflicting: &Conflicting,
+    group: Vec<Idx>,
+    levels: &mut BTreeMap<i32, Vec<Idx>>,
+    local: &mut [Idx],
+    row: &mut LevelRow,
+) {
+    let mut open = group;
+    // What is placed already was placed before all graphs: no conflict of it is open on its level.
+    loop {
+        open.retain(|&place| {
+            let stays = !pull(crowd, conflicting, place);
+            if !stays {
+                lower(crowd, levels, place);
+            }
+            stays
+        });
+        if open.is_empty() {
+            return;
+        }
+        row.rounds += 1;
+        open.sort_unstable();
+        let (starts, targets) = graph_of(crowd, conflicting, &open, row.level, local);
+        row.conflict_adj_pairs += targets.len() as u64 / 2;
+        let mut state = vec![mis::OPEN; open.len()];
+        let counters = Graph { starts, targets }.independent(crowd.config, row.level, &mut state);
+        row.mis_iterations += counters.rounds;
+        let members = open.iter().zip(&state).filter(|(_, state)| **state == mis::IN);
+        let winners: Vec<Idx> = members.map(|(&place, _)| place).collect();
+        let kept = crowd.finish(winners);
+        crowd.place(&kept);
+        row.selected += kept.len();
+        open.retain(|&place| {
+            let fell = !crowd.placed[at(place)] && crowd.levels[at(place)] != row.level;
+            if fell {
+                lower(crowd, levels, place);
+            }
+            !fell && !crowd.placed[at(place)]
+        });
+    }
+}
+
+fn lower(crowd: &Crowd<'_>, levels: &mut BTreeMap<i32, Vec<Idx>>, place: Idx) {
+    let level = crowd.levels[at(place)];
+    if level != TWIN {
+        levels.entry(level).or_default().push(place);
+    }
+}
+
+/// The graph of the conflicts on one level between open places.
+fn graph_of(
+    crowd: &Crowd<'_>,
+    conflicting: &Conflicting,
+    open: &[Idx],
+    level: i32,
+    local: &mut [Idx],
+) -> (Vec<Idx>, Vec<Idx>) {
+    for (vertex, &place) in open.iter().enumerate() {
+        local[at(place)] = vertex as Idx; // not above the size of the batch
+    }
+    let radius = crowd.ladder.radius(level);
+    let mut starts = Vec::with_capacity(open.len() + 1);
+    let mut targets = Vec::new();
+    starts.push(0);
+    for &place in open {
+        let near = conflicting.of(place).iter().filter(|&&(other, d)| local[at(other)] != NONE && d <= radius);
+        targets.extend(near.map(|&(other, _)| local[at(other)]));
+        starts.push(targets.len() as Idx); // not above the number of conflicts
+    }
+    open.iter().for_each(|&place| local[at(place)] = NONE);
+    (starts, targets)
+}

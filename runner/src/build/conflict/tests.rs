@@ -1,0 +1,284 @@
+//! Every strategy on every kind of points: the tree obeys all laws, answers exactly, and is the same on any number of threads.
+
+use covertree_kernels::index::Idx;
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::Item;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::build::{BatchOrder, BuildConfig, Conflict, MisForm, Prefix};
+use crate::generate::{Distribution, GenerateConfig};
+use crate::points::{Dtype, Points};
+use crate::space::{ItemSpace, Space};
+use crate::tree::Tree;
+use crate::tree::validate::{SelfQueries, ValidateConfig, validate};
+use crate::{Answers, AnyIndex, Index, MetricName, Telemetry, Workers, brute};
+
+/// A metric of the tests: one that has a name, or a closure over rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Under {
+    Name(MetricName),
+    Closure,
+}
+
+/// One build.
+#[derive(Clone, Debug)]
+struct Case {
+    config: BuildConfig,
+    distribution: Distribution,
+    rows: usize,
+    dim: usize,
+    dtype: Dtype,
+    under: Under,
+}
+
+/// The distance of the closure: of the square root of the sum of absolute differences, which is a metric.
+#[allow(clippy::ptr_arg)] // the items are rows
+fn rooted(a: &Vec<f64>, b: &Vec<f64>) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>().sqrt()
+}
+
+type Rooted = ItemSpace<Vec<f64>, fn(&Vec<f64>, &Vec<f64>) -> f64>;
+
+/// An index over items, as a validation wants to see it.
+struct Members<'a> {
+    index: &'a Index<Rooted>,
+    kernel: <Rooted as Space>::Kernel<'a>,
+}
+
+impl<'a> SelfQueries for Members<'a> {
+    type Metric = <Rooted as Space>::Kernel<'a>;
+    type Room = ();
+
+    fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn metric(&self) -> &Self::Metric {
+        &self.kernel
+    }
+
+    fn query<'q>(&'q self, position: usize, (): &'q mut ()) -> Item<'q, Vec<f64>> {
+        self.index.space().member(self.index.id(position) as usize) // a row
+    }
+}
+
+fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+fn arrays(tree: &Tree) -> (Vec<Idx>, Vec<i32>, Vec<Idx>, Vec<u32>) {
+    let reaches = tree.reaches().iter().map(|reach| reach.to_bits()).collect();
+    (tree.ids().to_vec(), tree.levels().to_vec(), tree.parents().to_vec(), reaches)
+}
+
+/// The counts of a build, which do not depend on the threads.
+fn counts(telemetry: &Telemetry) -> Vec<(usize, usize, usize, u64, u64)> {
+    let rows = telemetry.batches.iter();
+    rows.map(|row| (row.batch_size, row.selected, row.dominated, row.pairs_after, row.local_mis_nodes)).collect()
+}
+
+impl Case {
+    fn points(&self, rows: usize, seed: u64) -> Points {
+        let Case { distribution, dim, dtype, .. } = *self;
+        GenerateConfig { distribution, rows, dim, dtype, seed, ..GenerateConfig::default() }.generate().unwrap()
+    }
+
+    fn check(&self) {
+        match self.under {
+            Under::Name(metric) => self.check_named(metric),
+            Under::Closure => self.check_closure(),
+        }
+    }
+
+    fn check_named(&self, metric: MetricName) {
+        let points = self.points(self.rows, 7);
+        let build =
+            || AnyIndex::build_with(Tier::detect(), "points", &points, metric, &self.config, &Workers::new()).unwrap();
+        let ((index, told), (other, told_too)) = (on_threads(1, build), on_threads(2, build));
+        assert_eq!(arrays(index.tree()), arrays(other.tree()), "{self:?}");
+        assert_eq!(counts(&told), counts(&told_too), "{self:?}");
+        let report = index.validate(&ValidateConfig { ids: Some(points.rows()), ..ValidateConfig::default() });
+        assert!(report.is_valid(), "{self:?}: {report}: {:?}", report.violations);
+        let queries = self.points(8, 8);
+        let (answers, _) = index.knn(&queries, 5).unwrap();
+        assert_eq!(answers, brute::knn(&points, &queries, metric, 5, |_| -1).unwrap(), "{self:?}");
+    }
+
+    fn check_closure(&self) {
+        let points = self.points(self.rows, 7);
+        let items: Vec<Vec<f64>> = points.to_f64().chunks(self.dim).map(<[f64]>::to_vec).collect();
+        let build = || {
+            let space: Rooted = ItemSpace::new(items.clone(), rooted as fn(&Vec<f64>, &Vec<f64>) -> f64).unwrap();
+            Index::build(space, &self.config, Tier::detect()).unwrap()
+        };
+        let (index, other) = (on_threads(1, build), on_threads(2, build));
+        assert_eq!(arrays(index.tree()), arrays(other.tree()), "{self:?}");
+        let members = Members { index: &index, kernel: index.kernel() };
+        let report = validate(index.tree(), &members, &ValidateConfig::default(), Tier::detect());
+        assert!(report.is_valid(), "{self:?}: {report}: {:?}", report.violations);
+        let asked = |number: usize| index.space().member(number * 7);
+        let (answers, _) = index.knn(8, 5, asked, |_| -1).unwrap();
+        assert_eq!(answers, self.nearest(&items), "{self:?}");
+    }
+
+    fn nearest(&self, items: &[Vec<f64>]) -> Answers {
+        let mut answers = Answers { ids: Vec::new(), distances: Vec::new(), k: 5 };
+        for query in (0..8).map(|number| &items[number * 7]) {
+            let mut all: Vec<(f64, Idx)> = items.iter().zip(0..).map(|(item, id)| (rooted(query, item), id)).collect();
+            all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            answers.ids.extend(all[..5].iter().map(|(_, id)| id));
+            answers.distances.extend(all[..5].iter().map(|(distance, _)| distance));
+        }
+        answers
+    }
+}
+
+/// Every strategy, and every value of every other setting, at least once.
+fn strategies() -> Vec<BuildConfig> {
+    let plain = BuildConfig::default();
+    let of = |conflict| BuildConfig { conflict, ..plain.clone() };
+    let mut all: Vec<BuildConfig> = Conflict::ALL.iter().map(|&conflict| of(conflict)).collect();
+    all.extend(BatchOrder::ALL.iter().map(|&batch_order| BuildConfig { batch_order, ..plain.clone() }));
+    all.extend(Prefix::ALL.iter().map(|&prefix| BuildConfig { prefix, ..plain.clone() }));
+    all.extend(MisForm::ALL.iter().map(|&mis| BuildConfig { mis, ..plain.clone() }));
+    all.extend([
+        BuildConfig { chain_cap: Some(1), ..plain.clone() },
+        BuildConfig { chain_cap: Some(4), ..of(Conflict::TwoPhase) },
+        BuildConfig { chain_cap: Some(2), prefix: Prefix::Adaptive, ..of(Conflict::Grid) },
+        BuildConfig { chain_cap: Some(3), ..of(Conflict::Parent) },
+        BuildConfig { degree_cap: Some(1), ..plain.clone() },
+        BuildConfig { degree_cap: Some(8), chain_cap: Some(2), mis: MisForm::Luby, ..plain.clone() },
+        BuildConfig { shard_pairs: Some(10), ..plain.clone() },
+        BuildConfig { shard_pairs: Some(100), ..of(Conflict::TwoPhase) },
+        BuildConfig { group_cap: 2, ..of(Conflict::Parent) },
+        BuildConfig { prefix: Prefix::Whole, grid_shifts: 1, ..of(Conflict::Grid) },
+        BuildConfig { prefix: Prefix::Whole, ..of(Conflict::Parent) },
+        BuildConfig { prefix: Prefix::Whole, ..of(Conflict::Auto) },
+        BuildConfig { prefix: Prefix::Whole, mis: MisForm::Luby, ..of(Conflict::TwoPhase) },
+        BuildConfig { batch_order: BatchOrder::Hilbert, ..of(Conflict::Auto) },
+        BuildConfig { base: 1.3, ..of(Conflict::Grid) },
+        BuildConfig { base: 4.0, ..of(Conflict::Parent) },
+    ]);
+    all
+}
+
+/// What points of this metric can have.
+fn legal(config: &BuildConfig, under: Under) -> bool {
+    under != Under::Closure || config.check_axes(0).is_ok()
+}
+
+#[test]
+fn every_strategy_builds_valid_trees_of_every_kind_of_points() {
+    let metrics = [
+        Under::Name(MetricName::Euclidean),
+        Under::Name(MetricName::Manhattan),
+        Under::Name(MetricName::Angular),
+        Under::Closure,
+    ];
+    for (i, config) in strategies().into_iter().enumerate() {
+        for (j, distribution) in Distribution::ALL.into_iter().enumerate() {
+            let dim = [2, 3, 8, 16][(i + j) % 4];
+            let mut under = metrics[(i + j + j / 4 + i / 4) % 4];
+            // A lattice holds the origin, which has no direction.
+            if !legal(&config, under) || (distribution == Distribution::Lattice && under == metrics[2]) {
+                under = metrics[i % 2];
+            }
+            let dtype = if (i + j / 2) % 2 == 0 { Dtype::F32 } else { Dtype::F64 };
+            Case { config: config.clone(), distribution, rows: 120, dim, dtype, under }.check();
+        }
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let points = (select(Distribution::ALL.to_vec()), 60..400usize, 2..=17usize, any::<bool>());
+    let settings = (
+        select(Conflict::ALL.to_vec()),
+        select(BatchOrder::ALL.to_vec()),
+        select(Prefix::ALL.to_vec()),
+        select(MisForm::ALL.to_vec()),
+    );
+    let caps = (0..6usize, 0..6usize, 0..40u64, 1..20usize, 1..=4u32, select(vec![1.2, 2.0, 3.0]));
+    let metric = select(vec![
+        Under::Name(MetricName::Euclidean),
+        Under::Name(MetricName::Manhattan),
+        Under::Name(MetricName::Chebyshev),
+        Under::Closure,
+    ]);
+    (points, settings, caps, metric, any::<u64>()).prop_map(|(points, settings, caps, under, seed)| {
+        let (distribution, rows, dim, double) = points;
+        let (conflict, batch_order, prefix, mis) = settings;
+        let (chain, degree, shard, group_cap, grid_shifts, base) = caps;
+        let graph = matches!(conflict, Conflict::Dense | Conflict::Auto);
+        let config = BuildConfig {
+            base,
+            seed,
+            conflict,
+            batch_order,
+            prefix,
+            mis,
+            group_cap,
+            grid_shifts,
+            chain_cap: (chain > 0).then_some(chain),
+            degree_cap: (degree > 0 && graph).then_some(degree),
+            shard_pairs: (shard > 0 && graph).then_some(shard),
+            ..BuildConfig::default()
+        };
+        let under = if legal(&config, under) { under } else { Under::Name(MetricName::Euclidean) };
+        let dtype = if double { Dtype::F64 } else { Dtype::F32 };
+        Case { config, distribution, rows, dim, dtype, under }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_settings_build_a_valid_tree(case in cases()) {
+        case.check();
+    }
+}
+
+#[test]
+fn a_graph_that_would_be_quadratic_is_refused_before_any_work() {
+    let points = GenerateConfig { rows: 60_000, dim: 2, ..GenerateConfig::default() }.generate().unwrap();
+    let build = |config: BuildConfig| AnyIndex::build(&points, MetricName::Euclidean, &config).err();
+    let whole = BuildConfig { prefix: Prefix::Whole, ..BuildConfig::default() };
+    let text = build(whole.clone()).unwrap().to_string();
+    assert!(text.contains("conflicts") && text.contains("GiB") && text.contains("choose"), "{text}");
+    assert!(build(BuildConfig { conflict: Conflict::TwoPhase, ..whole }).is_some());
+    let sorted = BuildConfig { batch_order: BatchOrder::Hilbert, ..BuildConfig::default() };
+    assert!(build(sorted).is_some());
+}
+
+#[test]
+fn a_second_build_of_the_same_size_grows_no_arena() {
+    let points = GenerateConfig { rows: 3_000, dim: 3, ..GenerateConfig::default() }.generate().unwrap();
+    let workers = Workers::new();
+    let build = || {
+        let config = BuildConfig::default();
+        let built = AnyIndex::build_with(Tier::detect(), "points", &points, MetricName::Euclidean, &config, &workers);
+        let telemetry = built.unwrap().1;
+        (telemetry.arena_bytes, telemetry.arena_growths)
+    };
+    let first = build();
+    assert!(first.0 > 0 && first.1 > 0);
+    assert_eq!(build(), first);
+}
+
+#[test]
+fn grids_tell_what_they_did_and_fall_back_above_eight_axes() {
+    let points = GenerateConfig { rows: 2_000, dim: 2, distribution: Distribution::Annulus, ..Default::default() };
+    let config = BuildConfig { conflict: Conflict::Grid, ..BuildConfig::default() };
+    let told = |points: &Points| {
+        let workers = Workers::new();
+        AnyIndex::build_with(Tier::detect(), "points", points, MetricName::Euclidean, &config, &workers).unwrap().1
+    };
+    let telemetry = told(&points.generate().unwrap());
+    let totals = telemetry.totals();
+    assert!(totals.grid_cells > 0 && totals.leaders_before_local_mis > 0 && totals.local_mis_nodes > 0);
+    assert!(telemetry.batches.iter().all(|batch| (0.0..=1.0).contains(&batch.coverage_ratio)));
+    assert!(telemetry.notes.is_empty());
+    let telemetry = told(&GenerateConfig { dim: 9, ..points }.generate().unwrap());
+    assert!(telemetry.notes[0].contains("parent was used instead"), "{:?}", telemetry.notes);
+    assert!(telemetry.batches.iter().all(|batch| batch.conflict == "parent"));
+}

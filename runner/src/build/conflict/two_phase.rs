@@ -1,0 +1,50 @@
+//! Two phases. First every point looks for one conflict that beats it, and those that find none are accepted: no graph is
+//! kept. Then the graph of the rejected points alone.
+//!
+//! A point beats another if it is on a higher level, or on the same one with the lesser priority. What is accepted is
+//! therefore independent. A conflict between an accepted and a rejected point is found from the rejected one: had the
+//! accepted one been the lower of the two, it would have been beaten.
+
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::tree::TWIN;
+
+use super::{dense, graph};
+use crate::build::crowd::Crowd;
+use crate::build::seek::{Goal, Query, even_shards};
+use crate::build::telemetry::timed;
+
+pub(super) fn settle(crowd: &mut Crowd<'_>) {
+    let mut milliseconds = 0.0;
+    let (accepted, rejected) = timed(&mut milliseconds, || rivals(crowd));
+    crowd.row.conflict_graph_ms += milliseconds;
+    let accepted = crowd.finish(accepted);
+    crowd.place(&accepted);
+    // What fell when its traversal was finished is rejected too.
+    let fell = (0..crowd.slots.len() as Idx).filter(|&place| {
+        !crowd.placed[at(place)] && crowd.levels[at(place)] != TWIN && rejected.binary_search(&place).is_err()
+    });
+    let mut open: Vec<Idx> = fell.collect();
+    open.extend_from_slice(&rejected);
+    open.sort_unstable();
+    if open.is_empty() {
+        return;
+    }
+    let conflicts = dense::find(crowd, open, usize::MAX);
+    graph::settle(crowd, conflicts);
+}
+
+/// The places that nothing beats, and the others.
+fn rivals(crowd: &mut Crowd<'_>) -> (Vec<Idx>, Vec<Idx>) {
+    let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
+    let nodes: Vec<Idx> = everybody.iter().copied().filter(|&place| crowd.levels[at(place)] != TWIN).collect();
+    let query = |&place: &Idx| {
+        let query = crowd.query(place, 0.0);
+        Query { radius: crowd.ladder.radius(query.level), ..query }
+    };
+    let queries: Vec<Query> = nodes.iter().map(query).collect();
+    let goal = Goal::Rival { seed: crowd.config.seed };
+    let found = crowd.scene.seek(&crowd.marks(&everybody), &queries, &even_shards(queries.len()), goal, 1);
+    let mut beaten = vec![false; crowd.slots.len()];
+    crowd.by_place(found).iter().for_each(|rival| beaten[at(rival.id)] = true);
+    nodes.into_iter().partition(|&place| !beaten[at(place)])
+}

@@ -1,0 +1,226 @@
+//! Inserting into a tree that is there already, and deleting from it.
+//!
+//! An insertion is a build that goes on: batches of new points, behind a root that is raised first if one of them is farther
+//! from it than it covers.
+//!
+//! A deletion runs bottom-up. What hung on deleted points is orphaned, with all that hangs on it. On each level, from
+//! the lowest with orphans on, an orphan that a node of a higher level covers hangs there now. Of the others, an independent
+//! set is promoted to the next level, where they are orphans again, and covers the rest. Without any node left above, the
+//! last orphan is the new root. Twins of deleted points are inserted anew.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use covertree_kernels::index::{Idx, NONE, at, idx_len};
+use covertree_kernels::mis;
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{Conflict, TWIN, farthest};
+
+use super::batches::Schedule;
+use super::crowd::Graph;
+use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
+use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots};
+use crate::error::Error;
+use crate::space::Space;
+use crate::tree::{Ladder, Tree};
+use crate::workers::Workers;
+
+/// What becomes of a tree.
+pub(crate) struct Change<'a> {
+    /// The tree; its points are the first rows of the space, in its order.
+    pub tree: &'a Tree,
+    /// Whether the point at each position goes.
+    pub deleted: &'a [bool],
+    /// The id of the first new row; the others follow.
+    pub next_id: Idx,
+}
+
+/// The tree over the rows of the space that are not deleted. Ids stay what they are.
+///
+/// # Errors
+/// As [`build`](super::build).
+pub(crate) fn update<S: Space>(
+    space: &mut S,
+    change: &Change<'_>,
+    config: &BuildConfig,
+    tier: Tier,
+    workers: &Workers,
+) -> Result<Built<S>, Error> {
+    let started = Instant::now();
+    config.check()?;
+    config.check_axes(space.axes())?;
+    let len = idx_len(space.len())?;
+    let order: Vec<Idx> = match space.curve(tier) {
+        Some(order) => {
+            space.reorder(&order);
+            order
+        }
+        None => (0..len).collect(),
+    };
+    let old = change.tree.len();
+    let id = |row: Idx| if at(row) < old { change.tree.ids[at(row)] } else { change.next_id + (row - old as Idx) };
+    let ids: Vec<Idx> = order.iter().map(|&row| id(row)).collect();
+    let morton = if config.batch_order == super::BatchOrder::Morton { space.morton(tier) } else { None };
+    let schedule = Schedule::new(&ids, config, morton);
+    let (mut placement, mut stays) = placed(change, &order);
+    let ladder = change.tree.ladder.clone();
+    let builder = Builder { space: &*space, config, tier, ladder, workers };
+    if stays.iter().any(|&stays| !stays) && old > 0 {
+        builder.delete(change, &order, &mut placement, &mut stays);
+    }
+    let live = |slot: Idx| at(order[at(slot)]) >= old || !change.deleted[at(order[at(slot)])];
+    let slots: Vec<Idx> = (0..len).filter(|&slot| stays[at(slot)]).collect();
+    let mut schedule = schedule.behind(slots.len(), |slot| live(slot) && !stays[at(slot)]);
+    let (grown, mut telemetry) = if slots.is_empty() {
+        build_slots(&*space, &mut schedule, config, tier, workers)?
+    } else {
+        builder.raise_root(&slots, &mut placement, live);
+        builder.refuse_quadratic(&schedule)?;
+        let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
+        builder.insert_all(slots, &mut schedule, progress)
+    };
+    let Grown { mut tree, packed, .. } = grown;
+    tree.ids.iter_mut().for_each(|slot| *slot = ids[at(*slot)]);
+    telemetry.build_s = started.elapsed().as_secs_f64();
+    (telemetry.arena_bytes, telemetry.arena_growths) = (workers.bytes(), workers.growths());
+    Ok((tree, packed, telemetry))
+}
+
+/// The placement of the points of the tree, by slot, and which slots have one that stays: those of points that are neither
+/// new nor deleted.
+fn placed(change: &Change<'_>, order: &[Idx]) -> (Placement, Vec<bool>) {
+    let (tree, len) = (change.tree, order.len());
+    let mut slot_of = vec![NONE; len];
+    order.iter().zip(0..).for_each(|(&row, slot)| slot_of[at(row)] = slot);
+    let mut placement = Placement { levels: vec![TWIN; len], parents: vec![NONE; len], distances: vec![0.0; len] };
+    let mut stays = vec![false; len];
+    for position in 0..tree.len() {
+        let slot = at(slot_of[position]);
+        placement.levels[slot] = tree.levels[position];
+        placement.parents[slot] = match tree.parents[position] {
+            NONE => NONE,
+            parent => slot_of[at(parent)],
+        };
+        stays[slot] = !change.deleted[position];
+    }
+    (placement, stays)
+}
+
+impl<S: Space> Builder<'_, S> {
+    /// Lifts the root to a level on which it covers all points.
+    fn raise_root(&self, slots: &[Idx], placement: &mut Placement, live: impl Fn(Idx) -> bool) {
+        let root = slots.iter().copied().find(|&slot| placement.parents[at(slot)] == NONE);
+        let root = root.expect("a tree of points has a root");
+        let all: Vec<Idx> = (0..placement.levels.len() as Idx).filter(|&slot| live(slot)).collect();
+        let packed = self.space.pack_slots(&all);
+        let kernel = self.space.kernel(&packed);
+        let reach = farthest(self.tier, &kernel, self.space.query(at(root)), 0, all.len());
+        let ladder = self.ladder.view();
+        if reach > ladder.radius(placement.levels[at(root)]) {
+            placement.levels[at(root)] = ladder.level_over(reach);
+        }
+    }
+
+    /// Takes the deleted points out of the placement; `stays` is then true for the slots that keep a place in the tree.
+    fn delete(&self, change: &Change<'_>, order: &[Idx], placement: &mut Placement, stays: &mut [bool]) {
+        let old = |slot: &Idx| at(order[at(*slot)]) < change.tree.len();
+        let slots: Vec<Idx> = (0..order.len() as Idx).filter(old).collect();
+        // The tree as it was, by slot, is what is searched; marks say which of its points count.
+        let draft = self.draft(&slots, placement);
+        let scene = Draft { builder: self, grown: &draft };
+        let mut positions = vec![0usize; order.len()];
+        draft.tree.ids.iter().enumerate().for_each(|(position, &slot)| positions[at(slot)] = position);
+        let mut deletion = Deletion { scene: &scene, config: self.config, ladder: &self.ladder, positions, placement };
+        let mut orphans: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();
+        for &slot in &slots {
+            let parent = deletion.placement.parents[at(slot)];
+            if !stays[at(slot)] || parent == NONE || stays[at(parent)] {
+                continue;
+            }
+            match deletion.placement.levels[at(slot)] {
+                TWIN => stays[at(slot)] = false, // it comes back as a new point
+                level => orphans.entry(level).or_default().push(slot),
+            }
+        }
+        while let Some((level, orphans_here)) = orphans.pop_first() {
+            deletion.level(level, orphans_here, stays, &mut orphans);
+        }
+    }
+}
+
+/// A deletion under way.
+struct Deletion<'a> {
+    scene: &'a dyn Scene,
+    config: &'a BuildConfig,
+    ladder: &'a Ladder,
+    /// Position of each slot in the draft.
+    positions: Vec<usize>,
+    placement: &'a mut Placement,
+}
+
+impl Deletion<'_> {
+    /// The nearest of the marked slots within the radius, for each of some slots that has one.
+    fn nearest(&self, of: &[Idx], among: &[Idx], radius: f64, goal: Goal) -> Vec<Conflict> {
+        let marks = Marks::new(self.scene.tree(), among.iter().map(|&slot| self.positions[at(slot)] as Idx));
+        let query = |&slot: &Idx| Query { slot, position: self.positions[at(slot)], level: 0, radius };
+        let queries: Vec<Query> = of.iter().map(query).collect();
+        self.scene.seek(&marks, &queries, &even_shards(queries.len()), goal, usize::MAX).all
+    }
+
+    /// Finds parents for the orphans of a level, or promotes them.
+    fn level(&mut self, level: i32, open: Vec<Idx>, stays: &[bool], orphans: &mut BTreeMap<i32, Vec<Idx>>) {
+        let ladder = self.ladder.view();
+        let is_open: std::collections::HashSet<Idx> = open.iter().copied().collect();
+        let (above, mut others): (Vec<Idx>, Vec<Idx>) = (self.above(level, stays, &is_open), open.clone());
+        others.extend_from_slice(&above);
+        // How far it is to anything on the next level or above, other orphans included: until then there is nothing to do.
+        let mut near: Vec<Idx> = Vec::new();
+        let found = self.nearest(&open, &others, f64::INFINITY, Goal::Nearest);
+        for next in &found {
+            let over = if next.distance > 0.0 { ladder.level_over(next.distance) } else { level + 1 };
+            if over - 1 > level {
+                self.promote(next.id, over - 1, orphans);
+            } else {
+                near.push(next.id);
+            }
+        }
+        if found.is_empty() {
+            // It alone is left: the root.
+            open.iter().for_each(|&slot| self.placement.parents[at(slot)] = NONE);
+        }
+        let radius = ladder.radius(level + 1);
+        let covers = self.nearest(&near, &above, radius, Goal::Nearest);
+        covers.iter().for_each(|cover| self.placement.parents[at(cover.id)] = cover.other);
+        let covered: std::collections::HashSet<Idx> = covers.iter().map(|cover| cover.id).collect();
+        near.retain(|slot| !covered.contains(slot));
+        self.thin(level, near, orphans);
+    }
+
+    /// Promotes an independent set of these orphans, and hangs the others under its members.
+    fn thin(&mut self, level: i32, mut near: Vec<Idx>, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
+        near.sort_unstable();
+        let radius = self.ladder.view().radius(level + 1);
+        let pairs = self.nearest(&near, &near, radius, Goal::Later);
+        let mut local = vec![NONE; self.positions.len()];
+        let mut state = vec![mis::OPEN; near.len()];
+        Graph::new(&near, &pairs, &mut local).independent(self.config, level, &mut state);
+        let (members, rest): (Vec<_>, Vec<_>) = near.iter().zip(&state).partition(|(_, state)| **state == mis::IN);
+        let slots = |part: Vec<(&Idx, &i32)>| part.into_iter().map(|(&slot, _)| slot).collect::<Vec<Idx>>();
+        let (members, rest) = (slots(members), slots(rest));
+        for cover in self.nearest(&rest, &members, radius, Goal::Nearest) {
+            self.placement.parents[at(cover.id)] = cover.other;
+        }
+        members.into_iter().for_each(|slot| self.promote(slot, level + 1, orphans));
+    }
+
+    fn promote(&mut self, slot: Idx, level: i32, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
+        self.placement.levels[at(slot)] = level;
+        orphans.entry(level).or_default().push(slot);
+    }
+
+    /// The nodes above a level that stay, but for these.
+    fn above(&self, level: i32, stays: &[bool], but: &std::collections::HashSet<Idx>) -> Vec<Idx> {
+        let slots = (0..stays.len() as Idx).filter(|&slot| stays[at(slot)]);
+        slots.filter(|&slot| self.placement.levels[at(slot)] > level && !but.contains(&slot)).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! `covertree bench`: the settings of the builder side by side, interleaved, with every tree checked.
+
+mod cases;
+mod report;
+mod rows;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use covertree::error::Error;
+use covertree::formats::output::{Outputs, check_target};
+
+use super::args::ReadingArgs;
+use super::record::{Outcome, Record};
+use super::session::Session;
+use cases::Case;
+use rows::Row;
+
+/// Build the same points with many settings, several times in turn, and compare
+///
+/// Every tree is validated, its answers are compared with brute force, and its queries are timed against those of the tree of
+/// --conflict dense. Exit code 1 if any tree breaks a law or any answer differs.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  covertree bench --sweep strategies --report strategies.html\n  \
+                        covertree bench points.npy --sweep strategies --repeats 5 -o rows.jsonl")]
+pub(crate) struct BenchArgs {
+    /// Points to use instead of generated ones: .npy or .csv
+    #[arg(value_name = "POINTS")]
+    pub points: Option<PathBuf>,
+    /// What is varied
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub sweep: Sweep,
+    /// Points of each generated set; the largest set of --sweep scale
+    #[arg(long, value_name = "N", default_value_t = 8_192)]
+    pub rows: usize,
+    /// Builds of each case
+    #[arg(long, value_name = "R", default_value_t = 3)]
+    pub repeats: usize,
+    /// Leave out the pairs of settings: only each by itself
+    #[arg(long)]
+    pub singles: bool,
+    /// Write the rows of the table: one JSON object per line
+    #[arg(long, short, value_name = "FILE.jsonl")]
+    pub output: Option<PathBuf>,
+    /// Write a page with plots, which needs nothing else to be looked at
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// What is varied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sweep {
+    /// The settings of the builder, each by itself and in pairs
+    #[default]
+    Strategies,
+    /// The number of points and of threads
+    Scale,
+    /// The metrics, in both precisions
+    Metrics,
+}
+
+/// A checked request.
+pub(crate) struct BenchPlan {
+    args: BenchArgs,
+}
+
+impl BenchArgs {
+    pub fn plan(self, session: &Session) -> Result<BenchPlan, Error> {
+        if self.rows < 2 || self.repeats == 0 {
+            return Err(Error::Usage("bench: --rows must be at least 2, --repeats at least 1".into()));
+        }
+        for path in [&self.output, &self.report].into_iter().flatten() {
+            check_target(path)?;
+        }
+        session.stages(3);
+        Ok(BenchPlan { args: self })
+    }
+}
+
+impl BenchPlan {
+    pub fn run(self, session: &Session) -> Result<Outcome, Error> {
+        let Self { args } = self;
+        let cases: Vec<Case> = session.stage("making points", || cases::of(&args, session)).0?;
+        let rows: Vec<Row> = session.stage("building", || rows::measure(&cases, args.repeats, session)).0?;
+        let mut outputs = Outputs::new();
+        if let Some(path) = &args.output {
+            let lines: String = rows.iter().map(|row| row.to_json() + "\n").collect();
+            outputs.add(path, |out| out.write_all(lines.as_bytes()))?;
+        }
+        if let Some(path) = &args.report {
+            let page = session.stage("drawing", || report::page(&rows)).0;
+            outputs.add(path, |out| out.write_all(page.as_bytes()))?;
+        }
+        outputs.commit()?;
+        let wrong = rows.iter().filter(|row| row.refused.is_none() && !(row.valid && row.exact)).count();
+        let failed = (wrong > 0).then(|| format!("bench: {wrong} of {} trees are wrong", rows.len()));
+        let record = Record { command: "bench", ..Record::default() };
+        Ok(Outcome { record, text: rows::table(&rows), failed, ..Outcome::default() })
+    }
+}

@@ -1,0 +1,154 @@
+//! The order by cells: neighbours in space are neighbours in the order, whatever their parents.
+
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::tree::Group;
+
+use super::Tree;
+use super::layout::Shape;
+use crate::space::Space;
+
+/// Groups that are joined to one in the layer above: as many as the search tests in one go.
+const FAN: usize = 16;
+
+/// Runs above this size are halved by several tasks.
+const SPLIT: usize = 1 << 12;
+
+/// Groups of at most this many points are scanned from end to end. The more axes, the more of the neighbouring boxes a
+/// query meets, and the less it pays to tell them apart.
+fn scanned(axes: usize) -> usize {
+    match axes {
+        0..=4 => 40,
+        5..=6 => 64,
+        _ => 96,
+    }
+}
+
+/// Places the root, and every other point behind it, and forms the groups. With `arranged`, the points are put as in a
+/// kd-tree; else they keep the order of their slots.
+pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree: &mut Tree) {
+    let is_root = |slot: &Idx| shape.parents[at(*slot)] == NONE;
+    let Some(&root) = shape.slots.iter().find(|slot| is_root(slot)) else { return };
+    tree.ids[0] = root;
+    tree.levels[0] = shape.levels[at(root)];
+    let scanned = scanned(space.axes());
+    let mut order: Vec<Idx> = shape.slots.iter().copied().filter(|&slot| slot != root).collect();
+    if arranged {
+        halve(space, &mut order, scanned);
+    }
+    let mut positions = vec![0 as Idx; shape.parents.len()];
+    for (place, &slot) in order.iter().enumerate() {
+        positions[at(slot)] = place as Idx + 1; // not above `len`
+        tree.ids[place + 1] = slot;
+        tree.levels[place + 1] = shape.levels[at(slot)];
+    }
+    for (parent, &slot) in tree.parents[1..].iter_mut().zip(&order) {
+        *parent = positions[at(shape.parents[at(slot)])];
+    }
+    form_groups(tree, scanned);
+}
+
+/// Halves slots across their widest axis, again and again, down to groups that are scanned.
+fn halve<S: Space>(space: &S, slots: &mut [Idx], scanned: usize) {
+    if slots.len() <= scanned || space.axes() == 0 {
+        return;
+    }
+    let (mut widest, mut axis) = (-1.0, 0);
+    for candidate in 0..space.axes() {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for &slot in &*slots {
+            let value = space.coordinate(at(slot), candidate);
+            low = low.min(value);
+            high = high.max(value);
+        }
+        if high - low > widest {
+            (widest, axis) = (high - low, candidate);
+        }
+    }
+    let middle = slots.len() / 2;
+    slots.select_nth_unstable_by(middle, |&a, &b| {
+        space.coordinate(at(a), axis).total_cmp(&space.coordinate(at(b), axis)).then(a.cmp(&b))
+    });
+    let split = slots.len() > SPLIT;
+    let (left, right) = slots.split_at_mut(middle);
+    if split {
+        rayon::join(|| halve(space, left, scanned), || halve(space, right, scanned));
+    } else {
+        halve(space, left, scanned);
+        halve(space, right, scanned);
+    }
+}
+
+/// Halves the run of all positions just as [`halve`] does, sixteen parts to a group.
+fn form_groups(tree: &mut Tree, scanned: usize) {
+    let run = |first: usize, end: usize| {
+        let (first, end) = (first as Idx, end as Idx); // positions
+        Group { first, block: end, end, center: first, reach: f32::INFINITY, ..Group::default() }
+    };
+    let mut groups = vec![run(1, tree.ids.len())];
+    let mut waits = vec![0 as Idx];
+    let mut parts = Vec::with_capacity(FAN);
+    tree.waiting = 1;
+    let mut done = 0;
+    while done < groups.len() {
+        let Group { first, end, .. } = groups[done];
+        let kids = groups.len();
+        split(at(first), at(end), if kids == 1 { FAN - 1 } else { FAN }, scanned, &mut parts);
+        if parts.len() > 1 {
+            // A group's kids are one panel of boxes, filled up with empty ones. The first group of all stands in front of its own.
+            let aligned = (kids / FAN + 1) * FAN;
+            groups.extend(parts.iter().map(|&(first, end)| run(first, end)));
+            groups.resize(aligned, run(at(end), at(end)));
+            groups[done] = Group { block: first, kids: kids as Idx, kids_end: aligned as Idx, ..groups[done] };
+            let waiting = waits[done] + (aligned - kids) as Idx; // not above the number of groups
+            tree.waiting = tree.waiting.max(waiting);
+            waits.resize(aligned, waiting - 1);
+        }
+        done += 1;
+    }
+    groups[0].center = 0;
+    tree.groups = groups.into();
+    find_tops(tree);
+}
+
+/// The highest level of each group.
+fn find_tops(tree: &mut Tree) {
+    let groups = tree.groups.to_mut();
+    for place in (0..groups.len()).rev() {
+        let Group { first, block, kids, kids_end, .. } = groups[place];
+        let tops = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top);
+        let top = tops.chain(tree.levels[at(first)..at(block)].iter().copied()).max();
+        groups[place].top = top.unwrap_or(i32::MIN);
+    }
+}
+
+impl Tree {
+    /// Gives the points of a draft, whose ids are slots, other levels; its parents are not what they were any more.
+    pub(crate) fn relevel(&mut self, levels: &[i32]) {
+        for (level, &slot) in self.levels.to_mut().iter_mut().zip(self.ids.iter()) {
+            *level = levels[at(slot)];
+        }
+        find_tops(self);
+    }
+}
+
+/// The parts of a run: halves of halves, as many as there is room for, none larger than a full group of the layer below
+/// where that can be.
+fn split(first: usize, end: usize, room: usize, scanned: usize, parts: &mut Vec<(usize, usize)>) {
+    parts.clear();
+    parts.push((first, end));
+    let mut goal = scanned;
+    while goal - goal / 4 < (end - first) / FAN {
+        goal = goal * FAN / 4 * 3;
+    }
+    while parts.len() < room {
+        let heaviest = (0..parts.len()).max_by_key(|&part| (parts[part].1 - parts[part].0, std::cmp::Reverse(part)));
+        let Some(part) = heaviest else { break };
+        let (first, end) = parts[part];
+        if end - first <= goal {
+            break;
+        }
+        let middle = first + (end - first) / 2;
+        parts[part].1 = middle;
+        parts.insert(part + 1, (middle, end));
+    }
+}
