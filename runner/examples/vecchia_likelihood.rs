@@ -39,14 +39,16 @@ fn main() -> Result<(), Error> {
 
 /// A field whose exact likelihood can still be computed.
 fn simulated() -> Result<(), Error> {
-    let shape = GenerateConfig { distribution: Distribution::Uniform, rows: 1_500, dim: 2, ..GenerateConfig::default() };
+    let shape =
+        GenerateConfig { distribution: Distribution::Uniform, rows: 1_500, dim: 2, ..GenerateConfig::default() };
     let points = shape.generate()?;
     let config = config(CovarianceKind::Matern52, 0.25);
     let mut lower = covariances(&points, &config)?;
     cholesky(&mut lower, points.len());
     let noise = GenerateConfig { rows: points.len(), dim: 1, seed: 7, ..GenerateConfig::default() }.generate()?;
     let noise = noise.to_f64();
-    let field: Vec<f64> = lower.chunks_exact(points.len()).map(|row| row.iter().zip(&*noise).map(|(l, z)| l * z).sum()).collect();
+    let field: Vec<f64> =
+        lower.chunks_exact(points.len()).map(|row| row.iter().zip(&*noise).map(|(l, z)| l * z).sum()).collect();
     let square: f64 = noise.iter().map(|z| z * z).sum();
     let exact = log_density(log_determinant(&lower, points.len()), square, points.len());
     println!("simulated field, {} points, exact log-likelihood {exact:.2}", points.len());
@@ -57,7 +59,11 @@ fn simulated() -> Result<(), Error> {
 fn given(points: &Path, values: &Path, neighbours: Option<&Path>) -> Result<(), Error> {
     let (points, values) = (read_points(points, &ReadOptions::default())?, read_reals(values)?.values);
     if values.len() != points.len() {
-        return Err(Error::Usage(format!("{} values are given for {} points; give one each", values.len(), points.len())));
+        return Err(Error::Usage(format!(
+            "{} values are given for {} points; give one each",
+            values.len(),
+            points.len()
+        )));
     }
     let (dim, coordinates) = (points.dim(), points.to_f64());
     let side = (0..dim).map(|d| {
@@ -93,14 +99,17 @@ fn compare(
     let residual = ResidualIndex::fit(&points, config, &Inducing::Random(inducing), 42)?;
     // The prior correlation falls with the Euclidean distance alone, so its neighbours are the Euclidean ones.
     let euclidean = ResidualIndex::fit(&points, config, &Inducing::None, 42)?;
-    let data = Data { points: &points, values: &values, covariance: config.check(points.dim())?, config, index: &residual };
+    let data =
+        Data { points: &points, values: &values, covariance: config.check(points.dim())?, config, index: &residual };
     println!("{:>4} {:>22} {:>22}", "k", "Euclidean neighbours", "residual neighbours");
     for k in NEIGHBOURS {
         let near = data.likelihood(&euclidean.vecchia(&ranks, k)?.0.ids, k)?;
         let (answers, _) = residual.vecchia(&ranks, k)?;
         let best = data.likelihood(&answers.ids, k)?;
         match exact {
-            Some(exact) => println!("{k:>4} {near:>13.2} ({:>+6.2}) {best:>13.2} ({:>+6.2})", near - exact, best - exact),
+            Some(exact) => {
+                println!("{k:>4} {near:>13.2} ({:>+6.2}) {best:>13.2} ({:>+6.2})", near - exact, best - exact)
+            }
             None => println!("{k:>4} {near:>22.2} {best:>22.2}"),
         }
         if let (Some(file), true) = (file, k == NEIGHBOURS[NEIGHBOURS.len() - 1]) {
@@ -135,7 +144,8 @@ impl Data<'_> {
         let whitened: Vec<(f64, Vec<f64>, f64)> = (0..len)
             .into_par_iter()
             .map(|i| {
-                let near: Vec<usize> = ids[i * k..(i + 1) * k].iter().filter(|id| **id >= 0).map(|&id| id as usize).collect();
+                let near: Vec<usize> =
+                    ids[i * k..(i + 1) * k].iter().filter(|id| **id >= 0).map(|&id| id as usize).collect();
                 let (weights, variance) = regression(&near, i, residual);
                 let scale = 1.0 / variance.sqrt();
                 let left = |value: &dyn Fn(usize) -> f64| {
@@ -189,7 +199,14 @@ fn regression(near: &[usize], i: usize, residual: impl Fn(usize, usize) -> f64) 
     (weights, variance.max(1e-12))
 }
 
-fn between(covariance: Covariance, config: &CovarianceConfig, coordinates: &[f64], dim: usize, i: usize, j: usize) -> f64 {
+fn between(
+    covariance: Covariance,
+    config: &CovarianceConfig,
+    coordinates: &[f64],
+    dim: usize,
+    i: usize,
+    j: usize,
+) -> f64 {
     let (a, b) = (&coordinates[i * dim..][..dim], &coordinates[j * dim..][..dim]);
     covariance.exact(a.iter().zip(b).map(|(a, b)| ((a - b) / config.lengthscales[0]).powi(2)).sum())
 }
@@ -200,7 +217,8 @@ fn covariances(points: &Points, config: &CovarianceConfig) -> Result<Vec<f64>, E
     let mut matrix = vec![0.0; len * len];
     for (i, row) in matrix.chunks_exact_mut(len).enumerate() {
         for (j, out) in row.iter_mut().enumerate() {
-            *out = between(covariance, config, &coordinates, points.dim(), i, j) + if i == j { config.nugget } else { 0.0 };
+            *out = between(covariance, config, &coordinates, points.dim(), i, j)
+                + if i == j { config.nugget } else { 0.0 };
         }
     }
     Ok(matrix)
