@@ -27,3 +27,30 @@ fn a_tree_is_replaced_as_a_whole() {
     assert_ne!(place.bytes("tree.ct"), before);
     assert_eq!(place.names(), ["bad.npy", "points.npy", "tree.ct"]);
 }
+
+#[test]
+fn trees_are_updated_in_place_and_checked() {
+    let place = Place::new();
+    place.done("generate gaussian --rows 300 --dim 2 -o points.npy");
+    place.done("generate gaussian --rows 40 --dim 2 --seed 7 -o more.npy");
+    place.done("build points.npy -o tree.ct --conflict grid --telemetry told.jsonl");
+    place.done("insert tree.ct more.npy");
+    place.done("delete tree.ct --id 3,17,339 -o smaller.ct");
+    let text = place.done("check smaller.ct");
+    assert!(text.starts_with("smaller.ct: valid: 337 points"), "{text}");
+    assert!(place.refused("delete smaller.ct --id 17").contains("no point with id 17"));
+    let told = String::from_utf8(place.bytes("told.jsonl")).unwrap();
+    assert!(told.lines().count() > 10 && told.starts_with("{\"row\":\"header\",\"schema\":\"covertree.telemetry.v1\""));
+}
+
+#[test]
+fn the_benchmark_checks_what_it_measures_and_draws_it() {
+    let place = Place::new();
+    place.done("generate annulus --rows 600 --dim 2 -o points.npy");
+    let text = place.done("bench points.npy --singles --repeats 1 -o rows.jsonl --report page.html");
+    assert!(text.contains("two-phase") && text.contains("valid, exact") && !text.contains("IN"), "{text}");
+    let page = String::from_utf8(place.bytes("page.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("href=") && !page.contains("src="));
+    place.done("bench --sweep scale --rows 4096 --repeats 1 --threads 2");
+    place.done("bench --sweep metrics --rows 300 --repeats 1");
+}
