@@ -26,6 +26,7 @@
 //! | metrics | [`metric`] (names), [`space`] (points under a metric, packed for the kernels) |
 //! | trees | [`build`] (batches, conflicts, levels), [`tree`] (storage, files, validation) |
 //! | queries | [`any`], [`index`], [`answers`], [`brute`] |
+//! | correlations | [`residual`] (residual and prior correlation, Vecchia neighbours) |
 //!
 //! The arithmetic is in the crate `covertree-kernels`; this crate plans, splits over threads, merges, reads and writes.
 //! Everything runs on the current rayon pool, and no result depends on its size.

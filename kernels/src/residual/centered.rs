@@ -210,7 +210,7 @@ pub fn pack_offsets<'a>(
     arena: &mut Arena<'a>,
 ) -> Result<CenteredRows<'a>, KernelError> {
     let stride = columns * LANES_F32;
-    let panels = if stride == 0 { 0 } else { offsets.len() / stride };
+    let panels = offsets.len().checked_div(stride).unwrap_or(0);
     want("offsets", panels * stride, offsets.len())?;
     let limit = idx_len(panels * LANES_F32)?;
     if let Some(place) = places.iter().position(|place| *place < 0 || (columns > 0 && *place >= limit)) {
@@ -341,10 +341,9 @@ fn multiply<L: Lanes, const R: usize>(
             let points = &offsets[(p * columns + part.start) * LANES_F32..(p * columns + part.end) * LANES_F32];
             for first in (0..count).step_by(R) {
                 let here = R.min(count - first);
-                if !wanted.is_empty()
-                    && !any_wanted(wanted, halves, 2 * p, first, here)
-                    && !(2 * p + 1 < halves && any_wanted(wanted, halves, 2 * p + 1, first, here))
-                {
+                let wants = |half: usize| half < halves && any_wanted(wanted, halves, half, first, here);
+                let left_out = !wanted.is_empty() && !wants(2 * p) && !wants(2 * p + 1);
+                if left_out {
                     continue;
                 }
                 let queries = &rows.packed[first * columns..][part.start * R..part.end * R];

@@ -78,7 +78,7 @@ pub struct Members<'a> {
     pub len: usize,
     /// `[len]` or longer: ranks in the order, exact in `f64`; for the columns whole panels of 8.
     pub ranks: &'a [f64],
-    /// As `ranks`: the factors of the margin.
+    /// As `ranks`: the factors of the margin. Minus infinity leaves a point out: no pair with it is offered to either side.
     pub margins: &'a [f64],
 }
 
@@ -181,6 +181,9 @@ fn rows<L: Lanes>(tile: &RhoTile<'_>, counting: Counting, lists: &mut Shortlists
     let (panels, mut taken) = (tile.panels(), 0);
     for (row, &place) in tile.places.iter().enumerate() {
         let (place, own) = (at(place), tile.rows.first + place);
+        if tile.rows.margins[place] == f64::NEG_INFINITY {
+            continue; // two left out would multiply to a margin again
+        }
         let least = L::F64::splat(lists.least[place]);
         let (margin, rank) = (L::F64::splat(tile.rows.margins[place]), L::F64::splat(tile.rows.ranks[place]));
         for panel in 0..panels {
@@ -219,6 +222,9 @@ fn columns<L: Lanes>(tile: &RhoTile<'_>, counting: Counting, lists: &mut Shortli
         let ranks = L::F64::load(&tile.columns.ranks[lane..]);
         for (row, &place) in tile.places.iter().enumerate() {
             let (place, position) = (at(place), tile.rows.first + place);
+            if tile.rows.margins[place] == f64::NEG_INFINITY {
+                continue; // as above
+            }
             let rho = L::F64::load(&tile.rho[row * panels * LANES_F64 + lane..]);
             let most = margins.mul_add(L::F64::splat(tile.rows.margins[place]), rho.abs());
             let mut bits = !most.lt(least) & in_use(tile.columns.len, panel);

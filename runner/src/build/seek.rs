@@ -123,7 +123,7 @@ impl<R: Real> Visitor<R> for Seeker<'_, '_> {
     }
 
     #[inline(always)]
-    fn cap_in(&self, _place: usize, group: &Group) -> f64 {
+    fn cap_in(&self, _number: usize, group: &Group) -> f64 {
         let cap = self.limit();
         let (top, later) = (group.top, at(group.end) > self.query.position);
         let any = match self.goal {

@@ -51,21 +51,11 @@ use covertree_kernels::simd::{LANES_F64, Tier};
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::points::Points;
+use crate::within::Neighborhoods;
 use factor::Factor;
 use layout::Layout;
 use search::{Goal, Search, Side};
 use set::{PointSet, Source};
-
-/// Neighbours within a radius, for many queries: compressed rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WithinAnswers {
-    /// `[queries + 1]`: where each query's neighbours begin.
-    pub starts: Vec<i64>,
-    /// Ids, ascending by (distance, id) within a query.
-    pub ids: Vec<Idx>,
-    /// Their distances.
-    pub distances: Vec<f64>,
-}
 
 /// Points under a residual metric, ready to be searched.
 pub struct ResidualIndex {
@@ -207,6 +197,14 @@ impl ResidualIndex {
         }
     }
 
+    /// `V`, row-major in the order of the rows, and `p`.
+    ///
+    /// # Errors
+    /// None in practice; those of the kernels that copy.
+    pub fn v_and_p(&self) -> Result<(Vec<f64>, Vec<f64>), Error> {
+        Ok(reference::Unpacked::new(&self.set)?.into_v_and_p())
+    }
+
     /// Bytes that `V` and what was made of it take.
     pub fn bytes(&self) -> usize {
         8 * (self.set.v.len() + self.set.centers.len()) + 4 * self.set.offsets.len()
@@ -248,7 +246,7 @@ impl ResidualIndex {
     ///
     /// # Errors
     /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN.
-    pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(WithinAnswers, Work), Error> {
+    pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(Neighborhoods, Work), Error> {
         if radius.is_nan() || radius < 0.0 {
             return Err(Error::Usage(format!("the radius is {radius}; choose a number that is not negative")));
         }
@@ -256,7 +254,7 @@ impl ResidualIndex {
         let counting = if queries.is_some() { Counting::All } else { Counting::Others };
         let (rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;
         let layout = queries.as_ref().map_or(&self.set.layout, |queries| &queries.layout);
-        let mut answers = WithinAnswers { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
+        let mut answers = Neighborhoods { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
         for &position in &layout.positions {
             answers.ids.extend(rows[at(position)].iter().map(|pair| pair.1));
             answers.distances.extend(rows[at(position)].iter().map(|pair| pair.0));
@@ -330,7 +328,7 @@ impl ResidualIndex {
         goal: Goal,
         counting: Counting,
         with_self: bool,
-    ) -> Result<(Vec<Vec<(f64, Idx)>>, Work), Error> {
+    ) -> Result<(search::Rows, Work), Error> {
         if self.is_empty() {
             let rows = queries.map_or(0, |queries| queries.layout.len());
             return Ok((vec![Vec::new(); rows], Work::default()));

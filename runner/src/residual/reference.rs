@@ -146,10 +146,9 @@ impl Unpacked {
         Ok(rows)
     }
 
-    /// Copies of `V`, row-major, and `p`.
-    #[cfg(test)]
-    pub fn parts(&self) -> (Vec<f64>, Vec<f64>) {
-        (self.v.clone(), self.p.clone())
+    /// `V`, row-major, and `p`.
+    pub fn into_v_and_p(self) -> (Vec<f64>, Vec<f64>) {
+        (self.v, self.p)
     }
 
     fn row(&self, row: usize) -> PointRow<'_> {

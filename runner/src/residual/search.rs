@@ -84,7 +84,7 @@ pub(crate) struct Search<'a> {
 }
 
 /// The answer of one leaf: rows of (distance, position), ascending by (distance, id).
-type Rows = Vec<Vec<(f64, Idx)>>;
+pub(super) type Rows = Vec<Vec<(f64, Idx)>>;
 
 /// The short lists of a leaf.
 pub(super) struct Lists {

@@ -18,19 +18,20 @@ fn config(kind: CovarianceKind, length: f64) -> CovarianceConfig {
 /// All searches of an index against the reference, with one and three threads.
 #[track_caller]
 fn check(index: &ResidualIndex, orders: &[Vec<Idx>], ks: &[usize]) {
-    for threads in [1, 3] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            for &k in ks {
-                for order in orders {
-                    assert_eq!(index.vecchia(order, k).unwrap().0, reference::vecchia(index, order, k).unwrap());
-                }
-                for with_self in [false, true] {
-                    let want = reference::graph(index, k, with_self).unwrap();
-                    assert_eq!(index.graph(k, with_self).unwrap().0, want);
-                }
+    let pools = [1, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    for &k in ks {
+        for order in orders {
+            let want = reference::vecchia(index, order, k).unwrap();
+            for pool in &pools {
+                assert_eq!(pool.install(|| index.vecchia(order, k)).unwrap().0, want);
             }
-        });
+        }
+        for with_self in [false, true] {
+            let want = reference::graph(index, k, with_self).unwrap();
+            for pool in &pools {
+                assert_eq!(pool.install(|| index.graph(k, with_self)).unwrap().0, want);
+            }
+        }
     }
 }
 
@@ -48,7 +49,7 @@ fn answers_are_those_of_the_formula() {
         (CovarianceKind::Rbf, 130, 0),
     ] {
         let points = points(rows, 3, 5);
-        for tier in Tier::all() {
+        for tier in if rows < 500 { Tier::all().collect() } else { vec![Tier::detect()] } {
             let config = config(kind, 0.8);
             let index =
                 ResidualIndex::fit_on(tier, "points", &points, &config, &Inducing::Random(inducing), 1).unwrap();
@@ -59,14 +60,14 @@ fn answers_are_those_of_the_formula() {
 
 #[test]
 fn a_strategy_changes_the_work_and_no_answer() {
-    let points = points(1500, 2, 8);
-    let order: Vec<Idx> = (0..1500).collect();
+    let points = points(1200, 2, 8);
+    let order: Vec<Idx> = (0..1200).collect();
     for kind in [CovarianceKind::Rbf, CovarianceKind::Matern32] {
-        let index = ResidualIndex::fit(&points, &config(kind, 0.6), &Inducing::Random(120), 1).unwrap();
+        let index = ResidualIndex::fit(&points, &config(kind, 0.6), &Inducing::Random(96), 1).unwrap();
         let (auto, work) = index.vecchia(&order, 8).unwrap();
         assert!(work.landmark.landmark_pruned > 0, "{work:?}");
         let (brute, work) = index.with_strategy(Strategy::Brute).vecchia(&order, 8).unwrap();
-        assert!(work.landmark.landmark_bounded == 0 && work.residual.filtered >= 1500 * 1499 / 2, "{work:?}");
+        assert!(work.landmark.landmark_bounded == 0 && work.residual.filtered >= 1200 * 1199 / 2, "{work:?}");
         assert_eq!(auto, brute);
     }
 }
@@ -142,8 +143,7 @@ fn given_v_and_p_are_taken_and_checked() {
     let points = points(90, 2, 5);
     let config = config(CovarianceKind::Matern52, 1.0);
     let fitted = ResidualIndex::fit(&points, &config, &Inducing::Random(12), 1).unwrap();
-    let rows = reference::Unpacked::new(&fitted.set).unwrap();
-    let (v, p) = rows.parts();
+    let (v, p) = fitted.v_and_p().unwrap();
     let given = |v: Vec<f64>, p: Vec<f64>| {
         let v = Points::new(12, Values::F64(v)).unwrap();
         ResidualIndex::given(Tier::detect(), "points", &points, &config, &v, p)

@@ -80,22 +80,25 @@ proptest! {
             Counting::All => true,
         };
         for tier in Tier::all() {
+            // The same columns come once more as other points: what is offered to a condensed list meets a threshold.
+            let again = RhoTile { columns: Members { first: len as Idx, ..members(len) }, ..tile };
             let mut lists = Owned::new(rows, k, 3 * len);
-            for _ in 0..2 {
-                // Twice: what is offered after a list was condensed meets a threshold.
-                for row in 0..rows {
-                    let (mut view, mut scratch) = (lists.view(), std::vec![9.0; 3 * len]);
-                    condense(row, &mut view, &mut scratch).unwrap();
-                }
-                offer_rows(tier, &tile, counting, &mut lists.view()).unwrap();
-            }
+            offer_rows(tier, &tile, counting, &mut lists.view()).unwrap();
             for row in 0..rows {
                 condense(row, &mut lists.view(), &mut std::vec![9.0; 3 * len]).unwrap();
-                let (listed, truth) = (lists.listed(row), &truth[row * lanes..][..len]);
-                for want in nearest(truth, |column| may(row, column), k) {
+            }
+            offer_rows(tier, &again, counting, &mut lists.view()).unwrap();
+            for row in 0..rows {
+                condense(row, &mut lists.view(), &mut std::vec![9.0; 3 * len]).unwrap();
+                let (listed, once) = (lists.listed(row), &truth[row * lanes..][..len]);
+                let counts = |column: usize| match counting {
+                    Counting::Others => row != column,
+                    _ => may(row, column % len),
+                };
+                for want in nearest(&[once, once].concat(), counts, k) {
                     prop_assert!(listed.contains(&want), "{tier} {row} {want}: {listed:?}");
                 }
-                prop_assert!(listed.iter().all(|&column| may(row, column as usize)));
+                prop_assert!(listed.iter().all(|&column| counts(column as usize)));
             }
             let mut lists = Owned::new(len, k, 2 * rows);
             offer_columns(tier, &tile, counting, &mut lists.view()).unwrap();
@@ -143,6 +146,9 @@ fn a_number_that_is_none_stays_and_hard_points_are_left_out() {
         lists.least[0] = 0.3;
         assert_eq!(offer_rows(tier, &tile, Counting::All, &mut lists.view()).unwrap(), 2);
         assert_eq!(lists.listed(0), [10, 12]);
+        let out = RhoTile { rows: Members { margins: &[f64::NEG_INFINITY], ..rows }, ..tile };
+        assert_eq!(offer_rows(tier, &out, Counting::All, &mut lists.view()).unwrap(), 0);
+        assert_eq!(offer_columns(tier, &out, Counting::All, &mut Owned::new(4, 1, 8).view()).unwrap(), 0);
     }
 }
 
