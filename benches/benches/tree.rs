@@ -14,16 +14,18 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Ladder, Precedence, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before, search,
-    search_blocks,
+    Coordinates, Group, Ladder, Precedence, SCAN_QUERIES, TreeParts, TreeView, Within, box_of_run, cover_ceilings,
+    earliest_ranks, knn, knn_before, scan, scan_blocks, search, search_blocks,
 };
-use covertree_kernels::view::{Panels, Rows};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const LEN: usize = 32_768;
 const DIM: usize = 3;
 const K: usize = 8;
 const QUERIES: usize = 256;
+/// Points of a scan.
+const SCANNED: usize = 4096;
 
 /// Uniform points in the order of a Hilbert curve, 32 to a leaf.
 fn tree() -> HandMade<f32> {
@@ -122,10 +124,51 @@ fn once(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A block of queries against all points, beside the same queries one by one through the search.
+fn scans(criterion: &mut Criterion) {
+    for dim in [8, 16, 64, 384] {
+        let data: Vec<f32> = uniform((SCANNED + SCAN_QUERIES) * dim, 7).into_iter().map(|value| value as f32).collect(); // rounds
+        let (data, asked) = data.split_at(SCANNED * dim);
+        let ids: Vec<Idx> = (0..SCANNED as Idx).collect();
+        let mut packed = vec![0.0f32; panels_len::<f32>(SCANNED, dim)];
+        pack_rows(Rows::new(data, dim).expect("whole rows"), &ids, &mut packed).expect("sized for the rows");
+        let metric = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&packed, dim, SCANNED).expect("as above"));
+        let levels = vec![0; SCANNED];
+        let groups = [Group { first: 1, block: SCANNED as Idx, end: SCANNED as Idx, ..Group::default() }];
+        let parts = TreeParts { ids: &ids, levels: &levels, groups: &groups, waiting: 1 };
+        let view = TreeView::new(parts).expect("one group holds everything");
+        let except = [NONE; SCAN_QUERIES];
+        let mut group = criterion.benchmark_group(format!("tree/scan/{dim}"));
+        group.throughput(Throughput::Elements((SCANNED * SCAN_QUERIES) as u64));
+        for tier in Tier::all() {
+            let mut memory = vec![Block::default(); scan_blocks::<f32>(dim).max(search_blocks(1))];
+            let (mut distances, mut found) = (vec![0.0; SCAN_QUERIES * K], vec![NONE; SCAN_QUERIES * K]);
+            let (mut singly, mut alone) = (distances.clone(), found.clone());
+            group.bench_function(BenchmarkId::new("scan", tier), |bench| {
+                bench.iter(|| {
+                    let (asked, arena) = (Rows::new(asked, dim).expect("whole rows"), &mut Arena::new(&mut memory));
+                    scan(tier, &metric, &ids, asked, &except, &mut distances, &mut found, arena)
+                });
+            });
+            group.bench_function(BenchmarkId::new("one by one", tier), |bench| {
+                bench.iter(|| {
+                    let rows = asked.chunks_exact(dim).zip(singly.chunks_exact_mut(K)).zip(alone.chunks_exact_mut(K));
+                    for ((query, distances), ids) in rows {
+                        let mut arena = Arena::new(&mut memory);
+                        knn(tier, view, &metric, query, NONE, distances, ids, &mut arena).expect("sized for the tree");
+                    }
+                });
+            });
+            assert_eq!((&distances, &found), (&singly, &alone), "{tier}");
+        }
+        group.finish();
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = searches, once
+    targets = searches, once, scans
 }
 criterion_main!(benches);

@@ -1,4 +1,4 @@
-//! `tree::knn`, `tree::knn_before` with `tree::earliest_ranks`, `tree::search` for all points within a radius and for a
+//! `tree::knn`, `tree::scan`, `tree::knn_before` with `tree::earliest_ranks`, `tree::search` for all points within a radius and for a
 //! covering node (with `tree::cover_ceilings`), and `tree::box_of_run`, over trees of both orders of storage.
 
 use covertree_kernels::arena::{Arena, Block};
@@ -8,9 +8,9 @@ use covertree_kernels::oracle::tree::HandMade;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{
     Covering, Ladder, Precedence, TWIN, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
-    search, search_blocks,
+    scan, scan_blocks, search, search_blocks,
 };
-use covertree_kernels::view::Panels;
+use covertree_kernels::view::{Panels, Rows};
 
 use super::Bytes;
 
@@ -51,6 +51,12 @@ fn searches(tier: Tier, made: &HandMade<f32>, query: &[f32], want: &[(f64, Idx)]
     let (mut distances, mut found) = (vec![-7.0; k], vec![-7; k]);
     knn(tier, view, &metric, query, NONE, &mut distances, &mut found, &mut Arena::new(&mut memory)).unwrap();
     assert_answers(tier, want, &distances, &found);
+
+    let mut memory_of_scan = vec![Block::splat(0xdead_beef); scan_blocks::<f32>(made.dim)];
+    let (mut scanned, mut who) = (vec![-7.0; k], vec![-7; k]);
+    let (asked, arena) = (Rows::new(query, made.dim).unwrap(), &mut Arena::new(&mut memory_of_scan));
+    scan(tier, &metric, &made.ids, asked, &[NONE], &mut scanned, &mut who, arena).unwrap();
+    assert_eq!((scanned, who), (distances, found), "{tier}");
 
     let len = made.len();
     let radius = want[len / 2].0;

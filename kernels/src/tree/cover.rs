@@ -194,3 +194,82 @@ impl<R: Real> Visitor<R> for Conflicts<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::arena::{Arena, Block};
+    use crate::dist::SquaredEuclidean;
+    use crate::simd::Tier;
+    use crate::tree::promises::{pack, uniform};
+    use crate::tree::{Coordinates, TreeParts, search, search_blocks};
+    use crate::view::Panels;
+
+    const LEN: usize = 150;
+    const RADII: [f64; 5] = [0.0625, 0.125, 0.25, 0.5, 1.0];
+
+    /// Every node that covers the query, as (level that it covers on, distance, position), best first.
+    fn covers(rows: &[f32], levels: &[i32], ladder: Ladder<'_>, query: &[f32]) -> Vec<(i32, f64, usize)> {
+        let mut all = Vec::new();
+        for (position, (row, &level)) in rows.chunks_exact(2).zip(levels).enumerate() {
+            let gaps = row.iter().zip(query).map(|(x, q)| f64::from(*q) - f64::from(*x));
+            let distance = libm::sqrt(gaps.fold(0.0, |sum, gap| sum + gap * gap));
+            if level != TWIN && distance <= ladder.radius(level) {
+                all.push((ladder.level_over(distance), distance, position));
+            }
+        }
+        all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        all
+    }
+
+    /// Levels as a tree would not have them: only the search is looked at.
+    #[test]
+    fn a_covering_node_of_the_lowest_level_is_found() {
+        let ladder = Ladder::new(&RADII, -4).unwrap();
+        let rows: Vec<f32> = (0..2 * LEN).map(|at| uniform(3, at) as f32).collect();
+        let levels: Vec<i32> = (0..LEN).map(|at| if at % 7 == 3 { TWIN } else { -((at * at) as i32 % 6) }).collect();
+        let ids: Vec<Idx> = (0..LEN as Idx).collect();
+        let packed = pack(&rows, 2);
+        let metric = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&packed, 2, LEN).unwrap());
+        let group = Group { first: 1, block: LEN as Idx, end: LEN as Idx, reach: f32::INFINITY, ..Group::default() };
+        let parts = TreeParts { ids: &ids, levels: &levels, groups: &[group], waiting: 1 };
+        let view = TreeView::new(parts).unwrap();
+        let mut ceilings = vec![-7.0; LEN.next_multiple_of(16)];
+        cover_ceilings(&metric, ladder, &levels, &mut ceilings).unwrap();
+        for (position, &level) in levels.iter().enumerate() {
+            let want = if level == TWIN { -1.0 } else { metric.ceiling(ladder.radius(level)) };
+            assert_eq!(ceilings[position], want);
+        }
+        assert!(ceilings[LEN..].iter().all(|&ceiling| ceiling == -1.0));
+        let short = cover_ceilings(&metric, ladder, &levels, &mut ceilings[1..]);
+        assert!(
+            matches!(short, Err(KernelError::Shape { .. }))
+                && Covering::new(view, ladder, &ceilings[1..], true).is_err()
+        );
+        let mut memory = vec![Block::default(); search_blocks(1)];
+        for query in 0..200 {
+            let query = [uniform(4, 2 * query) as f32 * 1.4, uniform(4, 2 * query + 1) as f32];
+            let want = covers(&rows, &levels, ladder, &query);
+            for (tier, nearest) in Tier::all().flat_map(|tier| [(tier, true), (tier, false)]) {
+                let visitor = Covering::new(view, ladder, &ceilings, nearest).unwrap();
+                let (visitor, _) =
+                    search(tier, view, &metric, &query[..], visitor, &mut Arena::new(&mut memory)).unwrap();
+                let found = visitor.found().map(|(position, distance)| (distance, position as usize));
+                let Some(&(level, distance, position)) = want.first() else {
+                    assert_eq!(found, None);
+                    continue;
+                };
+                let found = found.unwrap();
+                if nearest {
+                    let nearest = want.iter().min_by(|a, b| (a.1, a.2).partial_cmp(&(b.1, b.2)).unwrap()).unwrap();
+                    assert_eq!((distance, position), (nearest.1, nearest.2));
+                    assert_eq!(found, (nearest.1, nearest.2), "{tier}");
+                }
+                assert!(want.iter().any(|&(on, far, place)| on == level && (far, place) == found), "{tier}");
+            }
+        }
+    }
+}

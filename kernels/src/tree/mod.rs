@@ -45,6 +45,7 @@ mod ladder;
 mod metric;
 #[cfg(test)]
 mod promises;
+mod scan;
 mod search;
 mod sphere;
 pub mod stored;
@@ -57,6 +58,7 @@ pub use earlier::{Earlier, Precedence, earliest_ranks, knn_before};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
+pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};
 pub use visit::{Nearest, Visitor, Within};
