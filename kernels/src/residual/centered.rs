@@ -99,7 +99,7 @@ pub fn center_offsets(
     Ok(())
 }
 
-/// The factor `m_i` of a point in the margin `m_i m_j` of a centered tile, derived in the [module](self).
+/// The factor `m_i` of a point in the margin `m_i m_j` of a centered tile, derived at the head of the file.
 ///
 /// `offset` is from [`center_offsets`], `norm` at least the norm of the point's row of `V` and of its centre.
 pub fn centered_margin(model: &ResidualModel, offset: f64, norm: f64, p: f64) -> f64 {
@@ -256,7 +256,7 @@ pub struct CenteredPoints<'a> {
     pub products: &'a [f64],
 }
 
-/// Filtered correlations of packed rows with a run of points around centres, see the [module](self).
+/// Filtered correlations of packed rows with a run of points around centres, as the head of the file derives them.
 ///
 /// | argument | shape |
 /// | --- | --- |
