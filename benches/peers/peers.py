@@ -102,9 +102,13 @@ def limited(threads):
     return threadpool_limits(limits=threads)
 
 
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+def peak():
+    """The largest resident memory since the last call, in bytes."""
+    with open("/proc/self/status") as file:
+        kibibytes = next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return kibibytes * 1024
 
 
 def serve(request, data, built):
@@ -120,9 +124,12 @@ def serve(request, data, built):
         return {}
     if request["do"] == "build":
         built.pop(peer, None)
-        before, start = resident(), time.perf_counter()
+        peak()
+        before = peak()
+        start = time.perf_counter()
         built[peer] = PEERS[peer][1](data["points"])
-        return {"seconds": time.perf_counter() - start, "bytes": max(0, resident() - before)}
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "bytes": max(0, peak() - before)}
     queries = data[request["set"]][: request["count"]]
     prepare = getattr(built[peer], "prepare", None)
     queries = prepare(queries) if prepare else queries

@@ -71,7 +71,7 @@ pub struct Method<T> {
 }
 
 /// An index that was built.
-pub trait Built<T>: Sync {
+pub trait Built<T>: Send + Sync {
     /// Something that answers one query after the other on one thread and keeps its memory; `None` where the library is
     /// asked for many at once only.
     fn searcher(&self) -> Option<Box<dyn Searcher<T> + '_>> {

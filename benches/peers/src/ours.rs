@@ -13,12 +13,12 @@ use super::metric::Measure;
 
 /// Batches and graphs under a metric chosen at run time.
 pub fn batch<T: Scalar>(metric: MetricName) -> Method<T> {
-    let build = match metric {
-        MetricName::Euclidean => |rows: &[T], dim| batched(rows, dim, MetricName::Euclidean),
-        MetricName::Manhattan => |rows: &[T], dim| batched(rows, dim, MetricName::Manhattan),
-        MetricName::Angular => |rows: &[T], dim| batched(rows, dim, MetricName::Angular),
-        MetricName::Chebyshev => |rows: &[T], dim| batched(rows, dim, MetricName::Chebyshev),
-        MetricName::Haversine => |rows: &[T], dim| batched(rows, dim, MetricName::Haversine),
+    let build: fn(&[T], usize) -> Box<dyn Built<T>> = match metric {
+        MetricName::Euclidean => |rows, dim| batched(rows, dim, MetricName::Euclidean),
+        MetricName::Manhattan => |rows, dim| batched(rows, dim, MetricName::Manhattan),
+        MetricName::Angular => |rows, dim| batched(rows, dim, MetricName::Angular),
+        MetricName::Chebyshev => |rows, dim| batched(rows, dim, MetricName::Chebyshev),
+        MetricName::Haversine => |rows, dim| batched(rows, dim, MetricName::Haversine),
     };
     Method { name: "covertree batch", build }
 }

@@ -59,7 +59,7 @@ impl Truth {
 }
 
 /// The rows of a set of points.
-fn row_at<T: Scalar>(points: &Points) -> impl Fn(usize) -> &[T] + Sync {
+fn row_at<'a, T: Scalar>(points: &'a Points) -> impl Fn(usize) -> &'a [T] + Sync + use<'a, T> {
     let (values, dim) = (T::of(points), points.dim());
     move |row| &values[row * dim..][..dim]
 }
