@@ -3,7 +3,7 @@
  *
  * No allocator, no threads, no operating system: all memory is the caller's. Every function returns a covertree_status; if
  * it is not COVERTREE_STATUS_OK, nothing was written to the outputs, and *error (which may be null) names the argument and
- * both numbers. The library needs memcpy, memmove, memset and memcmp.
+ * both numbers. The library needs memcpy, memmove, memset, memcmp and bcmp.
  *
  * Generated from kernels/ffi; to make it again: UPDATE_HEADER=1 cargo test --features std --test header
  */
