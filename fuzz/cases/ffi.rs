@@ -459,7 +459,7 @@ fn made(call: &mut Hostile<'_>) -> (HandMade<f32>, Vec<u64>) {
     let data: Vec<f32> = (0..points * dim).map(|i| (i * i % 23) as f32 + i as f32 / 16.0).collect();
     let (leaf, fan) = (1 + call.below(9), 2 + call.below(9));
     let made =
-        if call.u8() % 2 == 0 { HandMade::boxed(data, dim, leaf, fan) } else { HandMade::balled(data, dim, fan) };
+        if call.u8().is_multiple_of(2) { HandMade::boxed(data, dim, leaf, fan) } else { HandMade::balled(data, dim, fan) };
     let image = made.image(["euclidean", "manhattan", "residual"][call.below(3)], &[]);
     (made, image)
 }
@@ -471,7 +471,7 @@ fn file(call: &mut Hostile<'_>) {
     let (_, mut image) = made(call);
     let len = bytes_of_image(&image).len();
     for _ in 0..call.below(6) {
-        let most = if call.u8() % 2 == 0 { len.min(600) } else { len };
+        let most = if call.u8().is_multiple_of(2) { len.min(600) } else { len };
         let place = call.below(most);
         bytemuck::cast_slice_mut::<u64, u8>(&mut image)[place] = call.u8();
         call.honest = false;
