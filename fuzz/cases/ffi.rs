@@ -458,8 +458,11 @@ fn made(call: &mut Hostile<'_>) -> (HandMade<f32>, Vec<u64>) {
     let (points, dim) = (1 + call.below(90), 1 + call.below(4));
     let data: Vec<f32> = (0..points * dim).map(|i| (i * i % 23) as f32 + i as f32 / 16.0).collect();
     let (leaf, fan) = (1 + call.below(9), 2 + call.below(9));
-    let made =
-        if call.u8().is_multiple_of(2) { HandMade::boxed(data, dim, leaf, fan) } else { HandMade::balled(data, dim, fan) };
+    let made = if call.u8().is_multiple_of(2) {
+        HandMade::boxed(data, dim, leaf, fan)
+    } else {
+        HandMade::balled(data, dim, fan)
+    };
     let image = made.image(["euclidean", "manhattan", "residual"][call.below(3)], &[]);
     (made, image)
 }
