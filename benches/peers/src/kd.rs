@@ -58,7 +58,9 @@ macro_rules! kd_trees {
                     let (queries, _) = queries.as_chunks::<D>();
                     let k = NonZero::new(k).expect("k is positive");
                     let found = self.0.0.query_batch(queries).nearest_n::<SquaredEuclidean<$real>>(k).execute();
-                    Some((0..queries.len()).flat_map(|query| found[query].iter().map(|near| near.item as i32)).collect())
+                    Some(
+                        (0..queries.len()).flat_map(|query| found[query].iter().map(|near| near.item as i32)).collect(),
+                    )
                 }
             }
 

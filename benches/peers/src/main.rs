@@ -152,8 +152,7 @@ impl Session<'_> {
     fn compare<T: ByPrecision>(&self, mut python: Option<&mut Python>, report: &mut Report) -> Result<(), Failure> {
         let (dim, rows) = (self.points.dim(), self.points.len());
         let kind = self.workload.kind;
-        let mut contenders: Vec<Contender<T>> =
-            workload::methods(kind, dim).into_iter().map(Contender::rust).collect();
+        let mut contenders: Vec<Contender<T>> = workload::methods(kind, dim).into_iter().map(Contender::rust).collect();
         if let Some(python) = &mut python {
             python.load(T::of(self.points), T::of(self.queries), dim)?;
             let peers = self.workload.python(rows, dim).into_iter();
@@ -164,11 +163,8 @@ impl Session<'_> {
         let truths = self.truths::<T>()?;
         for repeat in 0..self.options.repeats {
             // Forwards and backwards in turn, so that a drift of the machine's speed favours nobody.
-            let order: Vec<usize> = if repeat % 2 == 0 {
-                (0..contenders.len()).collect()
-            } else {
-                (0..contenders.len()).rev().collect()
-            };
+            let order: Vec<usize> =
+                if repeat % 2 == 0 { (0..contenders.len()).collect() } else { (0..contenders.len()).rev().collect() };
             for contender in order {
                 let contender = &mut contenders[contender];
                 if contender.failure.is_some() {
@@ -232,9 +228,9 @@ impl Session<'_> {
         if self.workload.graph {
             let k = self.workload.ks[0];
             let rows = self.points.len();
-            let single = contender.times.get(&(false, k, 1)).and_then(|times| times.first());
+            let single = contender.times.get(&(false, k, 1)).and_then(|times| times.first().copied());
             for threads in [1, 2] {
-                if single.is_none_or(|single| single * rows as f64 > SLOW_GRAPH) {
+                if single.is_none_or(|single: f64| single * rows as f64 > SLOW_GRAPH) {
                     break;
                 }
                 self.record(contender, (true, k, threads), rows, truths[1].as_ref(), &mut |contender, checked| {

@@ -22,8 +22,7 @@ impl Python {
     /// Starts the interpreter with the server; says which libraries it lacks.
     pub fn start(interpreter: &Path) -> Result<Self, Failure> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.py");
-        let mut child =
-            Command::new(interpreter).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(interpreter).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let requests = child.stdin.take();
         let replies = BufReader::new(child.stdout.take().ok_or("no output of Python")?);
         let mut python = Self { child, requests, replies, peers: Vec::new() };

@@ -131,13 +131,8 @@ impl Report {
         fs::write(self.folder.join("measurements.jsonl"), &self.measurements)?;
         let summary = self.summary()?;
         println!("{}", summary.lines().last().unwrap_or_default());
-        let text = format!(
-            "{summary}\n{}\n{}\n{}\n{}",
-            self.graphs()?,
-            self.latencies()?,
-            self.details()?,
-            self.left_out()
-        );
+        let text =
+            format!("{summary}\n{}\n{}\n{}\n{}", self.graphs()?, self.latencies()?, self.details()?, self.left_out());
         fs::write(self.folder.join("tables.md"), text)?;
         plot::draw(&self.folder, &self.lines)
     }
@@ -188,7 +183,10 @@ impl Report {
 
     fn details(&self) -> Result<String, Failure> {
         let mut text = String::from("## Everything\n\n");
-        writeln!(text, "| workload | library | build, s | 1 thread, us | 2 threads, us | speed-up | memory, MB | recall | queries |")?;
+        writeln!(
+            text,
+            "| workload | library | build, s | 1 thread, us | 2 threads, us | speed-up | memory, MB | recall | queries |"
+        )?;
         writeln!(text, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         for group in self.by_workload() {
             for line in group {
@@ -245,7 +243,8 @@ impl Report {
 
 /// How many times as long the best other library takes as the best entrance of ours.
 fn advantage(group: &[&Line], of: impl Fn(&Line) -> Option<f64>) -> Option<f64> {
-    let best = |ours: bool| group.iter().filter(|line| line.is_ours() == ours).filter_map(|line| of(line)).reduce(f64::min);
+    let best =
+        |ours: bool| group.iter().filter(|line| line.is_ours() == ours).filter_map(|line| of(line)).reduce(f64::min);
     Some(best(false)? / best(true)?)
 }
 

@@ -20,7 +20,13 @@ pub struct Truth {
 impl Truth {
     /// Finds the nearest `k` of the points to each query by brute force; `members` says that the queries are the first
     /// points, which are no neighbours of themselves then.
-    pub fn find<T: Scalar>(points: &Points, queries: Points, kind: Kind, k: usize, members: bool) -> Result<Self, Error> {
+    pub fn find<T: Scalar>(
+        points: &Points,
+        queries: Points,
+        kind: Kind,
+        k: usize,
+        members: bool,
+    ) -> Result<Self, Error> {
         let except = |query: usize| if members { query as i32 } else { -1 };
         let answers = match kind {
             Kind::Named(metric) => brute::knn(points, &queries, metric, k, except)?,
