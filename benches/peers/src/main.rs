@@ -228,9 +228,9 @@ impl Session<'_> {
         if self.workload.graph {
             let k = self.workload.ks[0];
             let rows = self.points.len();
-            let single = contender.times.get(&(false, k, 1)).and_then(|times| times.first());
+            let single = contender.times.get(&(false, k, 1)).and_then(|times| times.first().copied());
             for threads in [1, 2] {
-                if single.is_none_or(|single| single * rows as f64 > SLOW_GRAPH) {
+                if single.is_none_or(|single: f64| single * rows as f64 > SLOW_GRAPH) {
                     break;
                 }
                 self.record(contender, (true, k, threads), rows, truths[1].as_ref(), &mut |contender, checked| {

@@ -2,6 +2,9 @@
 
 use std::fmt::Debug;
 
+use acap::cos::AngularDistance;
+use acap::distance::Distance;
+use acap::euclid::EuclideanDistance;
 use covertree::points::{Points, Values};
 use covertree_kernels::simd::Real;
 
@@ -19,9 +22,25 @@ pub trait Scalar: Real + num_traits::Float + acap::distance::Value + Debug + Sen
     fn wide(self) -> f64;
     /// Rounded to the nearest.
     fn narrow(value: f64) -> Self;
+    /// A Euclidean distance of acap, which puts the root off.
+    type Squared: Distance<Value = Self> + Send + Sync;
+    /// An angle of acap, which puts the arc cosine off.
+    type Angle: Distance<Value = Self> + Send + Sync;
+    /// The distance of this square.
+    fn squared(value: Self) -> Self::Squared;
+    /// The angle of this cosine.
+    fn angle(cosine: Self) -> Self::Angle;
 }
 
 impl Scalar for f32 {
+    type Squared = EuclideanDistance<f32>;
+    type Angle = AngularDistance<f32>;
+    fn squared(value: f32) -> Self::Squared {
+        EuclideanDistance::from_squared(value)
+    }
+    fn angle(cosine: f32) -> Self::Angle {
+        AngularDistance::from_cos(cosine)
+    }
     const NUMPY: &str = "float32";
     const TOLERANCE: f64 = 1e-5;
     fn values(data: Vec<f32>) -> Values {
@@ -42,6 +61,14 @@ impl Scalar for f32 {
 }
 
 impl Scalar for f64 {
+    type Squared = EuclideanDistance<f64>;
+    type Angle = AngularDistance<f64>;
+    fn squared(value: f64) -> Self::Squared {
+        EuclideanDistance::from_squared(value)
+    }
+    fn angle(cosine: f64) -> Self::Angle {
+        AngularDistance::from_cos(cosine)
+    }
     const NUMPY: &str = "float64";
     // Angles from arc cosines lose half the digits; everything else is far better.
     const TOLERANCE: f64 = 1e-7;

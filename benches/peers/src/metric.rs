@@ -3,9 +3,7 @@
 use std::marker::PhantomData;
 
 use acap::NearestNeighbors;
-use acap::cos::AngularDistance;
 use acap::distance::{Distance, Proximity};
-use acap::euclid::EuclideanDistance;
 use acap::exhaustive::ExhaustiveSearch;
 use acap::vp::FlatVpTree;
 use ball_tree::BallTree;
@@ -15,7 +13,7 @@ use super::method::{Built, Method, Scalar, Searcher};
 /// A metric between rows, in the form that costs each library least.
 pub trait Measure: Clone + Copy + PartialEq + Send + Sync + 'static {
     /// What acap compares.
-    type Compared<T: Scalar>: Distance<Value: num_traits::real::Real> + Send + Sync;
+    type Compared<T: Scalar>: Distance<Value: num_traits::real::Real + Send + Sync> + Send + Sync;
     /// The distance for acap: comparable, not yet computed to the end where that can be put off.
     fn compared<T: Scalar>(a: &[T], b: &[T]) -> Self::Compared<T>;
     /// The distance.
@@ -35,9 +33,9 @@ fn sum<T: Scalar>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
 pub struct Euclidean;
 
 impl Measure for Euclidean {
-    type Compared<T: Scalar> = EuclideanDistance<T>;
-    fn compared<T: Scalar>(a: &[T], b: &[T]) -> EuclideanDistance<T> {
-        EuclideanDistance::from_squared(sum(a, b, |a, b| (a - b) * (a - b)))
+    type Compared<T: Scalar> = T::Squared;
+    fn compared<T: Scalar>(a: &[T], b: &[T]) -> T::Squared {
+        T::squared(sum(a, b, |a, b| (a - b) * (a - b)))
     }
     fn distance<T: Scalar>(a: &[T], b: &[T]) -> f64 {
         sum(a, b, |a, b| (a - b) * (a - b)).wide().sqrt()
@@ -63,9 +61,9 @@ impl Measure for Manhattan {
 pub struct Angular;
 
 impl Measure for Angular {
-    type Compared<T: Scalar> = AngularDistance<T>;
-    fn compared<T: Scalar>(a: &[T], b: &[T]) -> AngularDistance<T> {
-        AngularDistance::from_cos(sum(a, b, |a, b| a * b))
+    type Compared<T: Scalar> = T::Angle;
+    fn compared<T: Scalar>(a: &[T], b: &[T]) -> T::Angle {
+        T::angle(sum(a, b, |a, b| a * b))
     }
     fn distance<T: Scalar>(a: &[T], b: &[T]) -> f64 {
         sum(a, b, |a, b| a * b).wide().clamp(-1.0, 1.0).acos()
@@ -169,7 +167,7 @@ impl<T, M, S, const D: usize> Built<T> for Acap<S, Item<T, M, D>>
 where
     T: Scalar,
     M: Measure,
-    S: NearestNeighbors<Item<T, M, D>> + Sync,
+    S: NearestNeighbors<Item<T, M, D>> + Send + Sync,
 {
     fn searcher(&self) -> Option<Box<dyn Searcher<T> + '_>> {
         Some(Box::new(self))
@@ -180,7 +178,7 @@ impl<T, M, S, const D: usize> Searcher<T> for &Acap<S, Item<T, M, D>>
 where
     T: Scalar,
     M: Measure,
-    S: NearestNeighbors<Item<T, M, D>> + Sync,
+    S: NearestNeighbors<Item<T, M, D>> + Send + Sync,
 {
     fn knn(&mut self, query: &[T], k: usize, ids: &mut Vec<i32>) {
         let found = self.0.k_nearest(&Item::new(query, -1), k);
