@@ -7,11 +7,10 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::residual::{
-    CenteredPoints, CenteredQueries, Counting, CutRows, GateCounters, Members, PointRow, ResidualCounters,
-    ResidualModel, ResidualPoints, ResidualQuery, RhoTile, Shortlists, Step, Tails, block_to_run, center_offsets,
-    center_products, centered_tile, centered_tile_blocks, gate_run, gather_row, narrow, offer_rows, one_to_run,
-    one_to_run_cut, pack_offsets, pack_offsets_blocks, pack_queries, pack_queries_blocks, residual_variances,
-    row_norms, scalar, scales_and_margins, settle_run, tail_norms,
+    Counting, CutRows, GateCounters, Members, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery,
+    RhoTile, Shortlists, Step, Tails, block_to_run, gate_run, gather_row, narrow, offer_rows, one_to_listed,
+    one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks, residual_variances, row_norms, scalar,
+    scales_and_margins, settle_run, tail_norms, unpack_rows,
 };
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::{Panels, panels_len};
@@ -139,45 +138,37 @@ fn settling(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The tile around centers, whose best alternative is the `f64` tile of `block_to_run`, and what is done with a tile.
-fn centered(criterion: &mut Criterion) {
+/// One point against listed ones, whose best alternative is the row of a tile, and what is done with a tile.
+fn listed(criterion: &mut Criterion) {
     let fixture = Fixture::<f64>::new();
     let points = fixture.points();
-    let (rows, run) = (points.run(0, LEAF / 8).expect("a leaf"), points.run(LEAF / 8, LEAF / 8).expect("another"));
-    let (mut centers, mut offsets) = ([vec![0.0; COLUMNS], vec![0.0; COLUMNS]], [vec![], vec![]]);
-    for (side, run) in [&rows, &run].into_iter().enumerate() {
-        offsets[side] = vec![0.0; LEAF * COLUMNS];
-        center_offsets(run, &mut centers[side], &mut offsets[side], &mut [0.0; LEAF]).expect("the shapes fit");
-    }
-    let places: Vec<i32> = (0..LEAF as i32).collect();
-    let coordinates: Vec<f64> = normal(LEN * DIM, 1)[..LEAF * DIM].to_vec();
-    let (mut own, mut theirs, mut rho) = (vec![0.0; LEAF], vec![0.0; LEAF], vec![0.0; LEAF * LEAF]);
-    let mut group = criterion.benchmark_group("residual::centered_tile");
-    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
-    for tier in Tier::all() {
-        center_products(tier, &centers[1], None, &rows, &mut own).expect("the shapes fit");
-        center_products(tier, &centers[0], Some(&centers[1]), &run, &mut theirs).expect("the shapes fit");
-        let blocks = pack_offsets_blocks(LEAF, COLUMNS) + centered_tile_blocks(LEAF, LEAF / 8);
-        let mut memory = vec![Block::default(); blocks];
-        let mut arena = Arena::new(&mut memory);
-        let packed = pack_offsets(tier, &offsets[0], COLUMNS, &places, &mut arena).expect("the memory is enough");
-        let (scales, products) = (&fixture.scales[..LEAF], &own[..]);
-        let queries = CenteredQueries { rows: packed, coordinates: &coordinates, scales, products };
-        let points = CenteredPoints { run, offsets: &offsets[1], products: &theirs };
-        group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{COLUMNS}"), |bencher| {
-            bencher.iter(|| centered_tile(black_box(&queries), &points, &[], &mut rho, &mut arena));
-        });
+    let run = points.run(LEAF / 8, LEAF / 8).expect("a leaf");
+    let mut rows = vec![0.0; LEAF * COLUMNS];
+    unpack_rows(&fixture.v[LEAF * COLUMNS..2 * LEAF * COLUMNS], COLUMNS, &mut rows).expect("the shapes fit");
+    let (mut z, mut v, mut rho) = (vec![0.0; DIM], vec![0.0; COLUMNS], vec![0.0; LEAF * LEAF]);
+    let mut counters = ResidualCounters::default();
+    let mut group = criterion.benchmark_group("residual::one_to_listed");
+    for every in [1, 8, 32] {
+        let places: Vec<i32> = (0..LEAF as i32).step_by(every).collect();
+        group.throughput(Throughput::Elements(places.len() as u64));
+        for tier in Tier::all() {
+            gather_row(&points, 0, &mut z, &mut v).expect("the shapes fit");
+            let (scale, margin) = points.scale_and_margin(0);
+            let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
+            let out = &mut rho[..places.len()];
+            group.bench_function(format!("{tier}/f64/{}x{COLUMNS}", places.len()), |bencher| {
+                bencher.iter(|| one_to_listed(tier, black_box(&query), &run, &rows, &places, out, &mut counters));
+            });
+        }
     }
     group.finish();
-
-    let mut group = criterion.benchmark_group("residual::center_products");
-    group.throughput(Throughput::Elements(LEAF as u64));
-    for tier in Tier::all() {
-        group.bench_function(format!("{tier}/{LEAF}x{COLUMNS}"), |bencher| {
-            bencher.iter(|| center_products(tier, black_box(&centers[0]), None, &run, &mut theirs));
-        });
+    for row in 0..LEAF {
+        gather_row(&points, row, &mut z, &mut v).expect("the shapes fit");
+        let (scale, margin) = points.scale_and_margin(row);
+        let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
+        let (out, masks) = (&mut rho[row * LEAF..][..LEAF], &mut [0; LEAF / 8]);
+        one_to_run(Tier::detect(), &query, &run, 0.0, out, masks, &mut counters).expect("the shapes fit");
     }
-    group.finish();
 
     let mut group = criterion.benchmark_group("residual::residual_variances");
     group.throughput(Throughput::Elements(LEN as u64));
@@ -292,6 +283,6 @@ fn gates(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = tiles_of_both, centered, settling, early_exit, gates
+    targets = tiles_of_both, listed, settling, early_exit, gates
 }
 criterion_main!(benches);

@@ -5,7 +5,8 @@ use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     Chosen, Extent, Frame, FrameMemory, FramePoints, FrameQueries, LandmarkCounters, Limits, bounds, choose,
-    choose_blocks, cross, envelope_bounds, narrow_points, pack_members, point_error, project, solve_defect, turn,
+    choose_blocks, cross, envelope_bounds, member_weights, narrow_points, pack_members, point_error, project,
+    project_weighted, solve_defect, turn,
 };
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::simd::{Real, Tier};
@@ -123,6 +124,9 @@ fn outside(tier: Tier, metric: &Residual, table: &Table, half: &mut Half, least:
     let inside = FramePoints::new(&memory, half.len, count).expect("the shapes fit");
     compare(tier, metric, outside.queries(), 0, inside, half.first, least);
 
+    // By weights, with larger errors.
+    by_weights(tier, metric, half, (&inside, &rho, &errors), least);
+
     // The same in single precision.
     let (mut outside_f32, mut inside_f32) = (arrays::<f32>(len, count), arrays::<f32>(half.len, count));
     let (mut outside_memory, mut inside_memory) = (memory_of(&mut outside_f32), memory_of(&mut inside_f32));
@@ -131,6 +135,47 @@ fn outside(tier: Tier, metric: &Residual, table: &Table, half: &mut Half, least:
     let outside = FramePoints::new(&outside_memory, len, count).expect("the shapes fit");
     let inside = FramePoints::new(&inside_memory, half.len, count).expect("the shapes fit");
     compare(tier, metric, outside.queries(), 0, inside, half.first, least);
+}
+
+/// The half against every point, whose correlations with the landmarks have errors of a tenth.
+fn by_weights(
+    tier: Tier,
+    metric: &Residual,
+    half: &Half,
+    (inside, rho, errors): (&FramePoints<'_, f64>, &[f64], &[f64]),
+    least: f64,
+) {
+    let (len, count, lanes) = (metric.len(), half.frame.count(), errors.len());
+    let larger = |error: f64| error.max(0.1);
+    let moved: Vec<f64> = (0..rho.len())
+        .map(|place| {
+            let (landmark, i) = (half.landmarks[place / lanes], place % lanes);
+            let more = larger(errors[landmark]) * larger(errors[i]) - errors[landmark] * errors[i];
+            if i >= len || i == landmark {
+                rho[place]
+            } else {
+                rho[place] + if place % 3 == 0 { more } else { -more } * 0.999
+            }
+        })
+        .collect();
+    let own: Vec<f64> = half.landmarks.iter().map(|&landmark| larger(errors[landmark])).collect();
+    let frame = half.frame.with_error(own.iter().map(|error| error * error).sum::<f64>().sqrt());
+    let all: Vec<f64> = errors.iter().map(|&error| larger(error)).collect();
+    let mut points = arrays::<f64>(len, count);
+    let memory = &mut memory_of(&mut points);
+    project_weighted(tier, &frame, &half.factor, &moved, &all, len, memory).expect("the shapes fit");
+    let outside = FramePoints::new(memory, len, count).expect("the shapes fit");
+    let mut weights = vec![f64::NAN; half.len.next_multiple_of(8)];
+    member_weights(&frame, &half.factor, inside, &own, &mut weights).expect("the shapes fit");
+    let queries = inside.weighted_queries(&weights).expect("the shapes fit");
+    let (rows, lanes) = (queries.len().next_multiple_of(8), len.next_multiple_of(8));
+    let (mut out, mut masks) = (vec![f64::NAN; rows * lanes], vec![u32::MAX; rows * lanes / 8]);
+    let mut counters = LandmarkCounters::default();
+    bounds(tier, &queries, &outside, &vec![least; rows], &mut out, &mut masks, &mut counters).expect("the shapes fit");
+    for (i, j) in (0..half.len).flat_map(|i| (0..len).map(move |j| (i, j))).filter(|&(i, j)| half.first + i != j) {
+        let (rho, bound) = (published(metric, half.first + i, j).abs(), out[i * lanes + j]);
+        assert!(rho <= bound, "{tier} {i} {j}: {rho} above its bound by weights {bound}");
+    }
 }
 
 /// The first half against the second, two-sided.

@@ -1,16 +1,15 @@
-//! A whole search of one leaf among itself, as the runner does it: centered and wide tiles, short lists, and the formula.
+//! A whole search of one leaf among itself, as the runner does it: tiles of both precisions, short lists, and the formula.
 
 use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::residual::{
-    CenteredPoints, CenteredQueries, Counting, Members, PointRow, ResidualCounters, RhoTile, Shortlists, block_where,
-    block_where_blocks, center_offsets, center_products, centered_margin, centered_tile, centered_tile_blocks,
-    condense, offer_columns, offer_rows, pack_offsets, pack_offsets_blocks, pack_queries, pack_queries_blocks,
-    residual_distance, residual_variances, row_norms, settle_positions, wanted_pairs,
+    Counting, Members, PointRow, ResidualCounters, ResidualPoints, ResidualQuery, RhoTile, Shortlists, block_where,
+    block_where_blocks, condense, gather_row, offer_columns, offer_rows, one_to_listed, pack_queries,
+    pack_queries_blocks, residual_distance, residual_variances, settle_positions, wanted_pairs, widen_tile,
 };
 use covertree_kernels::simd::Tier;
-use covertree_kernels::view::panels_len;
 
 use super::Bytes;
 use super::residual::{Packed, metric, published};
@@ -25,63 +24,70 @@ pub fn check(data: &[u8]) {
     assert_eq!(p, metric.p, "the oracle makes the same variances");
     let ranks: Vec<f64> = (0..metric.len().next_multiple_of(8)).map(|i| (i * 13 % 64) as f64).collect();
     for tier in Tier::all() {
-        for centered in [false, true] {
-            let (rho, margins) = if centered { narrow(&metric, &packed, tier) } else { wide(&metric, &packed, tier) };
+        for single in [false, true] {
+            let (rho, margins) = if single { narrow(&metric, tier) } else { wide(&metric, &packed, tier) };
             let search = Search { metric: &metric, packed: &packed, tier, k, counting, ranks: &ranks };
             search.check(&rho, &margins);
         }
     }
 }
 
-/// The centered tile of all pairs, `[len][lanes]`, and its margins.
-fn narrow(metric: &Residual, packed: &Packed<f64>, tier: Tier) -> (Vec<f64>, Vec<f64>) {
-    let (len, columns, dim) = (metric.len(), metric.columns, metric.dim);
-    let points = packed.points(len);
-    let run = points.run(0, points.panels()).expect("all panels");
-    let lanes = run.panels() * 8;
-    let (mut center, mut lengths) = (vec![f64::NAN; columns], vec![f64::NAN; len]);
-    let mut offsets = vec![f32::NAN; panels_len::<f32>(len, columns)];
-    center_offsets(&run, &mut center, &mut offsets, &mut lengths).expect("the shapes fit");
-    let mut norms = vec![f64::NAN; len];
-    row_norms(&packed.model, &packed.wide, &mut norms).expect("the shapes fit");
-    let reach = norms.iter().fold(0.0, |most: f64, norm| most.max(*norm));
-    let mut margins = vec![0.0; lanes];
-    for i in 0..len {
-        margins[i] = centered_margin(&packed.model, lengths[i], reach, metric.p[i]);
-    }
-    let (mut own, mut theirs) = (vec![f64::NAN; lanes], vec![f64::NAN; lanes]);
-    center_products(tier, &center, None, &run, &mut own).expect("the shapes fit");
-    center_products(tier, &center, Some(&center), &run, &mut theirs).expect("the shapes fit");
-    let places: Vec<Idx> = (0..len as Idx).collect();
-    let blocks = pack_offsets_blocks(len, columns) + centered_tile_blocks(len, run.panels());
-    let mut memory = vec![Block::splat(u32::MAX); blocks];
-    let mut arena = Arena::new(&mut memory);
-    let rows = pack_offsets(tier, &offsets, columns, &places, &mut arena).expect("the memory is enough");
-    assert_eq!(metric.coordinates.len(), len * dim);
-    let queries = CenteredQueries {
-        rows,
-        coordinates: &metric.coordinates,
-        scales: &packed.scales[..len],
-        products: &own[..len],
-    };
-    let points = CenteredPoints { run, offsets: &offsets, products: &theirs };
+/// The tile of all pairs in single precision, `[len][lanes]`, and its margins.
+fn narrow(metric: &Residual, tier: Tier) -> (Vec<f64>, Vec<f64>) {
+    let (packed, len) = (Packed::<f32>::new(metric), metric.len());
+    let tile = whole_tile(&packed.points(len), tier);
+    let lanes = len.next_multiple_of(8);
     let mut rho = vec![f64::NAN; len * lanes];
-    centered_tile(&queries, &points, &[], &mut rho, &mut arena).expect("the shapes fit");
-    (rho, margins)
+    widen_tile(&tile[..len * len.next_multiple_of(16)], len, &mut rho).expect("the shapes fit");
+    let margins: Vec<f64> = packed.margins.iter().map(|&margin| f64::from(margin)).collect();
+    listed(metric, &packed, tier, &tile);
+    (rho, margins[..lanes].to_vec())
 }
 
-/// The wide tile of all pairs, and its margins.
-fn wide(metric: &Residual, packed: &Packed<f64>, tier: Tier) -> (Vec<f64>, Vec<f64>) {
-    let points = packed.points(metric.len());
+/// Pairs one by one are within the margins of the tile.
+fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
+    let (len, columns) = (metric.len(), metric.columns);
+    let points = packed.points(len);
     let run = points.run(0, points.panels()).expect("all panels");
-    let (panels, lanes) = (run.panels(), run.panels() * 8);
-    let blocks = pack_queries_blocks::<f64>(panels, metric.columns) + block_where_blocks(panels, panels);
+    let (mut z, mut v) = (vec![f32::NAN; metric.dim], vec![f32::NAN; columns]);
+    let rows: Vec<f32> = (0..len)
+        .flat_map(|i| {
+            gather_row(&points, i, &mut z, &mut v).expect("the shapes fit");
+            v.clone()
+        })
+        .collect();
+    gather_row(&points, 0, &mut z, &mut v).expect("the shapes fit");
+    let (scale, margin) = points.scale_and_margin(0);
+    let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
+    let places: Vec<Idx> = (0..len as Idx).rev().collect();
+    let mut out = vec![f32::NAN; len];
+    one_to_listed(tier, &query, &run, &rows, &places, &mut out, &mut ResidualCounters::default())
+        .expect("the shapes fit");
+    for (&place, &r) in places.iter().zip(&out).filter(|pair| *pair.0 > 0) {
+        let most = 2.0 * f64::from(margin) * f64::from(packed.margins[at(place)]);
+        let (one, other) = (f64::from(r).clamp(-1.0, 1.0), f64::from(tile[at(place)]).clamp(-1.0, 1.0));
+        assert!((one - other).abs() <= most, "{tier} {place}: {one} {other} {most}");
+    }
+}
+
+/// The tile of all pairs, `[lanes][lanes]`.
+fn whole_tile<T: Exponential>(points: &ResidualPoints<'_, T>, tier: Tier) -> Vec<T> {
+    let run = points.run(0, points.panels()).expect("all panels");
+    let (panels, lanes) = (run.panels(), run.panels() * T::LANES);
+    let columns = points.model().columns();
+    let blocks = pack_queries_blocks::<T>(panels, columns) + block_where_blocks::<T>(panels, panels);
     let mut memory = vec![Block::splat(u32::MAX); blocks];
     let mut arena = Arena::new(&mut memory);
     let queries = pack_queries(tier, &run, &mut arena).expect("the memory is enough");
-    let mut rho = vec![f64::NAN; lanes * lanes];
-    block_where(&queries, &run, &vec![255; lanes * panels], &mut rho, &mut arena).expect("the shapes fit");
-    rho.truncate(metric.len() * lanes);
+    let mut rho = vec![T::from_f64(f64::NAN); lanes * lanes];
+    block_where(&queries, &run, &vec![u32::MAX; lanes * panels], &mut rho, &mut arena).expect("the shapes fit");
+    rho
+}
+
+/// The tile of all pairs in double precision, and its margins.
+fn wide(metric: &Residual, packed: &Packed<f64>, tier: Tier) -> (Vec<f64>, Vec<f64>) {
+    let mut rho = whole_tile(&packed.points(metric.len()), tier);
+    rho.truncate(metric.len() * metric.len().next_multiple_of(8));
     (rho, packed.margins.clone())
 }
 

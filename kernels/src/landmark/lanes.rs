@@ -9,9 +9,10 @@ use crate::simd::{LANES_F64, Lanes, Real, Vector};
 /// Vectors that go in step, so that their chains of dependent operations overlap.
 const GROUP: usize = 4;
 
-/// Coordinates and extents of packed points from their correlations with the landmarks, `rho: [count][panels][LANES]`.
+/// Coordinates and extents of packed points from their correlations with the landmarks, `rho: [count][panels][LANES]`; of
+/// `WEIGHTED` points the spans are their errors, and the slacks leave out what these cause.
 #[inline(always)]
-pub(super) fn project<L: Lanes>(
+pub(super) fn project<L: Lanes, const WEIGHTED: bool>(
     frame: &Frame,
     factor: &[f64],
     rho: &[f64],
@@ -48,7 +49,8 @@ pub(super) fn project<L: Lanes>(
             }
         }
         for g in 0..GROUP {
-            let [span, tail, slack] = extents.of(squares[g].sqrt(), L::F64::load(&errors[places[g]..]));
+            let [span, tail, slack] =
+                extents.of::<L::F64, WEIGHTED>(squares[g].sqrt(), L::F64::load(&errors[places[g]..]));
             span.store(&mut memory.spans[places[g]..]);
             tail.store(&mut memory.tails[places[g]..]);
             slack.store(&mut memory.slacks[places[g]..]);
@@ -81,16 +83,18 @@ impl Extents {
 
     /// Span, tail and slack of points with the norms and error factors of the lanes.
     #[inline(always)]
-    fn of<V: Vector<Elem = f64>>(&self, norm: V, error: V) -> [V; 3] {
+    fn of<V: Vector<Elem = f64>, const WEIGHTED: bool>(&self, norm: V, error: V) -> [V; 3] {
         let (zero, one, infinity) = (V::splat(0.0), V::splat(1.0), V::splat(f64::INFINITY));
-        let delta = error.mul_add(V::splat(self.per_error), norm.mul(V::splat(self.per_norm)));
+        let rounding = norm.mul(V::splat(self.per_norm));
+        let delta = error.mul_add(V::splat(self.per_error), rounding);
         let inside = norm.mul(V::splat(1.0 - 1e-14)).sub(delta).max(zero);
         let lost = inside.mul(inside).mul(V::splat(self.per_square));
         let tail = error.mul_add(error, one).sub(lost).max(zero).add(V::splat(1e-14)).sqrt();
-        let span = norm.add(delta).mul(V::splat(self.per_reach));
-        let slack = delta.mul_add(V::splat(REACH), error.mul(error).mul_add(V::splat(0.5), V::splat(self.slack)));
+        let own = if WEIGHTED { rounding } else { delta };
+        let span = if WEIGHTED { error } else { norm.add(delta).mul(V::splat(self.per_reach)) };
+        let slack = own.mul_add(V::splat(REACH), error.mul(error).mul_add(V::splat(0.5), V::splat(self.slack)));
         // Infinite where the frame is no use for the point, also for NaN.
-        let slack = delta.pick_le(V::splat(0.25), slack, infinity);
+        let slack = own.pick_le(V::splat(0.25), slack, infinity);
         let slack = error.pick_le(V::splat(0.25), slack, infinity);
         [span, tail, norm.pick_le(V::splat(REACH), slack, infinity)]
     }

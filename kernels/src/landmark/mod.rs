@@ -53,6 +53,17 @@
 //! and `N + delta <= 1.3`, and the sum is at most `s_x + s_y` with `s_x = 1.3 delta_x + mu_x^2 / 2 + kappa / 2` and `kappa = 1.1 f /
 //! (1 - f) + 2 gamma + 32 u`. So the slack is one number per point, made from its own `p` and the frame's pivots.
 //!
+//! *By weights.* Where the correlations of landmarks with `y` have large errors `e` (they were computed in `f32`), `delta_y` pays
+//! for the worst direction. Only one matters: the computed `a_x.a_y` contains `a_x.L^-1 e = w_x.e` with `w_x = L^-T a_x`, the
+//! weights by which the landmarks make up `x`, and
+//!
+//! ```text
+//! |w_x.e| <= mu_y W_x,    W_x = sum over s of |w_xs| mu_s                        (member_weights)
+//! ```
+//!
+//! takes the place of `N delta_y` but for the rounding of the substitution. With `a_x` off by `delta_x` the exact products differ
+//! by `delta_x N`, as before; `t_y` keeps the whole `delta_y`. No condition on `delta_y` is left but that of the norm, `|a_y| <= 1.3`.
+//!
 //! *Two-sided.* `u_x = P_S u_x + rest`, the same for `y` in `T`, gives the four terms with the spans `|P u_x| <= (|a_x| + delta_x) /
 //! sqrt(1 - f)`. The computed `G` is within `e = |L_S^-1| |L_T^-1| (mu_S mu_T + e_1) + |L_T^-1| e_2` of the truth, `e_1` and `e_2` the
 //! backward errors of both substitutions; the bound needs `1.3^2 e`, another half of both `kappa` and the roundings of two more
@@ -77,7 +88,7 @@ use crate::covariance::Exponential;
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
 use crate::residual::ResidualModel;
-use crate::simd::{Lanes, OnLanes, Real, Tier};
+use crate::simd::{LANES_F64, Lanes, OnLanes, Real, Tier};
 use crate::view::panels_len;
 
 /// Work done by the landmark kernels.
@@ -159,15 +170,106 @@ pub fn project(
         type Out = ();
         #[inline(always)]
         fn run<L: Lanes>(self) {
-            lanes::project::<L>(self.0, self.1, self.2, self.3, self.4);
+            lanes::project::<L, false>(self.0, self.1, self.2, self.3, self.4);
         }
     }
+    check_projection(frame, factor, rho, errors, len, memory)?;
+    tier.run(Body(frame, factor, rho, errors, memory));
+    Ok(())
+}
+
+/// [`project`] for bounds by weights: the spans become the points' errors, and the slacks leave out what these cause.
+/// To be met by [`FramePoints::weighted_queries`].
+///
+/// # Errors
+/// As [`project`].
+///
+/// # Accuracy
+/// As [`project`].
+///
+/// # Cost
+/// As [`project`].
+pub fn project_weighted(
+    tier: Tier,
+    frame: &Frame,
+    factor: &[f64],
+    rho: &[f64],
+    errors: &[f64],
+    len: usize,
+    memory: &mut FrameMemory<'_, f64>,
+) -> Result<(), KernelError> {
+    struct Body<'a, 'o>(&'a Frame, &'a [f64], &'a [f64], &'a [f64], &'a mut FrameMemory<'o, f64>);
+    impl OnLanes for Body<'_, '_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            lanes::project::<L, true>(self.0, self.1, self.2, self.3, self.4);
+        }
+    }
+    check_projection(frame, factor, rho, errors, len, memory)?;
+    tier.run(Body(frame, factor, rho, errors, memory));
+    Ok(())
+}
+
+fn check_projection(
+    frame: &Frame,
+    factor: &[f64],
+    rho: &[f64],
+    errors: &[f64],
+    len: usize,
+    memory: &FrameMemory<'_, f64>,
+) -> Result<(), KernelError> {
     let lanes = panels_len::<f64>(len, 1);
     want("factor", frame.stride * frame.stride, factor.len())?;
     want("rho", (lanes * frame.count).max(rho.len()), rho.len())?;
     want("errors", lanes, errors.len())?;
-    memory.check(len, frame.count)?;
-    tier.run(Body(frame, factor, rho, errors, memory));
+    memory.check(len, frame.count)
+}
+
+/// How errors of correlations with the landmarks reach the bounds of each member of a cluster: `W_x` of the
+/// [module](self).
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `factor` | `[stride][stride]`, from [`choose`] |
+/// | `members` | the cluster in its own frame |
+/// | `errors` | `[count]`: the landmarks' `mu` in the precision of those correlations |
+/// | `weights` | `[panels of members][8]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit; `weights` are then untouched.
+///
+/// # Cost
+/// `count^2 / 2` multiply-adds per member.
+pub fn member_weights(
+    frame: &Frame,
+    factor: &[f64],
+    members: &FramePoints<'_, f64>,
+    errors: &[f64],
+    weights: &mut [f64],
+) -> Result<(), KernelError> {
+    let (count, stride) = (frame.count, frame.stride);
+    want("factor", stride * stride, factor.len())?;
+    want("members", count, members.count)?;
+    want("errors", count, errors.len())?;
+    want("weights", members.tails.len(), weights.len())?;
+    let error = libm::sqrt(errors.iter().fold(0.0, |sum, mu| sum + mu * mu)) * (1.0 + 1e-9);
+    // Backward error of the substitution, through the inverse; rows of the factor are no longer than 1.04.
+    let rounding = 1.1 * frame.inverse * frame.rounding() * count as f64 * error;
+    for (place, out) in weights.iter_mut().enumerate() {
+        let mut solved = [0.0; LANDMARKS_MAX];
+        let (mut sum, mut square) = (0.0, 0.0);
+        for s in (0..count).rev() {
+            let mut rest = members.coordinates[(place / LANES_F64 * count + s) * LANES_F64 + place % LANES_F64];
+            for j in s + 1..count {
+                rest -= factor[j * stride + s] * solved[j];
+            }
+            solved[s] = rest / factor[s * stride + s];
+            sum += libm::fabs(solved[s]) * errors[s];
+            square += solved[s] * solved[s];
+        }
+        *out = points::up((sum + rounding * libm::sqrt(square)) * (1.0 + 1e-9));
+    }
     Ok(())
 }
 

@@ -128,6 +128,16 @@ impl<'a, T: Real> FramePoints<'a, T> {
         }
     }
 
+    /// The points as queries of a one-sided bound against points of [`project_weighted`](super::project_weighted);
+    /// `weights` are those of [`member_weights`](super::member_weights), rounded up.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when there are not as many weights as lanes.
+    pub fn weighted_queries(&self, weights: &'a [T]) -> Result<FrameQueries<'a, T>, KernelError> {
+        want("weights", self.tails.len(), weights.len())?;
+        Ok(FrameQueries { spans: Some(weights), ..self.queries() })
+    }
+
     /// The largest span, tail and slack, for [`envelope_bounds`](super::envelope_bounds). Zero if there are no points.
     pub fn envelope(&self) -> Extent {
         let largest = |values: &[T]| values[..self.len].iter().fold(0.0, |most: f64, value| most.max(value.to_f64()));

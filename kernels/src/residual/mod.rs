@@ -46,33 +46,33 @@
 //! [`block_to_run`] 37 M pairs/s (14) in `f64` and 73 (28) in `f32`, 73 % of the limit of multiply-adds; [`one_to_run`] half of
 //! that; the plain twin 1.9. `cargo bench --bench residual`.
 
-mod centered;
 mod early;
 mod exact;
 mod gate;
 pub(crate) mod lanes;
+mod listed;
 mod points;
 pub mod scalar;
 mod settle;
 mod shortlist;
 
-pub use centered::{
-    CenteredPoints, CenteredQueries, CenteredRows, center_offsets, center_products, centered_margin, centered_tile,
-    centered_tile_blocks, pack_offsets, pack_offsets_blocks,
-};
 pub use early::{CutRows, Step, Tails, one_to_run_cut, tail_norms};
 pub use exact::{PointRow, correlation_floor, least_correlation, residual_distance, rho_exact, rho_of_rows};
 pub use gate::{
     Gate, GateBins, GateCounters, GateRule, gate_audit, gate_run, profile_pairs, profile_slope, profile_thresholds,
 };
+pub use listed::{one_to_listed, unpack_rows};
 pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins};
 pub use settle::{gather_row, settle_positions, settle_run};
-pub use shortlist::{Counting, Members, RhoTile, Shortlists, condense, offer_columns, offer_rows, wanted_pairs};
+pub use shortlist::{
+    Counting, ListedPairs, Members, Offered, RhoTile, Shortlists, condense, offer_columns, offer_listed, offer_rows,
+    wanted_pairs, widen_tile,
+};
 
 use crate::arena::{Arena, blocks};
 use crate::covariance::Exponential;
 use crate::error::{KernelError, want};
-use crate::simd::{LANES_F64, Lanes, OnLanes, Tier};
+use crate::simd::{Lanes, OnLanes, Real, Tier};
 
 /// Work done by the residual kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -265,25 +265,25 @@ pub fn block_to_run<T: Exponential>(
 /// # Cost
 /// That of [`block_to_run`] for the register tiles (some queries, one panel) in which any pair is wanted. Returns how many
 /// pairs of points these hold at most.
-pub fn block_where(
-    queries: &QueryTiles<'_, f64>,
-    points: &ResidualRun<'_, f64>,
+pub fn block_where<T: Exponential>(
+    queries: &QueryTiles<'_, T>,
+    points: &ResidualRun<'_, T>,
     wanted: &[u32],
-    out: &mut [f64],
+    out: &mut [T],
     arena: &mut Arena<'_>,
 ) -> Result<u64, KernelError> {
-    struct Body<'a, 'o>(lanes::Block<'a, 'o, f64>);
-    impl OnLanes for Body<'_, '_> {
+    struct Body<'a, 'o, T>(lanes::Block<'a, 'o, T>);
+    impl<T: Exponential> OnLanes for Body<'_, '_, T> {
         type Out = ();
         #[inline(always)]
         fn run<L: Lanes>(mut self) {
-            lanes::block_to_run::<f64, L>(&mut self.0);
+            lanes::block_to_run::<T, L>(&mut self.0);
         }
     }
     let QueryTiles { tier, run, packed } = *queries;
-    let rows = run.count * LANES_F64;
+    let rows = run.count * T::LANES;
     want("wanted", rows * points.count, wanted.len())?;
-    want("out", rows * points.count * LANES_F64, out.len())?;
+    want("out", rows * points.count * T::LANES, out.len())?;
     if run.points.model != points.points.model {
         return Err(KernelError::Value { what: "queries", at: 0 });
     }
@@ -291,22 +291,22 @@ pub fn block_where(
     let (least, masks) = (arena.take::<f64>(rows)?, arena.take::<u32>(rows * points.count)?);
     least.fill(0.0);
     tier.run(Body(lanes::Block { queries: run, packed, points: *points, least, wanted, out, masks }));
-    Ok(pairs_of_tiles(tier, wanted, points.count))
+    Ok(pairs_of_tiles::<T>(tier, wanted, points.count))
 }
 
 /// Blocks of scratch that [`block_where`] takes.
-pub const fn block_where_blocks(query_panels: usize, point_panels: usize) -> usize {
-    blocks::<f64>(query_panels * LANES_F64) + blocks::<u32>(query_panels * LANES_F64 * point_panels)
+pub const fn block_where_blocks<T: Real>(query_panels: usize, point_panels: usize) -> usize {
+    blocks::<f64>(query_panels * T::LANES) + blocks::<u32>(query_panels * T::LANES * point_panels)
 }
 
 /// Pairs of the register tiles in which something is wanted.
-fn pairs_of_tiles(tier: Tier, wanted: &[u32], panels: usize) -> u64 {
+fn pairs_of_tiles<T: Real>(tier: Tier, wanted: &[u32], panels: usize) -> u64 {
     let tile = lanes::rows_of_tiles(tier.tile_rows());
     let mut pairs = 0;
     for rows in wanted.chunks(tile * panels.max(1)) {
         for panel in 0..panels {
             if rows.iter().skip(panel).step_by(panels).any(|bits| *bits != 0) {
-                pairs += rows.len() / panels * LANES_F64;
+                pairs += rows.len() / panels * T::LANES;
             }
         }
     }

@@ -132,6 +132,11 @@ impl<'a, T: Exponential> ResidualPoints<'a, T> {
         self.coordinates
     }
 
+    /// Scale and margin of a point, as [`ResidualQuery`](super::ResidualQuery) has them.
+    pub fn scale_and_margin(&self, position: usize) -> (T, T) {
+        (self.scales[position], self.margins[position])
+    }
+
     /// Number of panels.
     pub fn panels(&self) -> usize {
         self.len().div_ceil(T::LANES)

@@ -11,8 +11,9 @@
 
 use super::{correlation_floor, residual_distance};
 use crate::error::{KernelError, want};
-use crate::index::{Idx, at};
-use crate::simd::{LANES_F64, Lanes, OnLanes, Tier, Vector};
+use crate::index::{Idx, at, idx_len};
+use crate::simd::{LANES_F64, Lanes, OnLanes, Real, Tier, Vector};
+use crate::view::panels_len;
 
 /// Which points count for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub struct Members<'a> {
     pub len: usize,
     /// `[len]` or longer: ranks in the order, exact in `f64`; for the columns whole panels of 8.
     pub ranks: &'a [f64],
-    /// As `ranks`: the factors of the margin. Minus infinity leaves a point out: no pair with it is offered to either side.
+    /// As `ranks`: the factors of the margin.
     pub margins: &'a [f64],
 }
 
@@ -181,9 +182,6 @@ fn rows<L: Lanes>(tile: &RhoTile<'_>, counting: Counting, lists: &mut Shortlists
     let (panels, mut taken) = (tile.panels(), 0);
     for (row, &place) in tile.places.iter().enumerate() {
         let (place, own) = (at(place), tile.rows.first + place);
-        if tile.rows.margins[place] == f64::NEG_INFINITY {
-            continue; // two left out would multiply to a margin again
-        }
         let least = L::F64::splat(lists.least[place]);
         let (margin, rank) = (L::F64::splat(tile.rows.margins[place]), L::F64::splat(tile.rows.ranks[place]));
         for panel in 0..panels {
@@ -222,9 +220,6 @@ fn columns<L: Lanes>(tile: &RhoTile<'_>, counting: Counting, lists: &mut Shortli
         let ranks = L::F64::load(&tile.columns.ranks[lane..]);
         for (row, &place) in tile.places.iter().enumerate() {
             let (place, position) = (at(place), tile.rows.first + place);
-            if tile.rows.margins[place] == f64::NEG_INFINITY {
-                continue; // as above
-            }
             let rho = L::F64::load(&tile.rho[row * panels * LANES_F64 + lane..]);
             let most = margins.mul_add(L::F64::splat(tile.rows.margins[place]), rho.abs());
             let mut bits = !most.lt(least) & in_use(tile.columns.len, panel);
@@ -244,6 +239,113 @@ fn columns<L: Lanes>(tile: &RhoTile<'_>, counting: Counting, lists: &mut Shortli
         }
     }
     taken
+}
+
+/// Correlations of listed pairs of two leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedPairs<'a, T> {
+    /// `[rows.len + 1]`: where the columns of each row begin.
+    pub starts: &'a [Idx],
+    /// `[pairs]`: which of the columns, row by row.
+    pub places: &'a [Idx],
+    /// `[pairs]`: the filter `r`.
+    pub rho: &'a [T],
+    /// The side of the rows.
+    pub rows: Members<'a>,
+    /// The side of the columns.
+    pub columns: Members<'a>,
+}
+
+/// Whom pairs are offered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// The points of the columns, to the rows.
+    ToRows,
+    /// The points of the rows, to the columns.
+    ToColumns,
+}
+
+/// Offers listed pairs to one of their sides, whose lists these are; returns how many were taken.
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for starts that do not rise or a place that is
+/// no column, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
+///
+/// # Cost
+/// A few operations per pair.
+pub fn offer_listed<T: Real>(
+    pairs: &ListedPairs<'_, T>,
+    counting: Counting,
+    side: Offered,
+    lists: &mut Shortlists<'_>,
+) -> Result<u64, KernelError> {
+    let (rows, columns) = (pairs.rows, pairs.columns);
+    want("rho", pairs.places.len(), pairs.rho.len())?;
+    want("starts", rows.len + 1, pairs.starts.len())?;
+    let whole = pairs.starts.first() == Some(&0) && pairs.starts.last() == Some(&idx_len(pairs.places.len())?);
+    if !whole || pairs.starts.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(KernelError::Value { what: "starts", at: 0 });
+    }
+    if let Some(place) = pairs.places.iter().position(|&place| place < 0 || at(place) >= columns.len) {
+        return Err(KernelError::Value { what: "places", at: place });
+    }
+    for (what, members) in [("rows", rows), ("columns", columns)] {
+        want(what, members.len.max(members.ranks.len()), members.ranks.len())?;
+        want(what, members.len.max(members.margins.len()), members.margins.len())?;
+    }
+    let to_rows = side == Offered::ToRows;
+    lists.check(if to_rows { rows.len } else { columns.len })?;
+    let most = if to_rows { columns.len } else { rows.len };
+    if (0..lists.counts.len()).any(|list| !lists.fits(list, most)) {
+        return Err(KernelError::Least { what: "room", least: most, got: lists.room });
+    }
+    let mut taken = 0;
+    for (row, range) in pairs.starts.windows(2).enumerate() {
+        for pair in at(range[0])..at(range[1]) {
+            let (column, rho) = (at(pairs.places[pair]), pairs.rho[pair].to_f64());
+            let error = rows.margins[row] * columns.margins[column];
+            let (list, own, other) = match side {
+                Offered::ToRows => (row, rows.ranks[row], columns.ranks[column]),
+                Offered::ToColumns => (column, columns.ranks[column], rows.ranks[row]),
+            };
+            let counts = match counting {
+                Counting::Earlier => other < own,
+                Counting::Others => rows.first + row as Idx != columns.first + column as Idx, // positions
+                Counting::All => true,
+            };
+            let below = rho.abs() + error < lists.least[list];
+            if counts && !below {
+                let position = if to_rows { columns.first + column as Idx } else { rows.first + row as Idx };
+                lists.push(list, rho, error, position);
+                taken += 1;
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Widens a tile of panels of 16 `f32` to panels of 8 `f64`, for the lists.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `narrow` | `[rows][panels of 16][16]` for `len` columns |
+/// | `wide` | `[rows][panels of 8][8]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit; `wide` is then untouched.
+pub fn widen_tile(narrow: &[f32], len: usize, wide: &mut [f64]) -> Result<(), KernelError> {
+    let (from, to) = (panels_len::<f32>(len, 1), panels_len::<f64>(len, 1));
+    let rows = wide.len().checked_div(to).unwrap_or(0);
+    want("wide", rows * to, wide.len())?;
+    want("narrow", rows * from, narrow.len())?;
+    if to > 0 {
+        for (wide, narrow) in wide.chunks_exact_mut(to).zip(narrow.chunks_exact(from)) {
+            for (wide, narrow) in wide.iter_mut().zip(narrow) {
+                *wide = f64::from(*narrow);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Bits of the lanes of a panel that hold points.

@@ -4,8 +4,8 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::landmark::{
-    Chosen, Extent, Frame, FrameMemory, FramePoints, Limits, choose, choose_blocks, pack_members, point_error,
-    solve_defect,
+    Chosen, Extent, Frame, FrameMemory, FramePoints, FrameQueries, Limits, choose, choose_blocks, member_weights,
+    pack_members, point_error, solve_defect,
 };
 use covertree_kernels::residual::{ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks};
 use covertree_kernels::simd::{LANES_F64, Tier};
@@ -19,7 +19,7 @@ const LANDMARKS: usize = 24;
 
 /// The squared tail below which no further landmark is taken. Bounds are compared with correlations of the nearest
 /// neighbours, which are above the square root of this where bounds are of any use.
-const PIVOT: f64 = 0.0625;
+const PIVOT: f64 = 0.1;
 
 /// Panels of a leaf.
 const PANELS: usize = LEAF / LANES_F64;
@@ -31,6 +31,8 @@ pub(crate) struct LeafFrame {
     members: usize,
     coordinates: Vec<f64>,
     extents: [Vec<f64>; 3],
+    /// How errors reach the bounds of the members, in `f64` and in `f32`.
+    weights: [Vec<f64>; 2],
 }
 
 impl LeafFrame {
@@ -38,6 +40,22 @@ impl LeafFrame {
     pub fn points(&self) -> Result<FramePoints<'_, f64>, KernelError> {
         let [spans, tails, slacks] = &self.extents;
         FramePoints::of_slices(&self.coordinates, [spans, tails, slacks], self.members, self.frame.count())
+    }
+
+    /// The members as one side of a bound in one of the precisions.
+    pub fn queries(&self, precision: usize) -> Result<FrameQueries<'_, f64>, KernelError> {
+        self.points()?.weighted_queries(&self.weights[precision])
+    }
+
+    /// Finds the weights, from the error factors of the members in both precisions.
+    pub fn weigh(&mut self, errors: [&[f64]; 2]) -> Result<(), KernelError> {
+        let mut weights = [vec![0.0; self.extents[0].len()], vec![0.0; self.extents[0].len()]];
+        for (errors, weights) in errors.into_iter().zip(&mut weights) {
+            let landmarks = &errors[..self.frame.count()];
+            member_weights(&self.frame, &self.factor, &self.points()?, landmarks, weights)?;
+        }
+        self.weights = weights;
+        Ok(())
     }
 }
 
@@ -80,7 +98,7 @@ pub(crate) fn choose_landmarks(
     let run = points.run(leaf * PANELS, panels)?;
     let columns = points.model().columns();
     let blocks = pack_queries_blocks::<f64>(panels, columns)
-        + block_where_blocks(panels, panels)
+        + block_where_blocks::<f64>(panels, panels)
         + choose_blocks(len, LANDMARKS);
     let mut memory = vec![Block::default(); blocks];
     let mut arena = Arena::new(&mut memory);
@@ -113,5 +131,15 @@ pub(crate) fn choose_landmarks(
     let mut target =
         FrameMemory { coordinates: &mut packed, spans: &mut spans, tails: &mut tails, slacks: &mut slacks };
     pack_members(&frame, &sorted, &extents, &mut target)?;
-    Ok((order, LeafFrame { frame, factor, members: len, coordinates: packed, extents: [spans, tails, slacks] }))
+    Ok((
+        order,
+        LeafFrame {
+            frame,
+            factor,
+            members: len,
+            coordinates: packed,
+            extents: [spans, tails, slacks],
+            weights: Default::default(),
+        },
+    ))
 }

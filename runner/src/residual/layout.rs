@@ -1,6 +1,11 @@
 //! Where points stand in memory: in leaves of 64 that are close in space.
+//!
+//! Points that need double precision come first, in leaves of their own; see [`super::set`].
+
+use std::ops::Range;
 
 use covertree_kernels::index::{Idx, at};
+use covertree_kernels::simd::LANES_F64;
 
 /// Points of a leaf: four panels of `f32`, eight of `f64`.
 pub(crate) const LEAF: usize = 64;
@@ -15,6 +20,8 @@ pub(crate) struct Layout {
     pub ids: Vec<Idx>,
     /// Position of each row.
     pub positions: Vec<Idx>,
+    /// The row numbers as the cuts left them.
+    cut: Vec<Idx>,
 }
 
 impl Layout {
@@ -23,11 +30,42 @@ impl Layout {
         let len = coordinates.len() / dim;
         let mut ids: Vec<Idx> = (0..len as Idx).collect(); // rows that were counted before
         cut(coordinates, dim, &mut ids);
-        let mut positions = vec![0; len];
-        for (position, &id) in (0..).zip(&ids) {
-            positions[at(id)] = position;
+        let mut layout = Self { ids: Vec::new(), positions: vec![0; len], cut: ids };
+        layout.restore();
+        layout
+    }
+
+    /// The order that the cuts left, whatever was done to it since.
+    pub fn restore(&mut self) {
+        self.ids.clone_from(&self.cut);
+        self.number();
+    }
+
+    /// Cuts some of the points, given by their positions in ascending order, apart from the others, and puts them first. They
+    /// must fill whole leaves. Gives the old positions in the new order.
+    pub fn part(&mut self, coordinates: &[f64], dim: usize, first: &[Idx]) -> Vec<Idx> {
+        let mut next = first.iter().peekable();
+        let others = (0..self.len() as Idx).filter(|position| next.next_if_eq(&position).is_none()); // rows that were counted
+        let mut ids: Vec<Idx> = first.iter().copied().chain(others).map(|position| self.ids[at(position)]).collect();
+        let (first, others) = ids.split_at_mut(first.len());
+        cut(coordinates, dim, first);
+        cut(coordinates, dim, others);
+        let order = ids.iter().map(|&id| self.positions[at(id)]).collect();
+        self.ids = ids;
+        self.number();
+        order
+    }
+
+    /// Puts some neighbouring points in another order: `order[i]` is the one of them that comes `i`-th.
+    pub fn permute(&mut self, range: Range<usize>, order: &[Idx]) {
+        permute(&mut self.ids[range], order);
+    }
+
+    /// Finds the positions after the order has changed.
+    pub fn number(&mut self) {
+        for (position, &id) in (0..).zip(&self.ids) {
+            self.positions[at(id)] = position;
         }
-        Self { ids, positions }
     }
 
     /// Number of points.
@@ -41,8 +79,30 @@ impl Layout {
     }
 
     /// Positions of a leaf.
-    pub fn leaf(&self, leaf: usize) -> std::ops::Range<usize> {
+    pub fn leaf(&self, leaf: usize) -> Range<usize> {
         leaf * LEAF..((leaf + 1) * LEAF).min(self.len())
+    }
+}
+
+/// Puts values in another order: `order[i]` is the place of the one that comes `i`-th.
+pub(crate) fn permute<T: Copy>(values: &mut [T], order: &[Idx]) {
+    let old = values.to_vec();
+    for (value, &from) in values.iter_mut().zip(order) {
+        *value = old[at(from)];
+    }
+}
+
+/// Packs points anew from packed ones: `order[i]` is the place in `old` of the one that comes `i`-th. Padding lanes repeat the
+/// last one.
+pub(crate) fn gather_panels(old: &[f64], width: usize, order: &[Idx], panels: &mut [f64]) {
+    for (panel, out) in panels.chunks_exact_mut((width * LANES_F64).max(1)).enumerate() {
+        for lane in 0..LANES_F64 {
+            let from = at(order[(panel * LANES_F64 + lane).min(order.len() - 1)]);
+            let column = old[from / LANES_F64 * width * LANES_F64 + from % LANES_F64..].iter().step_by(LANES_F64);
+            for (out, value) in out[lane..].iter_mut().step_by(LANES_F64).zip(column) {
+                *out = *value;
+            }
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod frames;
 mod layout;
 pub mod order;
 mod parameters;
+mod precision;
 pub mod reference;
 mod search;
 mod set;
@@ -207,7 +208,7 @@ impl ResidualIndex {
 
     /// Bytes that `V` and what was made of it take.
     pub fn bytes(&self) -> usize {
-        8 * (self.set.v.len() + self.set.centers.len()) + 4 * self.set.offsets.len()
+        self.set.bytes()
     }
 
     /// The `min(k, i)` nearest of the points that come before each point in an order: `order[i]` is the row that comes
@@ -335,7 +336,9 @@ impl ResidualIndex {
         }
         let lanes = |set: &PointSet| set.layout.len().next_multiple_of(LANES_F64);
         let none = vec![0.0; lanes(&self.set).max(queries.map_or(0, lanes))];
-        let side = |set, ranks| -> Result<Side<'_>, Error> { Ok(Side { set, view: PointSet::view(set)?, ranks }) };
+        let side = |set, ranks| -> Result<Side<'_>, Error> {
+            Ok(Side { set, view: PointSet::view(set)?, narrow: PointSet::narrow_view(set)?, ranks })
+        };
         let search = Search {
             tier: self.tier,
             points: side(&self.set, ranks.unwrap_or(&none))?,

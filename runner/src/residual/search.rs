@@ -25,6 +25,9 @@ use crate::workers::Workers;
 /// Leaves that a leaf meets first.
 const NEAR: usize = 12;
 
+/// The same for a leaf whose points lie scattered.
+const NEAR_SCATTERED: usize = 48;
+
 /// Work of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
@@ -66,6 +69,7 @@ pub enum Strategy {
 pub(crate) struct Side<'a> {
     pub set: &'a PointSet,
     pub view: ResidualPoints<'a, f64>,
+    pub narrow: ResidualPoints<'a, f32>,
     /// Panels of 8: rank of each position; read where only earlier points count.
     pub ranks: &'a [f64],
 }
@@ -180,10 +184,24 @@ impl Search<'_> {
             (0..leaves).map(|leaf| Mutex::new(Lists::new(asked.set.layout.leaf(leaf).len(), self.goal))).collect();
         let near = self.near(asked);
         let workers = Workers::new();
+        let blocks = tile::blocks_of(&self.points.set.model);
         let meet = |leaf: usize, others: &[usize], far: bool| {
-            workers.with(tile::blocks_of(&self.points.set.model), |memory| {
-                Meeting::new(self, leaf, &lists, memory)?.with_all(others, far)
-            })
+            let wide = match leaf < asked.set.hard_leaves || self.strategy == Strategy::Brute {
+                true => others.len(),
+                false => others.partition_point(|&other| other < self.points.set.hard_leaves),
+            };
+            let (wide, narrow) = others.split_at(wide);
+            let mut work = Work::default();
+            workers.with(blocks, |memory| -> Result<(), Error> {
+                if !wide.is_empty() {
+                    work.merge(&Meeting::<f64>::new(self, leaf, &lists, memory)?.with_all(wide, far)?);
+                }
+                if !narrow.is_empty() {
+                    work.merge(&Meeting::<f32>::new(self, leaf, &lists, memory)?.with_all(narrow, far)?);
+                }
+                Ok(())
+            })?;
+            Ok(work)
         };
         let merge = |mut one: Work, other: Work| {
             one.merge(&other);
@@ -212,15 +230,19 @@ impl Search<'_> {
     /// The leaves that each leaf meets first, ascending; among the points themselves each pair stands with its higher leaf.
     fn near(&self, asked: Side<'_>) -> Vec<Vec<usize>> {
         let (leaves, points) = (asked.set.layout.leaves(), self.points.set);
+        let all = points.layout.leaves();
+        // The few points of hard leaves lie scattered: they are near to everything, and say little.
+        let first = if points.hard_leaves < all { points.hard_leaves } else { 0 };
         let mut near: Vec<Vec<usize>> = (0..leaves)
             .into_par_iter()
             .map(|leaf| {
                 let from = |other: usize| box_distance(asked.set.box_of(leaf), points.box_of(other));
-                let mut others: Vec<(f64, usize)> =
-                    (0..points.layout.leaves()).map(|other| (from(other), other)).collect();
-                if others.len() > NEAR {
-                    others.select_nth_unstable_by(NEAR, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                    others.truncate(NEAR);
+                let mut others: Vec<(f64, usize)> = (first..all).map(|other| (from(other), other)).collect();
+                let scattered = first > 0 && leaf < asked.set.hard_leaves;
+                let count = if scattered { NEAR_SCATTERED } else { NEAR };
+                if others.len() > count {
+                    others.select_nth_unstable_by(count, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                    others.truncate(count);
                 }
                 others.into_iter().map(|(_, other)| other).collect()
             })

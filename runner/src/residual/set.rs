@@ -1,33 +1,35 @@
 //! Points under the metric, packed for the kernels.
+//!
+//! # Two precisions
+//! The error of a tile in `f32` grows with `1 / p`, and most points need no more than `f32`. Those that do, on top of inducing
+//! points say, are gathered in the first leaves; pairs of two other leaves meet in `f32`, all others in `f64`. Under a smooth
+//! covariance nearly all points need `f64`, and then all leaves get it.
+
+use std::ops::Range;
 
 use covertree_kernels::covariance::Covariance;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
-    ResidualModel, ResidualPoints, center_offsets, centered_margin, gather_row, residual_variances, row_norms,
-    scales_and_margins,
+    ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins, unpack_rows,
 };
-use covertree_kernels::simd::{LANES_F32, LANES_F64, Tier};
+use covertree_kernels::simd::{LANES_F32, LANES_F64, Real, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
-use std::ops::Range;
 
 use super::factor::Factor;
 use super::frames::{LeafFrame, choose_landmarks, errors, weights};
-use super::layout::{LEAF, Layout, boxes};
+use super::layout::{LEAF, Layout, boxes, gather_panels, permute};
 use crate::error::Error;
-
-/// Panels of a leaf.
-const PANELS: usize = LEAF / LANES_F64;
 
 /// Columns of `V` from which bounds by landmarks are worth their price.
 const FRAMES_FROM: usize = 96;
 
-/// The product of a point's margin and a typical one above which it is searched for in double precision.
-const HARD: f64 = 0.004;
+/// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.016.
+const HARD: f64 = 0.125;
 
-/// Hard points that a leaf may have and still use centered tiles.
-const HARD_MOST: usize = 8;
+/// The norm of scaled coordinates above which `f32` is not tried: squares have to stay in its range.
+const NARROW_MAX: f64 = 1e15;
 
 /// Where `V` and `p` come from.
 pub(crate) enum Source {
@@ -61,36 +63,31 @@ pub(crate) struct PointSet {
     /// Panels of 8: `1 / sqrt(p)`, and the margins of the `f64` tiles.
     pub scales: Vec<f64>,
     pub margins: Vec<f64>,
-    /// Panels of 16 offsets from the leaves' centers, and the centers, `[leaves][columns]`.
-    pub offsets: Vec<f32>,
-    pub centers: Vec<f64>,
-    /// Panels of 8: the margins of the centered tiles.
-    pub centered: Vec<f64>,
-    /// The same, minus infinity for the hard points: centered tiles do not concern them.
-    pub asking: Vec<f64>,
-    /// The margins of the `f64` tiles, minus infinity for the hard points.
-    pub soft: Vec<f64>,
-    /// Positions of the points that centered tiles say too little about, ascending, and where those of each leaf begin.
-    hard: Vec<Idx>,
-    hard_starts: Vec<usize>,
-    /// Their scaled coordinates and rows of `V`, one after the other.
-    hard_rows: Vec<f64>,
-    /// Per leaf: the margin of three quarters of its points.
-    pub typical: Vec<f64>,
+    /// Leaves, the first ones, that meet others in `f64`.
+    pub hard_leaves: usize,
+    /// `[points of the hard leaves][columns]`: their rows of `V`.
+    rows: Vec<f64>,
+    /// The other leaves.
+    narrow: Narrow,
     /// Landmarks of the leaves; empty where bounds do not pay or are not known to hold.
     pub frames: Vec<LeafFrame>,
-    /// Panels of 8: the error factors of the points in wide and in centered tiles; empty without landmarks.
+    /// Panels of 8: the error factors of the points in `f64` and in `f32`; empty without landmarks.
     pub errors: [Vec<f64>; 2],
     /// Corners of the leaves, `[leaves][2][dim]`, scaled.
     pub boxes: Vec<f64>,
 }
 
-/// A point that centered tiles say too little about: `p` is tiny, as on top of an inducing point.
-#[derive(Clone, Copy)]
-pub(crate) struct Hard<'a> {
-    pub position: Idx,
-    pub coordinates: &'a [f64],
-    pub v: &'a [f64],
+/// The leaves that `f32` serves, in the units of its tiles.
+#[derive(Default)]
+struct Narrow {
+    coordinates: Vec<f32>,
+    v: Vec<f32>,
+    scales: Vec<f32>,
+    margins: Vec<f32>,
+    /// `[points][columns]`.
+    rows: Vec<f32>,
+    /// Panels of 8, for *all* points: the margins, in `f64`.
+    wide_margins: Vec<f64>,
 }
 
 impl PointSet {
@@ -110,15 +107,12 @@ impl PointSet {
         let lanes = panels_len::<f64>(len, 1);
         let mut set = earlier.unwrap_or_else(|| Self::empty(layout, model));
         set.model = model;
-        set.boxes = boxes(&set.layout, scaled, dim);
+        set.layout.restore();
         resize(&mut set.coordinates, panels_len::<f64>(len, dim));
         resize(&mut set.v, panels_len::<f64>(len, columns));
         resize(&mut set.p, len);
-        for lane_wise in [&mut set.scales, &mut set.margins, &mut set.centered] {
-            lane_wise.resize(lanes, 0.0);
-        }
-        resize(&mut set.offsets, panels_len::<f32>(len, columns));
-        resize(&mut set.centers, set.layout.leaves() * columns);
+        set.scales.resize(lanes, 0.0);
+        set.margins.resize(lanes, 0.0);
         pack_rows(Rows::new(scaled, dim)?, &set.layout.ids, &mut set.coordinates)?;
         if len == 0 {
             return Ok(set);
@@ -135,7 +129,7 @@ impl PointSet {
             }
             Source::Prior => set.p.fill(diagonal),
         }
-        set.measure(tier, source)?;
+        set.measure(tier, source, scaled)?;
         Ok(set)
     }
 
@@ -148,28 +142,25 @@ impl PointSet {
             p: Vec::new(),
             scales: Vec::new(),
             margins: Vec::new(),
-            offsets: Vec::new(),
-            centers: Vec::new(),
-            centered: Vec::new(),
-            asking: Vec::new(),
-            soft: Vec::new(),
-            hard: Vec::new(),
-            hard_starts: Vec::new(),
-            hard_rows: Vec::new(),
-            typical: Vec::new(),
+            hard_leaves: 0,
+            rows: Vec::new(),
+            narrow: Narrow::default(),
             frames: Vec::new(),
             errors: [Vec::new(), Vec::new()],
             boxes: Vec::new(),
         }
     }
 
-    /// Norms, scales and margins, landmarks, and what the centered tiles read.
-    fn measure(&mut self, tier: Tier, source: &Source) -> Result<(), Error> {
+    /// All that follows from coordinates, `V` and `p`: norms, scales and margins, the precisions, landmarks, and rows.
+    fn measure(&mut self, tier: Tier, source: &Source, scaled: &[f64]) -> Result<(), Error> {
         let (model, columns) = (self.model, self.model.columns());
         let mut norms = vec![0.0; self.p.len()];
         let chunks = self.v.par_chunks((LEAF * columns).max(1)).zip(norms.par_chunks_mut(LEAF));
         chunks.try_for_each(|(v, norms)| row_norms(&model, v, norms))?;
         scales_and_margins::<f64>(&model, 0.0, &norms, &self.p, &mut self.scales, &mut self.margins)?;
+        let reach = largest_norm(scaled, model.dim());
+        self.part_hard(reach, &mut norms, scaled);
+        self.boxes = boxes(&self.layout, scaled, model.dim());
         let factor = match source {
             Source::Factor(factor) if columns >= FRAMES_FROM => Some(factor),
             _ => None,
@@ -179,41 +170,55 @@ impl PointSet {
         if let Some(factor) = factor {
             weights = self.choose_frames(tier, factor, &mut norms)?;
         }
-        let mut offsets = std::mem::take(&mut self.offsets);
-        let mut centers = std::mem::take(&mut self.centers);
-        let mut centered = std::mem::take(&mut self.centered);
-        let view = self.view()?;
-        let typical = centered
-            .par_chunks_mut(LEAF)
-            .zip(chunks_or_empty(&mut offsets, LEAF * columns, self.layout.leaves()))
-            .zip(chunks_or_empty(&mut centers, columns, self.layout.leaves()))
-            .enumerate()
-            .map(|(leaf, ((centered, offsets), center))| -> Result<f64, KernelError> {
-                let range = self.layout.leaf(leaf);
-                let run = view.run(leaf * PANELS, range.len().div_ceil(LANES_F64))?;
-                let mut lengths = vec![0.0; range.len()];
-                center_offsets(&run, center, offsets, &mut lengths)?;
-                let reach = norms[range.clone()].iter().fold(0.0, |most: f64, norm| most.max(*norm));
-                centered.fill(0.0);
-                for ((margin, &length), &p) in centered.iter_mut().zip(&lengths).zip(&self.p[range.clone()]) {
-                    *margin = centered_margin(&model, length, reach, p);
-                }
-                let mut sorted = centered[..range.len()].to_vec();
-                sorted.sort_unstable_by(f64::total_cmp);
-                Ok(sorted[sorted.len() * 3 / 4])
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        (self.offsets, self.centers, self.centered, self.typical) = (offsets, centers, centered, typical);
-        self.part_hard()?;
+        self.narrow(reach, &norms, scaled)?;
         if let Some(factor) = factor {
             let each = |margins: &[f64]| -> Result<Vec<f64>, KernelError> {
                 let mut all = errors(&weights, margins, &self.p, &self.view()?, factor.jitter);
                 all.resize(self.scales.len(), 0.0);
                 Ok(all)
             };
-            self.errors = [each(&self.margins)?, each(&self.centered)?];
+            self.errors = [each(&self.margins)?, each(&self.narrow.wide_margins)?];
+            let (layout, [wide, narrow]) = (&self.layout, &self.errors);
+            self.frames.par_iter_mut().enumerate().try_for_each(|(leaf, frame)| {
+                let range = layout.leaf(leaf);
+                frame.weigh([&wide[range.clone()], &narrow[range]])
+            })?;
         }
         Ok(())
+    }
+
+    /// Gathers the points that `f32` serves badly in the first leaves.
+    fn part_hard(&mut self, reach: f64, norms: &mut [f64], scaled: &[f64]) {
+        let (model, len) = (self.model, self.layout.len());
+        let margin = |position: usize| model.margin::<f32>(reach * f32::ROUNDOFF, norms[position], self.p[position]);
+        let margins: Vec<f64> = (0..len).map(margin).collect();
+        let hard = margins.iter().filter(|margin| **margin > HARD).count();
+        if 2 * hard >= len || reach > NARROW_MAX {
+            self.hard_leaves = self.layout.leaves();
+            return;
+        }
+        self.hard_leaves = hard.div_ceil(LEAF);
+        if hard == 0 {
+            return;
+        }
+        // Whole leaves: the next hardest points come with them.
+        let mut hardest: Vec<Idx> = (0..len as Idx).collect(); // positions
+        let count = self.hard_leaves * LEAF;
+        if count < len {
+            let by_margin = |a: &Idx, b: &Idx| margins[at(*b)].total_cmp(&margins[at(*a)]).then(a.cmp(b));
+            hardest.select_nth_unstable_by(count, by_margin);
+        }
+        hardest.truncate(count);
+        hardest.sort_unstable();
+        let order = self.layout.part(scaled, model.dim(), &hardest);
+        for (panels, width) in [(&mut self.v, model.columns()), (&mut self.coordinates, model.dim())] {
+            let old = panels.clone();
+            let leaves = panels.par_chunks_mut((LEAF * width).max(1)).zip(order.par_chunks(LEAF));
+            leaves.for_each(|(panels, order)| gather_panels(&old, width, order, panels));
+        }
+        for values in [&mut self.p[..], &mut self.scales, &mut self.margins, norms] {
+            permute(&mut values[..len], &order);
+        }
     }
 
     /// Landmarks of every leaf; its points are put in the order in which the landmarks come first. Gives the weights' norms.
@@ -236,81 +241,98 @@ impl PointSet {
         let v = chunks_or_empty(&mut self.v, LEAF * columns, leaves.len());
         let z = chunks_or_empty(&mut self.coordinates, LEAF * self.model.dim(), leaves.len());
         chosen.par_iter().zip(v).zip(z).for_each(|(((order, ..), v), z)| {
-            permute_panels(v, columns, order);
-            permute_panels(z, self.model.dim(), order);
+            for (panels, width) in [(v, columns), (z, self.model.dim())] {
+                let old = panels.to_vec();
+                gather_panels(&old, width, order, panels);
+            }
         });
         let mut all = Vec::with_capacity(self.layout.len());
         for ((order, frame, weights), range) in chosen.into_iter().zip(leaves) {
-            permute(&mut self.layout.ids[range.clone()], &order);
+            self.layout.permute(range.clone(), &order);
             for values in [&mut self.p[..], &mut self.scales, &mut self.margins, norms] {
                 permute(&mut values[range.clone()], &order);
             }
             all.extend(weights);
             self.frames.push(frame);
         }
-        for (position, &id) in (0..).zip(&self.layout.ids) {
-            self.layout.positions[at(id)] = position;
-        }
+        self.layout.number();
         Ok(all)
     }
 
-    /// Tells the points that single precision serves badly from the others.
-    fn part_hard(&mut self) -> Result<(), KernelError> {
-        let mut typical = self.typical.clone();
-        typical.sort_unstable_by(f64::total_cmp);
-        let median = typical[typical.len() / 2].max(f64::MIN_POSITIVE);
-        self.asking.clone_from(&self.centered);
-        self.soft.clone_from(&self.margins);
-        (self.hard, self.hard_starts) = (Vec::new(), vec![0]);
-        for leaf in 0..typical.len() {
-            let hard = self.layout.leaf(leaf).filter(|&position| self.centered[position] * median > HARD);
-            let hard: Vec<usize> = hard.collect();
-            if hard.len() > HARD_MOST {
-                self.typical[leaf] = f64::INFINITY; // all of the leaf is better off in double precision
-            } else {
-                for position in hard {
-                    self.hard.push(position as Idx); // a position
-                    (self.asking[position], self.soft[position]) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-                }
-            }
-            self.hard_starts.push(self.hard.len());
+    /// Makes what `f32` tiles read, and the rows of both precisions.
+    fn narrow(&mut self, reach: f64, norms: &[f64], scaled: &[f64]) -> Result<(), Error> {
+        let (model, columns) = (self.model, self.model.columns());
+        let first = (self.hard_leaves * LEAF).min(self.layout.len());
+        let (len, soft, v) = (self.layout.len() - first, &mut self.narrow, &self.v);
+        resize(&mut soft.coordinates, panels_len::<f32>(len, model.dim()));
+        resize(&mut soft.v, panels_len::<f32>(len, columns));
+        resize(&mut soft.scales, panels_len::<f32>(len, 1));
+        resize(&mut soft.margins, panels_len::<f32>(len, 1));
+        resize(&mut soft.rows, len * columns);
+        resize(&mut self.rows, first * columns);
+        soft.wide_margins.clear();
+        soft.wide_margins.resize(self.scales.len(), 0.0);
+        let (hard_v, soft_v) = v.split_at((first * columns).min(v.len()));
+        let size = (LEAF * columns).max(1);
+        hard_v
+            .par_chunks(size)
+            .zip(self.rows.par_chunks_mut(size))
+            .try_for_each(|(v, rows)| unpack_rows(v, columns, rows))?;
+        if len == 0 {
+            return Ok(());
         }
-        let width = self.model.dim() + self.model.columns();
-        let mut rows = vec![0.0; self.hard.len() * width];
-        let view = self.view()?;
-        for (row, &position) in rows.chunks_exact_mut(width).zip(&self.hard) {
-            let (z, v) = row.split_at_mut(self.model.dim());
-            gather_row(&view, at(position), z, v)?;
+        let short: Vec<f32> = scaled.iter().map(|&z| z as f32).collect(); // rounding is the purpose; the margin counts it
+        pack_rows(Rows::new(&short, model.dim())?, &self.layout.ids[first..], &mut soft.coordinates)?;
+        let (norms, p) = (&norms[first..], &self.p[first..]);
+        scales_and_margins(&model, reach * f32::ROUNDOFF, norms, p, &mut soft.scales, &mut soft.margins)?;
+        for (wide, &margin) in soft.wide_margins[first..].iter_mut().zip(&soft.margins) {
+            *wide = f64::from(margin);
         }
-        self.hard_rows = rows;
+        let leaves = soft_v.par_chunks(size).zip(soft.v.par_chunks_mut(size)).zip(soft.rows.par_chunks_mut(size));
+        leaves.try_for_each(|((v, out), rows)| {
+            narrow(&model, rows.len() / columns, v, out)?;
+            unpack_rows(out, columns, rows)
+        })?;
         Ok(())
     }
 
-    /// The hard points of a leaf.
-    pub fn hard_of(&self, leaf: usize) -> impl Iterator<Item = Hard<'_>> {
-        let (dim, width) = (self.model.dim(), self.model.dim() + self.model.columns());
-        (self.hard_starts[leaf]..self.hard_starts[leaf + 1]).map(move |place| {
-            let (coordinates, v) = self.hard_rows[place * width..(place + 1) * width].split_at(dim);
-            Hard { position: self.hard[place], coordinates, v }
-        })
-    }
-
-    /// The points as the tiles read them.
+    /// The points as the `f64` tiles read them.
     pub fn view(&self) -> Result<ResidualPoints<'_, f64>, KernelError> {
         let coordinates = Panels::new(&self.coordinates, self.model.dim(), self.layout.len())?;
         ResidualPoints::new(self.model, coordinates, &self.v, &self.scales, &self.margins)
     }
 
-    /// Panels of offsets of a leaf.
-    pub fn offsets_of(&self, leaf: usize) -> &[f32] {
-        let (columns, range) = (self.model.columns(), self.layout.leaf(leaf));
-        &self.offsets[range.start * columns..range.end.next_multiple_of(LANES_F32) * columns]
+    /// The points of the leaves that are not hard, as the `f32` tiles read them.
+    pub fn narrow_view(&self) -> Result<ResidualPoints<'_, f32>, KernelError> {
+        let (soft, len) = (&self.narrow, self.layout.len().saturating_sub(self.hard_leaves * LEAF));
+        let coordinates = Panels::new(&soft.coordinates, self.model.dim(), len)?;
+        ResidualPoints::new(self.model, coordinates, &soft.v, &soft.scales, &soft.margins)
     }
 
-    /// Center of a leaf.
-    pub fn center_of(&self, leaf: usize) -> &[f64] {
-        let columns = self.model.columns();
-        &self.centers[leaf * columns..(leaf + 1) * columns]
+    /// Panels of 8: the margins of the `f32` tiles.
+    pub fn narrow_margins(&self) -> &[f64] {
+        &self.narrow.wide_margins
+    }
+
+    /// Rows of `V` of a hard leaf; `None` of another one.
+    pub fn rows(&self, leaf: usize) -> Option<&[f64]> {
+        let (range, columns) = (self.layout.leaf(leaf), self.model.columns());
+        (leaf < self.hard_leaves).then(|| &self.rows[range.start * columns..range.end * columns])
+    }
+
+    /// Rows of `V`, in the units of `f32`, of a leaf that is not hard.
+    pub fn narrow_rows(&self, leaf: usize) -> Option<&[f32]> {
+        let (range, columns, first) = (self.layout.leaf(leaf), self.model.columns(), self.hard_leaves * LEAF);
+        (leaf >= self.hard_leaves)
+            .then(|| &self.narrow.rows[(range.start - first) * columns..(range.end - first) * columns])
+    }
+
+    /// Bytes that `V` takes, in all the forms that are kept.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.v[..])
+            + size_of_val(&self.rows[..])
+            + size_of_val(&self.narrow.v[..])
+            + size_of_val(&self.narrow.rows[..])
     }
 
     /// Box of a leaf.
@@ -325,25 +347,10 @@ impl PointSet {
     }
 }
 
-/// Puts packed points in another order: `order[i]` is the one that comes `i`-th. Padding lanes repeat the last point.
-fn permute_panels(panels: &mut [f64], width: usize, order: &[Idx]) {
-    let old = panels.to_vec();
-    for (panel, out) in panels.chunks_exact_mut(width * LANES_F64).enumerate() {
-        for lane in 0..LANES_F64 {
-            let from = at(order[(panel * LANES_F64 + lane).min(order.len() - 1)]);
-            let column = old[from / LANES_F64 * width * LANES_F64 + from % LANES_F64..].iter().step_by(LANES_F64);
-            for (out, value) in out[lane..].iter_mut().step_by(LANES_F64).zip(column) {
-                *out = *value;
-            }
-        }
-    }
-}
-
-fn permute<T: Copy>(values: &mut [T], order: &[Idx]) {
-    let old = values.to_vec();
-    for (value, &from) in values.iter_mut().zip(order) {
-        *value = old[at(from)];
-    }
+/// The largest norm of some rows, rounded up.
+fn largest_norm(scaled: &[f64], dim: usize) -> f64 {
+    let square = |row: &[f64]| row.iter().fold(0.0, |sum, z| sum + z * z);
+    libm::sqrt(scaled.chunks_exact(dim).map(square).fold(0.0, f64::max)) * (1.0 + 1e-6)
 }
 
 fn resize<T: Copy + Default>(values: &mut Vec<T>, len: usize) {

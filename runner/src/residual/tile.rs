@@ -1,71 +1,62 @@
-//! One leaf against many: tiles in the precision that suffices, computed where landmarks cannot rule pairs out.
+//! One leaf against many: tiles where landmarks cannot rule pairs out.
 //!
-//! # Precision
-//! Two leaves meet in a centered `f32` tile where the margins of most of their points allow it, else in an `f64` tile. The few
-//! points that a centered tile says too little about (their residual variance is tiny, as on top of an inducing point) are
-//! asked for in `f64`, row by row.
-//!
-//! # Bounds
 //! For leaves that are not near, the correlations of a leaf's landmarks with the other leaf come first; they put the
-//! other leaf's points into the frame of the landmarks, which bounds every pair. Only register tiles with a pair that
-//! the bounds do not rule out, for either side, are then computed. Where that turns out not to pay, a leaf goes on without
-//! bounds, and tries again later.
+//! other leaf's points into the frame of the landmarks, which bounds every pair. Pairs that the bounds do not rule out, for
+//! either side, are computed one by one where they are few, else in register tiles. Where bounds turn out not to pay, a leaf
+//! goes on without them, and tries again later.
 
 use std::ops::Range;
 use std::sync::Mutex;
 
 use covertree_kernels::arena::{Arena, Block, blocks};
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::landmark::{FrameMemory, FramePoints, LANDMARKS_MAX, bounds, project};
+use covertree_kernels::landmark::{FrameMemory, FramePoints, LANDMARKS_MAX, bounds, project_weighted};
 use covertree_kernels::residual::{
-    CenteredPoints, CenteredQueries, CenteredRows, Members, QueryTiles, ResidualModel, ResidualQuery, ResidualRun,
-    RhoTile, block_where, block_where_blocks, center_products, centered_tile, centered_tile_blocks, offer_columns,
-    offer_rows, one_to_run, pack_offsets, pack_offsets_blocks, pack_queries, pack_queries_blocks, wanted_pairs,
+    ListedPairs, Members, Offered, QueryTiles, ResidualModel, ResidualQuery, ResidualRun, RhoTile, block_where,
+    block_where_blocks, gather_row, offer_columns, offer_listed, offer_rows, one_to_listed, pack_queries,
+    pack_queries_blocks, wanted_pairs,
 };
-use covertree_kernels::simd::LANES_F64;
+use covertree_kernels::simd::{LANES_F64, Real};
 
 use super::layout::LEAF;
+use super::precision::Precision;
 use super::search::{Lists, Search, Side, Strategy, Work, lock};
-use super::set::Hard;
 use crate::error::Error;
 
-/// Panels of a leaf.
+/// Panels of a leaf in a tile of `f64`.
 const PANELS: usize = LEAF / LANES_F64;
-
-/// The product of typical margins above which a tile must be in double precision: a share of the range of a correlation.
-const MARGIN_MAX: f64 = 0.02;
 
 /// Pairs that bounding a pair of leaves costs beside the landmarks' own, in pairs of a tile.
 const BOUND_COST: u64 = (LEAF * LEAF / 8) as u64;
 
+/// What a listed pair costs, in pairs of a tile.
+const LISTED_COST: u64 = 3;
+
 /// Leaves that are met without bounds before they are tried again.
 const PATIENCE: usize = 24;
 
-/// Blocks that a [`Meeting`] takes.
+/// Blocks that a [`Meeting`] takes, in either precision.
 pub(super) fn blocks_of(model: &ResidualModel) -> usize {
-    let lanes = blocks::<f64>(LEAF);
-    pack_offsets_blocks(LEAF, model.columns())
-        + pack_queries_blocks::<f64>(PANELS, model.columns())
-        + centered_tile_blocks(LEAF, PANELS).max(block_where_blocks(PANELS, PANELS))
-        + 2 * blocks::<f64>(LEAF * LEAF)
-        + 2 * blocks::<u32>(LEAF * PANELS)
-        + blocks::<f64>(LEAF * model.dim())
+    let (lanes, pairs) = (blocks::<f64>(LEAF), blocks::<f64>(LEAF * LEAF));
+    pack_queries_blocks::<f64>(PANELS, model.columns())
+        + block_where_blocks::<f64>(PANELS, PANELS)
+        + 4 * pairs
+        + 4 * blocks::<u32>(LEAF * PANELS)
         + blocks::<f64>(LEAF * LANDMARKS_MAX)
+        + blocks::<f64>(model.columns() + model.dim())
         + 8 * lanes
 }
 
-/// A leaf that meets others.
-pub(super) struct Meeting<'a, 'm> {
+/// A leaf that meets others in one precision.
+pub(super) struct Meeting<'a, 'm, T> {
     search: &'a Search<'a>,
     lists: &'a [Mutex<Lists>],
     leaf: usize,
     side: Side<'a>,
     range: Range<usize>,
-    run: ResidualRun<'a, f64>,
-    places: Vec<Idx>,
-    packed: CenteredRows<'m>,
-    wide: QueryTiles<'m, f64>,
-    coordinates: &'m [f64],
+    run: ResidualRun<'a, T>,
+    tiles: QueryTiles<'m, T>,
+    places: [Idx; LEAF],
     arena: Arena<'m>,
     work: Work,
     /// Pairs that bounded meetings cost of late, and how many there were.
@@ -74,15 +65,26 @@ pub(super) struct Meeting<'a, 'm> {
     unbounded: usize,
 }
 
-/// The buffers of one meeting.
-struct Buffers<'b> {
-    rho: &'b mut [f64],
-    masks: &'b mut [u32],
-    own: &'b mut [f64],
-    theirs: &'b mut [f64],
+/// The other leaf of a meeting.
+struct Other<'a, T> {
+    leaf: usize,
+    range: Range<usize>,
+    run: ResidualRun<'a, T>,
 }
 
-impl<'a: 'm, 'm> Meeting<'a, 'm> {
+/// The buffers of one meeting.
+struct Buffers<'b, T> {
+    /// `[rows][panels of T][LANES]`: the filter.
+    filter: &'b mut [T],
+    /// `[rows][panels of 8][8]`: the same in `f64`.
+    rho: &'b mut [f64],
+    /// `[rows][panels of T]`: what to compute.
+    wanted: &'b mut [u32],
+    /// `[rows][panels of 8]`: what the bounds leave.
+    masks: &'b mut [u32],
+}
+
+impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
     /// Packs the rows of a leaf.
     pub fn new(
         search: &'a Search<'a>,
@@ -91,37 +93,12 @@ impl<'a: 'm, 'm> Meeting<'a, 'm> {
         memory: &'m mut [Block],
     ) -> Result<Self, Error> {
         let side = search.queries.unwrap_or(search.points);
-        let (range, dim) = (side.set.layout.leaf(leaf), side.set.model.dim());
-        let places: Vec<Idx> = (0..range.len() as Idx).collect(); // at most a leaf
+        let (range, run) = (side.set.layout.leaf(leaf), T::run(&side, leaf)?);
         let mut arena = Arena::new(memory);
-        let columns = side.set.model.columns();
-        let packed = pack_offsets(search.tier, side.set.offsets_of(leaf), columns, &places, &mut arena)?;
-        let run = side.view.run(leaf * PANELS, range.len().div_ceil(LANES_F64))?;
-        let wide = pack_queries(search.tier, &run, &mut arena)?;
-        let coordinates = arena.take::<f64>(range.len() * dim)?;
-        let panels = side.view.coordinates();
-        for (position, row) in range.clone().zip(coordinates.chunks_exact_mut(dim)) {
-            for (d, z) in row.iter_mut().enumerate() {
-                *z = panels.coordinate(position, d);
-            }
-        }
+        let tiles = pack_queries(search.tier, &run, &mut arena)?;
+        let places = std::array::from_fn(|place| place as Idx); // at most a leaf
         let (work, cost, unbounded) = (Work::default(), (0, 0), 0);
-        Ok(Self {
-            search,
-            lists,
-            leaf,
-            side,
-            range,
-            run,
-            places,
-            packed,
-            wide,
-            coordinates,
-            arena,
-            work,
-            cost,
-            unbounded,
-        })
+        Ok(Self { search, lists, leaf, side, range, run, tiles, places, arena, work, cost, unbounded })
     }
 
     /// Meets others, which are near or far.
@@ -132,61 +109,29 @@ impl<'a: 'm, 'm> Meeting<'a, 'm> {
         Ok(self.work)
     }
 
-    /// Computes the tile with another leaf, as far as needed, and offers what it holds.
-    fn with(&mut self, other: usize, far: bool) -> Result<(), Error> {
+    /// Computes what is needed of the tile with another leaf, and offers what it holds.
+    fn with(&mut self, leaf: usize, far: bool) -> Result<(), Error> {
         let theirs = self.search.points;
-        let range = theirs.set.layout.leaf(other);
-        let panels = range.len().div_ceil(LANES_F64);
-        let run = theirs.view.run(other * PANELS, panels)?;
-        let auto = self.search.strategy == Strategy::Auto;
-        let narrow = auto && self.side.set.typical[self.leaf] * theirs.set.typical[other] <= MARGIN_MAX;
-        let padded = self.run.panels() * LANES_F64;
+        let other = Other { leaf, range: theirs.set.layout.leaf(leaf), run: T::run(&theirs, leaf)? };
+        let (rows, panels) = (self.run.panels() * T::LANES, other.run.panels());
+        let wide = other.range.len().div_ceil(LANES_F64);
         let mut memory = std::mem::replace(&mut self.arena, Arena::new(&mut []));
         let done = (|| {
             let mut arena = memory.scope();
-            let buffers = Buffers {
-                rho: &mut arena.take::<f64>(LEAF * LEAF)?[..padded * panels * LANES_F64],
-                masks: &mut arena.take::<u32>(LEAF * PANELS)?[..padded * panels],
-                own: arena.take::<f64>(LEAF)?,
-                theirs: &mut arena.take::<f64>(LEAF)?[..panels * LANES_F64],
+            let mut buffers = Buffers {
+                filter: arena.take::<T>(rows * panels * T::LANES)?,
+                rho: arena.take::<f64>(self.range.len() * wide * LANES_F64)?,
+                wanted: arena.take::<u32>(rows * panels)?,
+                masks: arena.take::<u32>(self.range.len() * wide)?,
             };
-            buffers.rho.fill(0.0);
-            if narrow {
-                let (tier, here) = (self.search.tier, self.side.set.center_of(self.leaf));
-                let there = theirs.set.center_of(other);
-                center_products(tier, there, None, &self.run, &mut buffers.own[..padded])?;
-                center_products(tier, here, Some(there), &run, buffers.theirs)?;
+            let bounded = far && self.search.strategy == Strategy::Auto && self.bounds_pay();
+            if bounded && self.meet_bounded(&other, &mut buffers, &mut arena)? {
+                return Ok(());
             }
-            let meets = Other { leaf: other, range, run, narrow };
-            self.fill(&meets, far, buffers, &mut arena)
+            self.meet_whole(&other, &mut buffers, &mut arena)
         })();
         self.arena = memory;
         done
-    }
-
-    fn fill(
-        &mut self,
-        other: &Other<'a>,
-        far: bool,
-        mut buffers: Buffers<'_>,
-        arena: &mut Arena<'_>,
-    ) -> Result<(), Error> {
-        let bounded = far
-            && self.search.strategy == Strategy::Auto
-            && self.bounds_pay()
-            && self.mark(other, &mut buffers, arena)?;
-        if !bounded {
-            buffers.masks.fill(u32::MAX);
-        }
-        let evaluated = self.compute(other, &mut buffers, arena)?;
-        if bounded {
-            self.cost = (self.cost.0 + evaluated, self.cost.1 + 1);
-        }
-        self.offer(other, buffers.rho)?;
-        if other.narrow {
-            self.ask_hard(other, buffers.rho)?;
-        }
-        Ok(())
     }
 
     /// Whether bounds are there and have paid lately.
@@ -208,25 +153,126 @@ impl<'a: 'm, 'm> Meeting<'a, 'm> {
         true
     }
 
-    /// Marks the pairs that the landmarks of this leaf cannot rule out; what is known of the landmarks' own pairs stays in
-    /// the tile. Gives whether there were landmarks.
-    fn mark(&mut self, other: &Other<'a>, buffers: &mut Buffers<'_>, arena: &mut Arena<'_>) -> Result<bool, Error> {
-        let leaf = &self.side.set.frames[self.leaf];
-        let (count, panels) = (leaf.frame.count(), other.run.panels());
-        if count == 0 {
+    /// Computes and offers all pairs.
+    fn meet_whole(
+        &mut self,
+        other: &Other<'a, T>,
+        buffers: &mut Buffers<'_, T>,
+        arena: &mut Arena<'_>,
+    ) -> Result<(), Error> {
+        buffers.wanted.fill(u32::MAX);
+        self.compute(self.range.len(), other, buffers, arena)?;
+        let tile = self.tile(
+            other,
+            self.range.len(),
+            buffers.rho,
+            T::margins(self.side.set),
+            T::margins(self.search.points.set),
+        );
+        self.work.residual.candidates += self.offer(other, &tile, None)?;
+        Ok(())
+    }
+
+    /// Computes the first rows of the tile where they are wanted, in both forms.
+    fn compute(
+        &mut self,
+        rows: usize,
+        other: &Other<'a, T>,
+        buffers: &mut Buffers<'_, T>,
+        arena: &mut Arena<'_>,
+    ) -> Result<(), Error> {
+        let pairs = block_where(&self.tiles, &other.run, buffers.wanted, buffers.filter, arena)?;
+        self.work.residual.filtered += pairs;
+        let len = other.range.len();
+        let rho = &mut buffers.rho[..rows * len.next_multiple_of(LANES_F64)];
+        Ok(T::to_wide(buffers.filter, len, rho)?)
+    }
+
+    /// Bounds all pairs by the landmarks of this leaf, and computes and offers those that remain. Does nothing, and says so,
+    /// where too many remain.
+    fn meet_bounded(
+        &mut self,
+        other: &Other<'a, T>,
+        buffers: &mut Buffers<'_, T>,
+        arena: &mut Arena<'_>,
+    ) -> Result<bool, Error> {
+        let count = self.side.set.frames[self.leaf].frame.count();
+        let Some(rows) = T::rows(self.search.points.set, other.leaf).filter(|_| count > 0) else { return Ok(false) };
+        let kept = self.mark(other, buffers, arena)?;
+        let pairs = (self.range.len() * other.range.len()) as u64; // widens
+        let listed = kept * LISTED_COST < pairs;
+        self.cost = (self.cost.0 + if listed { kept * LISTED_COST } else { pairs }, self.cost.1 + 1);
+        self.work.landmark.landmark_bounded += pairs;
+        if !listed {
             return Ok(false);
         }
-        buffers.masks.fill(0);
-        buffers.masks[..count * panels].fill(u32::MAX);
-        self.compute(other, buffers, arena)?;
-        let (set, lanes) = (self.search.points.set, panels * LANES_F64);
-        let errors = &set.errors[usize::from(other.narrow)][other.range.start..][..lanes];
-        let frame = if other.narrow {
-            let own = &self.side.set.errors[1][self.range.start..][..count];
-            leaf.frame.with_error(libm::sqrt(own.iter().fold(0.0, |sum, error| sum + error * error)))
-        } else {
-            leaf.frame
+        self.work.landmark.landmark_pruned += pairs - kept;
+        let mut starts = [0; LEAF + 1];
+        let (filter, wide) = (&mut *buffers.filter, other.range.len().div_ceil(LANES_F64));
+        let places = arena.take::<Idx>(at(kept as Idx))?; // at most the pairs of two leaves
+        let (columns, dim) = (self.side.set.model.columns(), self.side.set.model.dim());
+        let (v, z) = (arena.take::<T>(columns)?, arena.take::<T>(dim)?);
+        let (view, own) = (T::points(&self.side), T::rows(self.side.set, self.leaf));
+        let first = T::skipped(self.side.set) * LEAF;
+        for row in 0..self.range.len() {
+            let from = at(starts[row]);
+            let mut end = from;
+            for (panel, &mask) in buffers.masks[row * wide..(row + 1) * wide].iter().enumerate() {
+                let mut bits = mask;
+                while bits != 0 {
+                    places[end] = (panel * LANES_F64) as Idx + bits.trailing_zeros() as Idx; // below a leaf
+                    bits &= bits - 1;
+                    end += 1;
+                }
+            }
+            starts[row + 1] = end as Idx; // as above
+            if end > from {
+                let position = self.range.start + row;
+                let v = match own {
+                    Some(own) => &own[row * columns..(row + 1) * columns],
+                    None => {
+                        gather_row(&view, position - first, z, v)?;
+                        &*v
+                    }
+                };
+                for (d, z) in z.iter_mut().enumerate() {
+                    *z = view.coordinates().coordinate(position - first, d);
+                }
+                let (scale, margin) = view.scale_and_margin(position - first);
+                let query = ResidualQuery { coordinates: z, v, scale, margin };
+                let (places, out) = (&places[from..end], &mut filter[from..end]);
+                one_to_listed(self.search.tier, &query, &other.run, rows, places, out, &mut self.work.residual)?;
+            }
+        }
+        let pairs = ListedPairs {
+            starts: &starts[..self.range.len() + 1],
+            places,
+            rho: &filter[..places.len()],
+            rows: members(self.side, &self.range, T::margins(self.side.set)),
+            columns: members(self.search.points, &other.range, T::margins(self.search.points.set)),
         };
+        let tile = self.tile(other, count, buffers.rho, T::margins(self.side.set), T::margins(self.search.points.set));
+        self.work.residual.candidates += self.offer(other, &tile, Some(&pairs))?;
+        Ok(true)
+    }
+
+    /// Marks the pairs that the landmarks of this leaf cannot rule out and gives their number; the landmarks' own pairs are
+    /// computed, and not marked.
+    fn mark(
+        &mut self,
+        other: &Other<'a, T>,
+        buffers: &mut Buffers<'_, T>,
+        arena: &mut Arena<'_>,
+    ) -> Result<u64, Error> {
+        let leaf = &self.side.set.frames[self.leaf];
+        let (count, panels) = (leaf.frame.count(), other.run.panels());
+        buffers.wanted.fill(0);
+        buffers.wanted[..count * panels].fill(u32::MAX);
+        self.compute(count, other, buffers, arena)?;
+        let (set, lanes) = (self.search.points.set, other.range.len().next_multiple_of(LANES_F64));
+        let errors = &set.errors[T::ERRORS][other.range.start..][..lanes];
+        let own = &self.side.set.errors[T::ERRORS][self.range.start..][..count];
+        let frame = leaf.frame.with_error(libm::sqrt(own.iter().fold(0.0, |sum, error| sum + error * error)));
         let mut arena = arena.scope();
         let mut memory = FrameMemory {
             coordinates: arena.take::<f64>(lanes * count)?,
@@ -234,167 +280,64 @@ impl<'a: 'm, 'm> Meeting<'a, 'm> {
             tails: arena.take::<f64>(lanes)?,
             slacks: arena.take::<f64>(lanes)?,
         };
-        project(self.search.tier, &frame, &leaf.factor, buffers.rho, errors, other.range.len(), &mut memory)?;
-        if other.narrow {
-            for hard in set.hard_of(other.leaf) {
-                memory.slacks[at(hard.position) - other.range.start] = f64::NEG_INFINITY; // asks for itself
-            }
-        }
+        project_weighted(self.search.tier, &frame, &leaf.factor, buffers.rho, errors, other.range.len(), &mut memory)?;
         let theirs = FramePoints::new(&memory, other.range.len(), count)?;
-        let rows = self.run.panels() * LANES_F64;
-        let most = &mut arena.take::<f64>(LEAF * LEAF)?[..rows * lanes];
-        let (least, passing) = (&vec![0.0; rows], &mut vec![0; rows * panels]);
-        bounds(self.search.tier, &leaf.points()?.queries(), &theirs, least, most, passing, &mut Default::default())?;
-        let tile = self.tile(other, &most[..self.range.len() * lanes], &self.side.set.margins, &set.margins);
+        let rows = self.range.len().next_multiple_of(LANES_F64);
+        let most = arena.take::<f64>(rows * lanes)?;
+        let (least, passing) = (arena.take::<f64>(rows)?, arena.take::<u32>(rows * lanes / LANES_F64)?);
+        least.fill(0.0);
+        bounds(self.search.tier, &leaf.queries(T::ERRORS)?, &theirs, least, most, passing, &mut Default::default())?;
+        let tile = self.tile(other, self.range.len(), most, &self.side.set.margins, &set.margins);
         let own = lock(&self.lists[self.leaf]).least.clone();
         let columns = self.search.queries.is_none().then(|| lock(&self.lists[other.leaf]).least.clone());
-        let masks = &mut buffers.masks[..self.range.len() * panels];
-        let kept = wanted_pairs(self.search.tier, &tile, self.search.counting, (&own, columns.as_deref()), masks)?;
-        masks[..count * panels].fill(0); // known already
-        if other.narrow {
-            for hard in self.side.set.hard_of(self.leaf) {
-                masks[(at(hard.position) - self.range.start) * panels..][..panels].fill(0); // asks for itself
-            }
-        }
-        let pairs = (self.range.len() * other.range.len()) as u64; // widens
-        self.work.landmark.landmark_bounded += pairs;
-        self.work.landmark.landmark_pruned += pairs - kept;
-        Ok(true)
+        wanted_pairs(self.search.tier, &tile, self.search.counting, (&own, columns.as_deref()), buffers.masks)?;
+        buffers.masks[..count * lanes / LANES_F64].fill(0);
+        Ok(buffers.masks.iter().map(|mask| u64::from(mask.count_ones())).sum())
     }
 
-    /// Computes the register tiles with a wanted pair; gives the pairs in them.
-    fn compute(&mut self, other: &Other<'a>, buffers: &mut Buffers<'_>, arena: &mut Arena<'_>) -> Result<u64, Error> {
-        let (rows, panels) = (self.range.len(), other.run.panels());
-        let pairs = if other.narrow {
-            let queries = CenteredQueries {
-                rows: self.packed,
-                coordinates: self.coordinates,
-                scales: &self.side.set.scales[self.range.clone()],
-                products: &buffers.own[..rows],
-            };
-            let offsets = self.search.points.set.offsets_of(other.leaf);
-            let points = CenteredPoints { run: other.run, offsets, products: buffers.theirs };
-            let (wanted, rho) = (&buffers.masks[..rows * panels], &mut buffers.rho[..rows * panels * LANES_F64]);
-            centered_tile(&queries, &points, wanted, rho, arena)?
-        } else {
-            buffers.masks[rows * panels..].fill(0); // rows that pad the last panel
-            block_where(&self.wide, &other.run, buffers.masks, buffers.rho, arena)?
-        };
-        self.work.residual.filtered += pairs;
-        Ok(pairs)
-    }
-
-    /// Offers a tile to both sides.
-    fn offer(&mut self, other: &Other<'a>, rho: &[f64]) -> Result<(), Error> {
-        let (mine, yours, search) = (self.side.set, self.search.points.set, self.search);
-        let rho = &rho[..self.range.len() * other.run.panels() * LANES_F64];
-        let (own, theirs) = match other.narrow {
-            true => (&mine.asking, &yours.asking),
-            false => (&mine.margins, &yours.margins),
-        };
-        let tile = self.tile(other, rho, own, theirs);
+    /// Offers pairs to both sides; gives how many were taken.
+    fn offer(
+        &self,
+        other: &Other<'a, T>,
+        tile: &RhoTile<'_>,
+        listed: Option<&ListedPairs<'_, T>>,
+    ) -> Result<u64, Error> {
+        let (search, mut taken) = (self.search, 0);
         let mut lists = lock(&self.lists[self.leaf]);
         lists.make_room(other.range.len(), search.goal)?;
-        let mut taken = offer_rows(search.tier, &tile, search.counting, &mut lists.view(search.goal))?;
+        taken += offer_rows(search.tier, tile, search.counting, &mut lists.view(search.goal))?;
+        if let Some(pairs) = listed {
+            lists.make_room(other.range.len(), search.goal)?;
+            taken += offer_listed(pairs, search.counting, Offered::ToRows, &mut lists.view(search.goal))?;
+        }
         drop(lists);
         if search.queries.is_none() && self.leaf != other.leaf {
             let mut lists = lock(&self.lists[other.leaf]);
             lists.make_room(self.range.len(), search.goal)?;
-            taken += offer_columns(search.tier, &tile, search.counting, &mut lists.view(search.goal))?;
+            taken += offer_columns(search.tier, tile, search.counting, &mut lists.view(search.goal))?;
+            if let Some(pairs) = listed {
+                lists.make_room(self.range.len(), search.goal)?;
+                taken += offer_listed(pairs, search.counting, Offered::ToColumns, &mut lists.view(search.goal))?;
+            }
         }
-        self.work.residual.candidates += taken;
-        Ok(())
+        Ok(taken)
     }
 
-    /// Settles the pairs that centered tiles know too little of, in double precision: hard points ask, and answer, by
-    /// themselves. A pair of hard points counts for the first of both leaves alone.
-    fn ask_hard(&mut self, other: &Other<'a>, rho: &mut [f64]) -> Result<(), Error> {
-        let (search, own, points) = (self.search, self.side, self.search.points);
-        let (among, same) = (search.queries.is_none(), self.leaf == other.leaf);
-        let same = among && same;
-        let (mine, theirs) = (&self.lists[self.leaf], &self.lists[if among { other.leaf } else { self.leaf }]);
-        for hard in own.set.hard_of(self.leaf) {
-            let row = HardRow { search, side: own, range: &self.range, hard };
-            let (all, soft) = (&points.set.margins, &points.set.soft);
-            let columns = among.then_some((theirs, if same { soft } else { all }));
-            self.work.merge(&row.offer(points, (&other.range, &other.run), Some((mine, all)), columns, rho)?);
-        }
-        if same {
-            return Ok(());
-        }
-        for hard in points.set.hard_of(other.leaf) {
-            let row = HardRow { search, side: points, range: &other.range, hard };
-            let soft = &own.set.soft;
-            let rows = among.then_some((theirs, soft));
-            self.work.merge(&row.offer(own, (&self.range, &self.run), rows, Some((mine, soft)), rho)?);
-        }
-        Ok(())
-    }
-
-    fn tile<'t>(&'t self, other: &Other<'a>, rho: &'t [f64], margins: &'t [f64], theirs: &'t [f64]) -> RhoTile<'t> {
+    /// The first rows of a tile with another leaf.
+    fn tile<'t>(
+        &'t self,
+        other: &Other<'a, T>,
+        rows: usize,
+        rho: &'t [f64],
+        margins: &'t [f64],
+        theirs: &'t [f64],
+    ) -> RhoTile<'t> {
         RhoTile {
-            rho,
-            places: &self.places,
+            rho: &rho[..rows * other.range.len().next_multiple_of(LANES_F64)],
+            places: &self.places[..rows],
             rows: members(self.side, &self.range, margins),
             columns: members(self.search.points, &other.range, theirs),
         }
-    }
-}
-
-/// The other leaf of a meeting.
-struct Other<'a> {
-    leaf: usize,
-    range: Range<usize>,
-    run: ResidualRun<'a, f64>,
-    narrow: bool,
-}
-
-/// A hard point against a leaf.
-struct HardRow<'a> {
-    search: &'a Search<'a>,
-    side: Side<'a>,
-    range: &'a Range<usize>,
-    hard: Hard<'a>,
-}
-
-/// Lists that are offered to, and the margins of the points that answer.
-type Offer<'a> = Option<(&'a Mutex<Lists>, &'a Vec<f64>)>;
-
-impl HardRow<'_> {
-    /// Offers the points of the leaf to the hard point, and the hard point to them.
-    fn offer(
-        &self,
-        answering: Side<'_>,
-        (range, run): (&Range<usize>, &ResidualRun<'_, f64>),
-        to_row: Offer<'_>,
-        to_columns: Offer<'_>,
-        rho: &mut [f64],
-    ) -> Result<Work, Error> {
-        let (set, position, search) = (self.side.set, at(self.hard.position), self.search);
-        let Hard { coordinates, v, .. } = self.hard;
-        let query = ResidualQuery { coordinates, v, scale: set.scales[position], margin: set.margins[position] };
-        let (rho, masks) = (&mut rho[..run.panels() * LANES_F64], &mut [0; PANELS][..run.panels()]);
-        one_to_run(search.tier, &query, run, 0.0, rho, masks, &mut Default::default())?;
-        let mut work = Work::default();
-        work.residual.filtered += range.len() as u64; // widens
-        let places = [(position - self.range.start) as Idx]; // at most a leaf
-        for (offer, rows) in [(to_row, true), (to_columns, false)] {
-            let Some((lists, margins)) = offer else { continue };
-            let tile = RhoTile {
-                rho,
-                places: &places,
-                rows: members(self.side, self.range, &set.margins),
-                columns: members(answering, range, margins),
-            };
-            let mut lists = lock(lists);
-            lists.make_room(if rows { range.len() } else { 1 }, search.goal)?;
-            let mut view = lists.view(search.goal);
-            work.residual.candidates += match rows {
-                true => offer_rows(search.tier, &tile, search.counting, &mut view)?,
-                false => offer_columns(search.tier, &tile, search.counting, &mut view)?,
-            };
-        }
-        Ok(work)
     }
 }
 

@@ -91,6 +91,39 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// The points `who` in the frame of a cluster, from correlations with errors of `rough` times that of the landmarks or
+    /// more, and the weights of the members.
+    fn project_rough(&self, tier: Tier, cluster: &Cluster, who: &[usize], rough: f64) -> (Owned<f64>, Vec<f64>) {
+        let (lanes, count) = (who.len().next_multiple_of(8), cluster.frame().count());
+        let error = |i: usize| self.errors[i].max(rough);
+        let landmarks: Vec<usize> = cluster.landmarks[..count].iter().map(|&k| cluster.members[at(k)]).collect();
+        let mut rho = vec![f64::NAN; count * lanes];
+        let mut errors = vec![f64::NAN; lanes];
+        for (place, &i) in who.iter().enumerate() {
+            errors[place] = error(i);
+            for (k, &landmark) in landmarks.iter().enumerate() {
+                let more = error(landmark) * error(i) - self.errors[landmark] * self.errors[i];
+                let sign = if (i * 31 + k * 17) % 3 == 0 { -0.999 } else { 0.999 };
+                let moved = if landmark == i { 0.0 } else { more * sign };
+                rho[k * lanes + place] = self.rho(landmark, i) + moved;
+            }
+        }
+        let own: Vec<f64> = landmarks.iter().map(|&landmark| error(landmark)).collect();
+        let frame = cluster.frame().with_error(libm::sqrt(own.iter().map(|error| error * error).sum()));
+        let mut owned = Owned::new(who.len(), count);
+        let len = owned.len;
+        project_weighted(tier, &frame, &cluster.factor, &rho, &errors, len, &mut owned.memory()).unwrap();
+        let mut weights = vec![-7.0; cluster.members.len().next_multiple_of(8)];
+        cluster.pack::<f64>().view(|members| {
+            member_weights(&frame, &cluster.factor, &members, &own, &mut weights).unwrap();
+            let short = member_weights(&frame, &cluster.factor, &members, &own, &mut weights.clone()[1..]);
+            assert!(matches!(short, Err(KernelError::Shape { what: "weights", .. })));
+        });
+        (owned, weights)
+    }
+}
+
 struct Cluster {
     members: Vec<usize>,
     frame: Option<Frame>,

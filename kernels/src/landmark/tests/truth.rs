@@ -12,6 +12,7 @@ fn check_bounds<T: Exponential>(
     who: &[usize],
     points: FramePoints<'_, T>,
     others: &[usize],
+    by_weights: bool,
 ) {
     let (rows, lanes) = (who.len().next_multiple_of(T::LANES), others.len().next_multiple_of(T::LANES));
     let panels = lanes / T::LANES;
@@ -41,8 +42,9 @@ fn check_bounds<T: Exponential>(
             }
             let (rho, ratio) = (published(&setup.metric, who[row], others[place]), setup.rho(who[row], others[place]));
             assert!(rho.abs() <= bound && ratio.abs() <= bound, "{tier} {row} {place}: {bound} below {rho}, {ratio}");
+            // An envelope knows spans, not errors.
             assert!(
-                bound <= whole[row].to_f64() * (1.0 + 16.0 * T::ROUNDOFF),
+                by_weights || bound <= whole[row].to_f64() * (1.0 + 16.0 * T::ROUNDOFF),
                 "{tier} {row}: {bound} {:?}",
                 whole[row]
             );
@@ -61,11 +63,23 @@ fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], lim
         let (mut narrow, mut inside) = (Owned::<f32>::new(everyone.len(), frame.count()), cluster.pack::<f64>());
         outside.view(|outside| narrow_points(&outside, &mut narrow.memory()).unwrap());
         outside.view(|outside| {
-            inside.view(|inside| check_bounds(setup, tier, outside.queries(), &everyone, inside, &cluster.members));
+            inside.view(|inside| {
+                check_bounds(setup, tier, outside.queries(), &everyone, inside, &cluster.members, false)
+            });
         });
         let mut inside = cluster.pack::<f32>();
         narrow.view(|outside| {
-            inside.view(|inside| check_bounds(setup, tier, outside.queries(), &everyone, inside, &cluster.members));
+            inside.view(|inside| {
+                check_bounds(setup, tier, outside.queries(), &everyone, inside, &cluster.members, false)
+            });
+        });
+    }
+    for (cluster, rough) in clusters.iter().zip([1e-3, 0.1]) {
+        let (mut outside, weights) = setup.project_rough(tier, cluster, &everyone, rough);
+        cluster.pack::<f64>().view(|inside| {
+            let queries = inside.weighted_queries(&weights).unwrap();
+            outside.view(|outside| check_bounds(setup, tier, queries, &cluster.members, outside, &everyone, true));
+            assert!(inside.weighted_queries(&weights[1..]).is_err() || weights.is_empty());
         });
     }
     let [s, t] = &clusters;
@@ -83,7 +97,7 @@ fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], lim
     points.view(|points| {
         others.view(|others| {
             let queries = turn(tier, &points, &cross, &products, &mut coordinates, &mut tails, &mut slacks).unwrap();
-            check_bounds(setup, tier, queries, one, others, other);
+            check_bounds(setup, tier, queries, one, others, other, false);
             let most = cross.bound(points.envelope(), others.envelope());
             for (i, j) in one.iter().flat_map(|i| other.iter().map(move |j| (*i, *j))) {
                 assert!(published(&setup.metric, i, j).abs() <= most, "two clusters: {most}");

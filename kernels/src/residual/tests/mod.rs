@@ -1,9 +1,9 @@
 //! Every tier against the published formula, the twin and the oracle.
 
-mod centered;
 mod early;
 mod exact;
 mod gate;
+mod listed;
 mod shortlist;
 mod tiles;
 

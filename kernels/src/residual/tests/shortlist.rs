@@ -134,10 +134,67 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Listed pairs reach the lists as those of a tile do, in either precision of the filter.
+    #[test]
+    fn listed_pairs_are_offered_as_tiles_are(
+        (rows, len) in (1usize..9, 1usize..40),
+        values in vec(-1.0..1.0f32, 97),
+        threshold in prop_oneof![Just(0.0), Just(0.6)],
+        counting in prop_oneof![Just(Counting::Earlier), Just(Counting::Others), Just(Counting::All)],
+    ) {
+        let (narrow_lanes, lanes) = (len.next_multiple_of(16), len.next_multiple_of(8));
+        let narrow: Vec<f32> = (0..rows * narrow_lanes).map(|place| values[place % values.len()]).collect();
+        let mut rho = std::vec![-9.0; rows * lanes];
+        widen_tile(&narrow, len, &mut rho).unwrap();
+        prop_assert!(widen_tile(&narrow[1..], len, &mut rho).is_err());
+        let most = lanes.max(rows);
+        let ranks: Vec<f64> = (0..most).map(|place| f64::from((place * 7 % 11) as u8)).collect();
+        let margins: Vec<f64> = (0..most).map(|place| 0.01 * f64::from((place % 5) as u8)).collect();
+        let members = |len| Members { first: 0, len, ranks: &ranks, margins: &margins };
+        let all: Vec<Idx> = (0..rows as Idx).collect();
+        let tile = RhoTile { rho: &rho, places: &all, rows: members(rows), columns: members(len) };
+        let starts: Vec<Idx> = (0..=rows).map(|row| (row * len) as Idx).collect();
+        let places: Vec<Idx> = (0..rows).flat_map(|_| 0..len as Idx).collect();
+        let listed: Vec<f32> = (0..rows).flat_map(|row| narrow[row * narrow_lanes..][..len].to_vec()).collect();
+        let (rows_of, columns_of) = (members(rows), members(len));
+        let pairs = ListedPairs { starts: &starts, places: &places, rho: &listed, rows: rows_of, columns: columns_of };
+        for (side, count, room) in [(Offered::ToRows, rows, len), (Offered::ToColumns, len, rows)] {
+            let (mut by_tile, mut by_list) = (Owned::new(count, 3, room), Owned::new(count, 3, room));
+            by_tile.least.fill(threshold);
+            by_list.least.fill(threshold);
+            let tier = Tier::detect();
+            let want = match side {
+                Offered::ToRows => offer_rows(tier, &tile, counting, &mut by_tile.view()),
+                Offered::ToColumns => offer_columns(tier, &tile, counting, &mut by_tile.view()),
+            };
+            prop_assert_eq!(offer_listed(&pairs, counting, side, &mut by_list.view()), want);
+            prop_assert_eq!(&by_list.counts, &by_tile.counts);
+            for row in 0..count {
+                let taken = row * room..row * room + by_tile.counts[row] as usize;
+                prop_assert_eq!(&by_list.positions[taken.clone()], &by_tile.positions[taken.clone()]);
+                prop_assert_eq!(&by_list.lowers[taken.clone()], &by_tile.lowers[taken.clone()]);
+                prop_assert_eq!(&by_list.uppers[taken.clone()], &by_tile.uppers[taken]);
+            }
+            let mut full = Owned::new(count, 3, room - 1);
+            let refused = offer_listed(&pairs, counting, side, &mut full.view());
+            prop_assert_eq!(refused, Err(KernelError::Least { what: "room", least: room, got: room - 1 }));
+        }
+        let mut lists = Owned::new(rows, 3, len);
+        for bad in [
+            ListedPairs { starts: &starts[1..], ..pairs },
+            ListedPairs { rho: &listed[1..], ..pairs },
+            ListedPairs { columns: members(len - 1), ..pairs },
+        ] {
+            prop_assert!(offer_listed(&bad, counting, Offered::ToRows, &mut lists.view()).is_err());
+        }
+    }
+}
+
 #[test]
-fn a_number_that_is_none_stays_and_hard_points_are_left_out() {
-    let rho = [f64::NAN, 0.5, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0];
-    let (ranks, margins) = ([0.0; 8], [1e-3, f64::NEG_INFINITY, 1e-3, 1e-3, 0.0, 0.0, 0.0, 0.0]);
+fn a_number_that_is_none_stays() {
+    let rho = [f64::NAN, 0.1, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0];
+    let (ranks, margins) = ([0.0; 8], [1e-3; 8]);
     let columns = Members { first: 10, len: 4, ranks: &ranks, margins: &margins };
     let rows = Members { first: 0, len: 1, ranks: &[1.0], margins: &[1e-3] };
     let tile = RhoTile { rho: &rho, places: &[0], rows, columns };
@@ -146,10 +203,12 @@ fn a_number_that_is_none_stays_and_hard_points_are_left_out() {
         lists.least[0] = 0.3;
         assert_eq!(offer_rows(tier, &tile, Counting::All, &mut lists.view()).unwrap(), 2);
         assert_eq!(lists.listed(0), [10, 12]);
-        let out = RhoTile { rows: Members { margins: &[f64::NEG_INFINITY], ..rows }, ..tile };
-        assert_eq!(offer_rows(tier, &out, Counting::All, &mut lists.view()).unwrap(), 0);
-        assert_eq!(offer_columns(tier, &out, Counting::All, &mut Owned::new(4, 1, 8).view()).unwrap(), 0);
     }
+    let pairs = ListedPairs { starts: &[0, 4], places: &[0, 1, 2, 3], rho: &rho[..4], rows, columns };
+    let mut lists = Owned::new(1, 1, 8);
+    lists.least[0] = 0.3;
+    assert_eq!(offer_listed(&pairs, Counting::All, Offered::ToRows, &mut lists.view()).unwrap(), 2);
+    assert_eq!(lists.listed(0), [10, 12]);
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! Parts of tiles, single pairs, and the formula for listed points.
+
+use super::*;
+use crate::arena::{Arena, Block};
+use crate::index::Idx;
+use crate::simd::Tier;
+
+/// [`block_where`] against [`block_to_run`].
+fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
+    let (run, columns) = (packed.all(), packed.model.columns());
+    let panels = run.panels();
+    let blocks = pack_queries_blocks::<T>(panels, columns) + block_where_blocks::<T>(panels, panels);
+    let mut memory = vec![Block::splat(0x7fc0_0000); blocks];
+    let mut arena = Arena::new(&mut memory);
+    let queries = pack_queries(tier, &run, &mut arena).unwrap();
+    let (mut whole, mut masks) =
+        (vec![T::default(); panels * T::LANES * panels * T::LANES], vec![0; panels * T::LANES * panels]);
+    block_to_run(&queries, &run, &vec![0.0; panels * T::LANES], &mut whole, &mut masks, &mut Default::default())
+        .unwrap();
+    let wanted: Vec<u32> = (0..masks.len()).map(|place| if place % 7 == 3 { 1 } else { 0 }).collect();
+    let mut part = vec![T::from_f64(-7.0); whole.len()];
+    let pairs = block_where(&queries, &run, &wanted, &mut part, &mut arena).unwrap();
+    for (place, (part, whole)) in part.iter().zip(&whole).enumerate() {
+        if place / (panels * T::LANES) < packed.len && place % (panels * T::LANES) < packed.len {
+            let asked = wanted[place / T::LANES] != 0;
+            assert!(part == whole || (!asked && part.to_f64() == -7.0), "{tier} {place}: {part:?} {whole:?}");
+        }
+    }
+    assert!(pairs as usize >= wanted.iter().filter(|bits| **bits != 0).count());
+    let short = block_where(&queries, &run, &wanted[1..], &mut part, &mut arena);
+    assert!(matches!(short, Err(KernelError::Shape { what: "wanted", .. })));
+}
+
+/// [`one_to_listed`] against the published formula, with the rows that [`unpack_rows`] makes.
+fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
+    let (packed, columns) = (Packed::<T>::new(metric), metric.columns);
+    let mut rows = vec![T::from_f64(-7.0); metric.len() * columns];
+    unpack_rows(&packed.v, columns, &mut rows).unwrap();
+    let places: Vec<Idx> = (0..metric.len() as Idx).rev().step_by(step).collect();
+    for own in [0, metric.len() - 1] {
+        let (z, v) = packed.gather(own);
+        assert_eq!(v, rows[own * columns..(own + 1) * columns]);
+        let (scale, margin) = packed.points().scale_and_margin(own);
+        let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
+        let mut out = vec![T::from_f64(-7.0); places.len()];
+        let mut counters = ResidualCounters::default();
+        one_to_listed(tier, &query, &packed.all(), &rows, &places, &mut out, &mut counters).unwrap();
+        assert_eq!(counters.filtered, places.len() as u64);
+        for (&place, r) in places.iter().zip(&out) {
+            let other = place as usize;
+            if other != own {
+                let (r, rho) = (r.to_f64(), published(metric, own, other));
+                let margin = packed.margins[own].to_f64() * packed.margins[other].to_f64();
+                assert!((r.clamp(-1.0, 1.0) - rho).abs() <= margin, "{tier} {own} {other}: {r} {rho} {margin}");
+            }
+        }
+        for bad in [-1, metric.len() as Idx] {
+            let (mut out, mut counters) = ([T::from_f64(-7.0)], ResidualCounters::default());
+            let refused = one_to_listed(tier, &query, &packed.all(), &rows, &[bad], &mut out, &mut counters);
+            assert_eq!(refused, Err(KernelError::Key { at: 0, key: bad, limit: metric.len() as Idx }));
+            assert_eq!(out[0].to_f64(), -7.0);
+        }
+        if columns > 0 {
+            let refused = one_to_listed(tier, &query, &packed.all(), &rows[1..], &places, &mut out, &mut counters);
+            assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_part_of_a_tile_is_that_of_the_whole(metric in metrics()) {
+        for tier in Tier::all() {
+            check_where(&Packed::<f64>::new(&metric), tier);
+            check_where(&Packed::<f32>::new(&metric), tier);
+        }
+    }
+
+    #[test]
+    fn listed_pairs_stay_within_their_margins(metric in metrics(), step in 1usize..9) {
+        for tier in Tier::all() {
+            check_listed::<f64>(&metric, tier, step);
+            check_listed::<f32>(&metric, tier, step);
+        }
+    }
+
+    #[test]
+    fn residual_variances_are_those_of_the_formula(metric in metrics()) {
+        let packed = Packed::<f64>::new(&metric);
+        let mut p = vec![-1.0; metric.len()];
+        let diagonal = metric.covariance.variance() * 1.25;
+        residual_variances(&packed.model, diagonal, &packed.v, &mut p).unwrap();
+        for (i, p) in p.iter().enumerate() {
+            let sum = metric.row(i).iter().fold(0.0, |sum, v| sum + v * v);
+            prop_assert_eq!(*p, (diagonal - sum).max(P_FLOOR * diagonal));
+        }
+        let short = residual_variances(&packed.model, diagonal, &packed.v, &mut vec![0.0; metric.len() + 8]);
+        let refused = matches!(short, Err(KernelError::Shape { what: "v", .. }));
+        prop_assert!(refused || metric.columns == 0);
+    }
+
+    #[test]
+    fn listed_points_are_settled_by_the_formula(metric in metrics(), step in 1usize..9) {
+        let packed = Packed::<f64>::new(&metric);
+        let positions: Vec<Idx> = (0..metric.len() as Idx).step_by(step).collect();
+        let query = PointRow { coordinates: metric.point(0), v: metric.row(0), p: metric.p[0] };
+        for tier in Tier::all() {
+            let mut out = vec![-9.0; positions.len()];
+            let mut counters = ResidualCounters::default();
+            settle_positions(tier, query, &packed.points(), &metric.p, &positions, &mut out, &mut counters).unwrap();
+            prop_assert_eq!(counters.settled, positions.len() as u64);
+            for (&position, &rho) in positions.iter().zip(&out) {
+                prop_assert_eq!(rho, published(&metric, 0, position as usize));
+            }
+            for bad in [vec![-1], vec![metric.len() as Idx], vec![0, metric.len() as Idx - 1, 0]] {
+                let mut out = vec![-9.0; bad.len()];
+                let refused =
+                    settle_positions(tier, query, &packed.points(), &metric.p, &bad, &mut out, &mut counters);
+                let falls = bad.len() < 3 || metric.len() > 1;
+                prop_assert_eq!(matches!(refused, Err(KernelError::Key { .. })), falls);
+            }
+        }
+    }
+}
+
+/// Rows longer than a group of columns, and with a rest.
+#[test]
+fn listed_pairs_of_long_rows_stay_within_their_margins() {
+    let mut state = 7u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+    };
+    let coordinates: Vec<f64> = (0..540 * 2).map(|_| uniform()).collect();
+    let covariance = Covariance::new(CovarianceKind::Matern32, 1.0).unwrap();
+    let inducing: Vec<usize> = (0..531).collect();
+    let metric = Residual::new(covariance, &coordinates, 2, &inducing, 1e-4, 0.0);
+    for tier in Tier::all() {
+        check_listed::<f64>(&metric, tier, 17);
+        check_listed::<f32>(&metric, tier, 17);
+    }
+}
+
+#[test]
+fn rows_are_unpacked_or_refused() {
+    let panels: Vec<f64> = (0..48).map(f64::from).collect(); // 2 panels of 3 columns
+    let mut rows = [-1.0; 9 * 3];
+    unpack_rows(&panels, 3, &mut rows).unwrap();
+    assert_eq!(rows[..6], [0.0, 8.0, 16.0, 1.0, 9.0, 17.0]);
+    assert_eq!(rows[24..], [24.0, 32.0, 40.0]);
+    assert!(matches!(unpack_rows(&panels[1..], 3, &mut rows), Err(KernelError::Shape { what: "panels", .. })));
+    assert!(matches!(unpack_rows(&panels, 3, &mut rows[1..]), Err(KernelError::Shape { what: "rows", .. })));
+    unpack_rows::<f64>(&[], 0, &mut []).unwrap();
+}
