@@ -84,4 +84,6 @@ pub mod select;
 pub mod simd;
 pub mod topk;
 pub mod tree;
+#[cfg(test)]
+mod trials;
 pub mod view;

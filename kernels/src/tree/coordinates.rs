@@ -166,6 +166,7 @@ mod tests {
     use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
     use crate::simd::Tier;
     use crate::tree::promises::{boxes_bound, keeps_promises, knn_is_brute_force, pack, uniform};
+    use crate::trials;
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn every_form_keeps_its_promises_on_every_tier() {
         for tier in Tier::all() {
-            for (seed, dim) in [(1, 1), (2, 3), (3, 8), (4, 40)] {
+            for (seed, dim) in trials::thin(4, [(2, 3), (1, 1), (3, 8), (4, 40)]) {
                 check_forms::<f32>(tier, &points(seed, dim, &[1.0, 1e3, 1e-3, 1e-15, 1e-22, 1e-41]), dim);
                 check_forms::<f64>(tier, &points(seed, dim, &[1.0, 1e9, 1e-9, 1e-120, 1e-158, 1e-310]), dim);
             }
@@ -216,14 +217,14 @@ mod tests {
     #[test]
     fn sums_beyond_the_range_of_single_precision_still_bound() {
         for tier in Tier::all() {
-            for dim in [1, 3, 40] {
+            for dim in trials::thin(3, [3, 1, 40]) {
                 check_forms::<f32>(tier, &points(5, dim, &[1.0, 1e19, 4e19, 1e30, 4e38]), dim);
             }
         }
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(trials::cases(32))]
 
         #[test]
         fn random_magnitudes_keep_the_promises(

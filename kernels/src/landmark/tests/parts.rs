@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::KernelError;
 use crate::oracle;
+use crate::trials;
 
 fn smooth(len: usize) -> Residual {
     let noise: Vec<f64> = (0..3 * len).map(|i| ((i * 7919) % 1009) as f64 / 504.5 - 1.0).collect();
@@ -13,7 +14,7 @@ fn smooth(len: usize) -> Residual {
 fn tails_are_those_of_the_oracle() {
     let setup = Setup::new(smooth(60), Tier::detect(), 0.0);
     let members: Vec<usize> = (0..30).collect();
-    for count in [1, 2, 5, 9] {
+    for count in trials::thin(2, [1, 2, 5, 9]) {
         let cluster = setup.cluster(&members, Limits { count, pivot: 0.05 });
         let landmarks: Vec<usize> =
             cluster.landmarks[..cluster.frame().count()].iter().map(|&l| cluster.members[at(l)]).collect();
@@ -62,7 +63,7 @@ fn large_errors_stop_the_choice_before_pivots_drown() {
     let members: Vec<usize> = (0..60).collect();
     let limits = Limits { count: 40, pivot: 0.0 };
     let mut last = usize::MAX;
-    for defect in [0.0, 1e-9, 1e-6, 1e-3, 1e3] {
+    for defect in trials::thin(4, [0.0, 1e-9, 1e-6, 1e-3, 1e3]) {
         let setup = Setup::new(setup.metric.clone(), Tier::detect(), defect);
         let frame = *setup.cluster(&members, limits).frame();
         assert!(frame.defect() <= DEFECT_MAX && frame.count() <= last, "{defect}: {frame:?}");

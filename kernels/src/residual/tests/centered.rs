@@ -4,6 +4,7 @@ use super::*;
 use crate::arena::{Arena, Block};
 use crate::index::Idx;
 use crate::simd::Tier;
+use crate::trials;
 
 /// Rows and points of one metric around centers of their own, as a search has them.
 struct Sides {
@@ -125,7 +126,7 @@ fn check_wide(packed: &Packed<f64>, tier: Tier) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(trials::cases(24))]
     #[test]
     fn centered_tiles_stay_within_their_margins(metric in metrics()) {
         check_tiles(&metric);

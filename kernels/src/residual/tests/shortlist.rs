@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use super::*;
 use crate::index::Idx;
 use crate::simd::Tier;
+use crate::trials;
 
 /// Lists of some rows.
 struct Owned {
@@ -53,6 +54,8 @@ fn nearest(truth: &[f64], counts: impl Fn(usize) -> bool, k: usize) -> Vec<Idx> 
 }
 
 proptest! {
+    #![proptest_config(trials::cases(256))]
+
     /// Filters that err by at most the margins, true correlations that tie or nearly tie: whatever is among the k nearest stays.
     #[test]
     fn lists_hold_every_possible_answer(

@@ -8,6 +8,7 @@ use crate::error::KernelError;
 use crate::oracle;
 use crate::simd::Tier;
 use crate::tree::promises::{Measure, boxes_bound, keeps_promises, knn_is_brute_force, pack, uniform};
+use crate::trials;
 use crate::view::Panels;
 
 /// Vectors at nearly equal, nearly parallel, nearly opposite and nearly right angles, with other lengths.
@@ -50,7 +51,7 @@ fn check_angular(tier: Tier, raw: &[f64], dim: usize) {
 #[test]
 fn angular_keeps_its_promises_on_every_tier() {
     for tier in Tier::all() {
-        for (seed, dim) in [(1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (6, 9), (7, 64), (8, 384)] {
+        for (seed, dim) in trials::thin(8, [(6, 9), (1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (7, 64), (8, 384)]) {
             check_angular(tier, &directions(seed, dim), dim);
         }
     }
@@ -119,7 +120,7 @@ fn check_haversine(tier: Tier, places: &[[f64; 2]]) {
 #[test]
 fn haversine_keeps_its_promises_on_every_tier() {
     for tier in Tier::all() {
-        for seed in 0..12 {
+        for seed in trials::thin(12, 0..12) {
             check_haversine(tier, &places(seed));
         }
     }
@@ -127,7 +128,7 @@ fn haversine_keeps_its_promises_on_every_tier() {
 
 #[test]
 fn half_of_the_chord_stays_within_the_derived_margin_of_the_sine() {
-    for seed in 0..200 {
+    for seed in trials::thin(200, 0..200) {
         let places = places(seed);
         let rows: Vec<f64> = places.iter().flat_map(|place| haversine_row(place[0], place[1]).unwrap()).collect();
         let packed = pack(&rows, HAVERSINE_WIDTH);
@@ -171,7 +172,7 @@ fn a_known_distance_on_earth_comes_out() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(trials::cases(48))]
 
     #[test]
     fn angular_holds_for_random_bundles(seed in any::<u64>(), dim in 1usize..20) {
