@@ -38,8 +38,8 @@ pub fn metric(bytes: &mut Bytes) -> Residual {
 /// The same with its jitter.
 pub fn metric_with_jitter(bytes: &mut Bytes) -> (Residual, f64) {
     let covariance = Covariance::new(CovarianceKind::ALL[bytes.below(4)], [1.0, 9.0, 1e-12][bytes.below(3)]);
-    let (dim, len) = (1 + bytes.below(3), 1 + bytes.below(48));
-    let columns = bytes.below(41).min(len);
+    let (dim, len) = (1 + bytes.below(3), 1 + bytes.size(48));
+    let columns = bytes.size(41).min(len);
     let (jitter, scale) = ([1e-6, 1e-8, 1e-3][bytes.below(3)], [1.0, 0.1, 0.01][bytes.below(3)]);
     let coordinates: Vec<f64> =
         (0..len * dim).map(|_| scale * (f64::from(bytes.u8()) / 64.0 + f64::from(bytes.u8() % 4) * 1e-7)).collect();
