@@ -11,17 +11,6 @@
 //! in `f64` ([`center_products`]), and the covariance is evaluated in `f64`. The error of a single-precision dot product is
 //! proportional to the norms of its factors, and the offsets are short: the margin shrinks by the square of the offsets'
 //! norm, which makes `f32` decide where `p` is far below its roundoff.
-//!
-//! # The margin
-//! As in the [parent module](super), with `o_i >= |V_i - a|`, and `w_i` at least the norms of `V_i` and of its centre:
-//!
-//! ```text
-//! |cut(r_ij) - rho_ij| <= m_i m_j,    m_i^2 = (g_32 o_i^2 + 6 g_64 w_i^2 + c + t) / p_i + 40 u_64
-//! ```
-//!
-//! `g_32` counts a product, a group of 32, the groups, and the rounding of both offsets (in `f64` when they are formed, in
-//! `f32` when they are stored). `g_64` counts the three products with the centres, at most `columns + 8` roundings each, and
-//! that of the formula, with two left for the sums of the four terms; `c` is the `f64` margin of the covariance, `t` pays for underflow in `f32`.
 
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
@@ -99,9 +88,20 @@ pub fn center_offsets(
     Ok(())
 }
 
-/// The factor `m_i` of a point in the margin `m_i m_j` of a centered tile, derived at the head of the file.
+/// The factor `m_i` of a point in the margin `m_i m_j` of a centered tile.
 ///
 /// `offset` is from [`center_offsets`], `norm` at least the norm of the point's row of `V` and of its centre.
+///
+/// # The margin
+/// As derived in the [parent module](super), with `o_i >= |V_i - a|`, and `w_i` at least the norms of `V_i` and of its centre:
+///
+/// ```text
+/// |cut(r_ij) - rho_ij| <= m_i m_j,    m_i^2 = (g_32 o_i^2 + 6 g_64 w_i^2 + c + t) / p_i + 40 u_64
+/// ```
+///
+/// `g_32` counts a product, a group of 32, the groups, and the rounding of both offsets (in `f64` when they are formed, in
+/// `f32` when they are stored). `g_64` counts the three products with the centres, at most `columns + 8` roundings each, and
+/// that of the formula, with two left for the sums of the four terms; `c` is the `f64` margin of the covariance, `t` pays for underflow in `f32`.
 pub fn centered_margin(model: &ResidualModel, offset: f64, norm: f64, p: f64) -> f64 {
     let narrow = gamma(roundings::<f32>(model.columns()) + 2, f32::ROUNDOFF);
     let wide = 6.0 * gamma(model.columns() + 8, f64::ROUNDOFF);

@@ -16,6 +16,16 @@ use crate::view::Panels;
 /// | `f32` | the form's sum in `f32`, fused where the tier fuses | the sum again in `f64`, unfused, finished |
 ///
 /// A query is a row of `dim` coordinates in the same precision.
+///
+/// # Margins
+/// The surrogate and the published sum are each within their [relative](Form::relative_error) and
+/// [absolute](Form::absolute_error) bounds of the exact sum, so apart by at most the sum of both pairs, to first order.
+/// Twice that is allowed, for the terms of second order and for the roundings of the translations themselves.
+///
+/// *Triangles.* Exact distances satisfy the triangle inequality, and a computed one is within a relative `e = g + 4 u` of the
+/// exact one, `g` the bound of its sum in `f64`. So `center - reach` is off by `e (center + reach)`, and the distance that it
+/// bounds, which is at most `center + reach`, by as much again: `2 e (center + reach)`. A sum whose squares underflow
+/// is off by an absolute `a`, its root by `sqrt(a)`; of three distances that is less than `4 sqrt(a)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Coordinates<'a, T, F> {
     points: Panels<'a, T>,
