@@ -5,8 +5,8 @@ use std::iter::StepBy;
 
 use proptest::prelude::ProptestConfig;
 
-/// Longest array of a test under Miri: beyond a panel, a register tile and a word of bits.
-const LEN: usize = 70;
+/// Longest array of a test under Miri: beyond a panel and a register tile.
+const LEN: usize = 20;
 
 /// Settings of a property test of so many cases. Under Miri there is one, and nothing is written to disk when it fails.
 pub(crate) fn cases(full: u32) -> ProptestConfig {

@@ -126,9 +126,9 @@ fn many_groups_match_the_plain_form() {
 
 #[test]
 fn many_groups_refuse_what_the_plain_form_refuses() {
-    let groups = 1 << 19;
-    let (mut starts, mut rows) = (vec![9; (1 << 19) + 1], [9; 2]);
-    let need = group_by_key_wide_blocks(2, 1 << 19);
+    let groups = (1 << 18) + 1;
+    let (mut starts, mut rows) = (vec![9; at(groups) + 1], [9; 2]);
+    let need = group_by_key_wide_blocks(2, at(groups));
     let mut memory = vec![Block::splat(0); need];
     let refused = group_by_key_wide(&[0, groups], groups, &mut starts, &mut rows, &mut Arena::new(&mut memory));
     assert_eq!(refused, Err(KernelError::Key { at: 1, key: groups, limit: groups }));

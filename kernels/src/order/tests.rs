@@ -49,7 +49,7 @@ fn check_keys<T: Real>(data: &[T], dim: usize, fit: Fit, bits: u32) {
 
 #[test]
 fn keys_match_oracle() {
-    for dim in trials::thin(7, (1..=12).chain([16, 21, 22, 31, 32, 33, 63, 64, 65, 100])) {
+    for dim in trials::thin(9, (1..=12).chain([16, 21, 22, 31, 32, 33, 63, 64, 65, 100])) {
         for len in trials::thin(3, [0, 1, 2, 15, 16, 17, 33]) {
             let data = coordinates(len * dim, dim as u64);
             check_keys(&data, dim, Fit::Cube, 64);

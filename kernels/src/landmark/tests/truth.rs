@@ -124,12 +124,14 @@ proptest! {
     ) {
         // Tiny residual variances everywhere, points on top of inducing points, nearly and exactly.
         let mut coordinates: Vec<f64> = noise.iter().map(|z| z * scale).collect();
+        let (first, step) = if cfg!(miri) { (12, 1) } else { (60, 4) };
+        coordinates.truncate(2 * first + 40);
         for i in 0..10 {
-            coordinates[(60 + i) * 2] = coordinates[i * 8] + near;
-            coordinates[(60 + i) * 2 + 1] = coordinates[i * 8 + 1];
+            coordinates[(first + i) * 2] = coordinates[i * step * 2] + near;
+            coordinates[(first + i) * 2 + 1] = coordinates[i * step * 2 + 1];
         }
         let covariance = Covariance::new(CovarianceKind::ALL[kind], 1.0).unwrap();
-        let inducing: Vec<usize> = (0..10).map(|i| i * 4).collect();
+        let inducing: Vec<usize> = (0..10).map(|i| i * step).collect();
         let metric = Residual::new(covariance, &coordinates, 2, &inducing, 1e-6, 0.0);
         check(metric, Limits { count: 16, pivot: 1e-3 }, 0.0);
     }
