@@ -8,12 +8,13 @@ use proptest::prelude::ProptestConfig;
 /// Longest array of a test under Miri: beyond a panel and a register tile.
 const LEN: usize = 20;
 
-/// Settings of a property test of so many cases. Under Miri there is one, and nothing is written to disk when it fails.
+/// Settings of a property test of so many cases, or of `PROPTEST_CASES` if that is fewer. Under Miri there is one, and nothing is written to disk when it fails.
 pub(crate) fn cases(full: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
     if cfg!(miri) {
-        ProptestConfig { cases: 1, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() }
+        ProptestConfig { cases: 1, failure_persistence: None, max_shrink_iters: 0, ..config }
     } else {
-        ProptestConfig::with_cases(full)
+        ProptestConfig { cases: full.min(config.cases), ..config }
     }
 }
 
