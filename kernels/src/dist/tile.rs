@@ -157,8 +157,6 @@ pub(super) fn tiles<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: u
                     let mut sums = [<T::On<L>>::splat(T::default()); ROWS];
                     if first > 0 {
                         sums = out.load::<L, ROWS>();
-                    } else {
-                        out.prefetch::<L, ROWS>();
                     }
                     sums = add_dims::<T, F, L, EXACT, ROWS>(sums, tile, panel);
                     if last == dim {
@@ -190,14 +188,6 @@ impl<T: Real> Place<'_, T> {
             }
         }
         sums
-    }
-
-    /// Asks for the lines of `out` while the sums are made: a store that must wait for its line holds up the next tile.
-    #[inline(always)]
-    fn prefetch<L: Lanes, const ROWS: usize>(&self) {
-        for r in 0..self.rows.min(ROWS) {
-            L::prefetch(self.out, r * self.stride);
-        }
     }
 
     #[inline(always)]
