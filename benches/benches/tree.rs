@@ -14,8 +14,8 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Ladder, Precedence, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before, search,
-    search_blocks,
+    Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
+    search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -39,8 +39,9 @@ fn tree() -> HandMade<f32> {
 
 fn searches(criterion: &mut Criterion) {
     let made = tree();
-    let (view, metric) = (TreeView::new(made.parts()).expect("it is whole"), made.metric::<SquaredEuclidean>());
-    let mut memory = vec![Block::default(); search_blocks(view.waiting_bound())];
+    let waiting = TreeView::new(made.parts()).expect("it is whole").waiting_bound();
+    let view = TreeView::new(TreeParts { waiting, ..made.parts() }).expect("the bound is one");
+    let (metric, mut memory) = (made.metric::<SquaredEuclidean>(), vec![Block::default(); search_blocks(waiting)]);
     let queries: Vec<f32> = uniform(QUERIES * DIM, 8).into_iter().map(|value| value as f32).collect(); // rounds
     let mut earliest = vec![0; made.groups.len()];
     earliest_ranks(view, &made.ids, &mut earliest).expect("the shapes fit");

@@ -13,7 +13,7 @@ use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::panels_len;
 
 use super::Bytes;
-use super::residual::{Packed, filtered, metric_with_jitter, published};
+use super::residual::{Packed, Published, filtered, metric_with_jitter};
 
 /// Correlations of all pairs, not cut.
 struct Table {
@@ -38,14 +38,15 @@ pub fn check(data: &[u8]) {
     defect(&metric, jitter);
     let limits = Limits { count: bytes.below(20), pivot: [0.0, 1e-3, 0.1][bytes.below(3)] };
     let least = f64::from(bytes.u8()) / 250.0;
+    let published = Published::new(&metric);
     for tier in Tier::all() {
         let table = table(tier, &metric);
         let middle = metric.len() / 2;
         let mut halves = [(0, middle), (middle, metric.len())].map(|(from, to)| half(&table, from, to, limits));
         for half in &mut halves {
-            outside(tier, &metric, &table, half, least);
+            outside(tier, &published, &table, half, least);
         }
-        across(tier, &metric, &table, &mut halves, least);
+        across(tier, &published, &table, &mut halves, least);
     }
 }
 
@@ -108,8 +109,8 @@ fn memory_of<T>(arrays: &mut [Vec<T>; 4]) -> FrameMemory<'_, T> {
 }
 
 /// Every point against the half, one-sided.
-fn outside(tier: Tier, metric: &Residual, table: &Table, half: &mut Half, least: f64) {
-    let (len, count) = (metric.len(), half.frame.count());
+fn outside(tier: Tier, published: &Published, table: &Table, half: &mut Half, least: f64) {
+    let (len, count) = (table.errors.len(), half.frame.count());
     let mut rho = Vec::new();
     for &landmark in &half.landmarks {
         rho.extend_from_slice(&table.rho[landmark * table.lanes..][..table.lanes]);
@@ -122,7 +123,7 @@ fn outside(tier: Tier, metric: &Residual, table: &Table, half: &mut Half, least:
     let outside = FramePoints::new(memory, len, count).expect("the shapes fit");
     let memory = memory_of(&mut half.points);
     let inside = FramePoints::new(&memory, half.len, count).expect("the shapes fit");
-    compare(tier, metric, outside.queries(), 0, inside, half.first, least);
+    compare(tier, published, outside.queries(), 0, inside, half.first, least);
 
     // By weights, with larger errors.
     by_weights(tier, metric, half, (&inside, &rho, &errors), least);
@@ -134,7 +135,7 @@ fn outside(tier: Tier, metric: &Residual, table: &Table, half: &mut Half, least:
     narrow_points(&inside, &mut inside_memory).expect("the shapes fit");
     let outside = FramePoints::new(&outside_memory, len, count).expect("the shapes fit");
     let inside = FramePoints::new(&inside_memory, half.len, count).expect("the shapes fit");
-    compare(tier, metric, outside.queries(), 0, inside, half.first, least);
+    compare(tier, published, outside.queries(), 0, inside, half.first, least);
 }
 
 /// The half against every point, whose correlations with the landmarks have errors of a tenth.
@@ -179,7 +180,7 @@ fn by_weights(
 }
 
 /// The first half against the second, two-sided.
-fn across(tier: Tier, metric: &Residual, table: &Table, halves: &mut [Half; 2], least: f64) {
+fn across(tier: Tier, published: &Published, table: &Table, halves: &mut [Half; 2], least: f64) {
     let [s, t] = halves;
     let mut products: Vec<f64> = Vec::new();
     for &i in &s.landmarks {
@@ -191,17 +192,17 @@ fn across(tier: Tier, metric: &Residual, table: &Table, halves: &mut [Half; 2], 
     let to = FramePoints::new(&t_memory, t.len, t.frame.count()).expect("the shapes fit");
     let [mut coordinates, mut tails, mut slacks, _] = arrays::<f64>(s.len, t.frame.count());
     let queries = turn(tier, &from, &cross, &products, &mut coordinates, &mut tails, &mut slacks);
-    compare(tier, metric, queries.expect("the shapes fit"), s.first, to, t.first, least);
+    compare(tier, published, queries.expect("the shapes fit"), s.first, to, t.first, least);
     let most = cross.bound(from.envelope(), to.envelope());
     for (i, j) in (0..s.len).flat_map(|i| (0..t.len).map(move |j| (i, j))) {
-        assert!(published(metric, s.first + i, t.first + j).abs() <= most, "{tier} {i} {j}: two halves, {most}");
+        assert!(published.of(s.first + i, t.first + j).abs() <= most, "{tier} {i} {j}: two halves, {most}");
     }
 }
 
 /// No bound is below the truth, no wanted pair is lost.
 fn compare<T: Exponential>(
     tier: Tier,
-    metric: &Residual,
+    published: &Published,
     queries: FrameQueries<'_, T>,
     first: usize,
     points: FramePoints<'_, T>,
@@ -218,7 +219,7 @@ fn compare<T: Exponential>(
         if first + i == other + j {
             continue;
         }
-        let (rho, bound) = (published(metric, first + i, other + j).abs(), out[i * lanes + j].to_f64());
+        let (rho, bound) = (published.of(first + i, other + j).abs(), out[i * lanes + j].to_f64());
         assert!(rho <= bound, "{tier} {i} {j}: {rho} above its bound {bound}");
         assert!(rho <= whole[i].to_f64(), "{tier} {i} {j}: {rho} above the bound of all, {:?}", whole[i]);
         let bit = masks[(i * lanes + j) / T::LANES] >> (j % T::LANES) & 1 == 1;

@@ -56,6 +56,12 @@ impl Bytes<'_> {
         usize::from(self.u16()) % limit
     }
 
+    /// A size in `0..limit`, mostly a small one, so that many cases are tried: a large one needs a high byte of zero.
+    pub fn size(&mut self, limit: usize) -> usize {
+        let any = usize::from(self.u16());
+        if any < 256 { any % limit } else { any % limit.min(12) }
+    }
+
     /// A finite coordinate: mostly small and often tied, sometimes any finite bit pattern.
     pub fn coordinate(&mut self) -> f64 {
         match self.u8() {

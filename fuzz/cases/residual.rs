@@ -17,10 +17,11 @@ use super::Bytes;
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
     let metric = metric(&mut bytes);
+    let published = Published::new(&metric);
     let least = f64::from(bytes.u8()) / 250.0;
-    tiles::<f64>(&metric, least);
-    tiles::<f32>(&metric, least);
-    gates(&metric, f64::from(bytes.u8()) / 200.0);
+    tiles::<f64>(&metric, &published, least);
+    tiles::<f32>(&metric, &published, least);
+    gates(&metric, &published, f64::from(bytes.u8()) / 200.0);
     let distance = f64::from_bits(bytes.u64());
     let least = least_correlation(distance);
     if least <= 1.0 {
@@ -37,8 +38,8 @@ pub fn metric(bytes: &mut Bytes) -> Residual {
 /// The same with its jitter.
 pub fn metric_with_jitter(bytes: &mut Bytes) -> (Residual, f64) {
     let covariance = Covariance::new(CovarianceKind::ALL[bytes.below(4)], [1.0, 9.0, 1e-12][bytes.below(3)]);
-    let (dim, len) = (1 + bytes.below(3), 1 + bytes.below(48));
-    let columns = bytes.below(41).min(len);
+    let (dim, len) = (1 + bytes.below(3), 1 + bytes.size(48));
+    let columns = bytes.size(41).min(len);
     let (jitter, scale) = ([1e-6, 1e-8, 1e-3][bytes.below(3)], [1.0, 0.1, 0.01][bytes.below(3)]);
     let coordinates: Vec<f64> =
         (0..len * dim).map(|_| scale * (f64::from(bytes.u8()) / 64.0 + f64::from(bytes.u8() % 4) * 1e-7)).collect();
@@ -47,10 +48,23 @@ pub fn metric_with_jitter(bytes: &mut Bytes) -> (Residual, f64) {
     (Residual::new(covariance, &coordinates, dim, &inducing, jitter, 0.0), jitter)
 }
 
-/// The published correlation of two points.
-pub fn published(metric: &Residual, i: usize, j: usize) -> f64 {
-    let row = |i: usize| PointRow { coordinates: metric.point(i), v: metric.row(i), p: metric.p[i] };
-    rho_of_rows(metric.covariance, row(i), row(j))
+/// The published correlations of all pairs of points.
+pub struct Published {
+    rho: Vec<f64>,
+    len: usize,
+}
+
+impl Published {
+    pub fn new(metric: &Residual) -> Self {
+        let len = metric.len();
+        let row = |i: usize| PointRow { coordinates: metric.point(i), v: metric.row(i), p: metric.p[i] };
+        let pairs = (0..len).flat_map(|i| (0..len).map(move |j| (i, j)));
+        Self { rho: pairs.map(|(i, j)| rho_of_rows(metric.covariance, row(i), row(j))).collect(), len }
+    }
+
+    pub fn of(&self, i: usize, j: usize) -> f64 {
+        self.rho[i * self.len + j]
+    }
 }
 
 /// A metric packed for the tiles of `T`.
@@ -108,7 +122,7 @@ pub fn filtered<T: Exponential>(
     (out, masks)
 }
 
-fn tiles<T: Exponential>(metric: &Residual, least: f64) {
+fn tiles<T: Exponential>(metric: &Residual, published: &Published, least: f64) {
     let (packed, len) = (Packed::<T>::new(metric), metric.len());
     let points = packed.points(len);
     let run = points.run(0, points.panels()).expect("all panels");
@@ -122,19 +136,19 @@ fn tiles<T: Exponential>(metric: &Residual, least: f64) {
                     assert!(!bit, "{tier}: padding");
                     continue;
                 }
-                let (rho, r) = (published(metric, i, j), out[i * rows + j].to_f64().clamp(-1.0, 1.0));
+                let (rho, r) = (published.of(i, j), out[i * rows + j].to_f64().clamp(-1.0, 1.0));
                 let margin = packed.margins[i].to_f64() * packed.margins[j].to_f64();
                 assert!((r - rho).abs() <= margin, "{tier} {i} {j}: {r} for {rho} within {margin}");
                 assert!(bit || rho.abs() < least, "{tier} {i} {j}: {rho} is lost");
             }
         }
-        one(tier, metric, &packed, least);
-        cut(tier, metric, &packed, least);
+        one(tier, metric, published, &packed, least);
+        cut(tier, metric, published, &packed, least);
     }
 }
 
 /// The tile of one point, the last, with all of them.
-fn one<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least: f64) {
+fn one<T: Exponential>(tier: Tier, metric: &Residual, published: &Published, packed: &Packed<T>, least: f64) {
     let (i, points) = (metric.len() - 1, packed.points(metric.len()));
     let run = points.run(0, points.panels()).expect("all panels");
     let (mut z, mut v) = (vec![T::default(); metric.dim], vec![T::default(); metric.columns]);
@@ -149,7 +163,7 @@ fn one<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least:
             assert!(!bit, "{tier}: padding");
             continue;
         }
-        let (rho, r) = (published(metric, i, j), out[j].to_f64().clamp(-1.0, 1.0));
+        let (rho, r) = (published.of(i, j), out[j].to_f64().clamp(-1.0, 1.0));
         let margin = packed.margins[i].to_f64() * packed.margins[j].to_f64();
         assert!((r - rho).abs() <= margin, "{tier} {i} {j}: {r} for {rho} within {margin}");
         assert!(bit || rho.abs() < least, "{tier} {i} {j}: {rho} is lost");
@@ -157,7 +171,7 @@ fn one<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least:
 }
 
 /// The loop with tails from the first point, and in `f64` its candidates settled.
-fn cut<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least: f64) {
+fn cut<T: Exponential>(tier: Tier, metric: &Residual, published: &Published, packed: &Packed<T>, least: f64) {
     let (step, len) = (Step::new(32).expect("a multiple of 32"), metric.len());
     let points = packed.points(len);
     let run = points.run(0, points.panels()).expect("all panels");
@@ -175,7 +189,7 @@ fn cut<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least:
     let mut counters = ResidualCounters::default();
     one_to_run_cut(tier, &query, &run, cut, least, rows, &mut counters).expect("the shapes fit");
     for j in 0..len {
-        let (panel, rho) = (j / T::LANES, published(metric, 0, j).abs());
+        let (panel, rho) = (j / T::LANES, published.of(0, j).abs());
         let bit = masks[panel] >> (j % T::LANES) & 1 == 1;
         assert!(bit || rho < least, "{tier} {j}: {rho} is lost");
         assert!(ends[panel] == metric.columns as i32 || rho <= out[j].to_f64(), "{tier} {j}: {rho} above its bound");
@@ -189,18 +203,18 @@ fn cut<T: Exponential>(tier: Tier, metric: &Residual, packed: &Packed<T>, least:
         settle_run(tier, query, &run, &metric.p, &masks, &mut settled, &mut counters).expect("the shapes fit");
         for (j, got) in settled.into_iter().enumerate() {
             let bit = masks[j / 8] >> (j % 8) & 1 == 1;
-            assert_eq!(got, if bit { published(metric, 0, j) } else { 7.0 }, "{tier} {j}");
+            assert_eq!(got, if bit { published.of(0, j) } else { 7.0 }, "{tier} {j}");
         }
     }
 }
 
 /// The gate on coordinates, and its audit, from the first point.
-fn gates(metric: &Residual, threshold: f64) {
+fn gates(metric: &Residual, published: &Published, threshold: f64) {
     let len = metric.len();
     let features: Vec<f32> = pack(&metric.coordinates, metric.dim, len, 16).iter().map(|&z| z as f32).collect();
     let query: Vec<f32> = metric.point(0).iter().map(|&z| z as f32).collect();
     let panels = Panels::new(&features, metric.dim, len).expect("the features are packed");
-    let distances: Vec<f64> = (0..len).map(|j| residual_distance(published(metric, 0, j))).collect();
+    let distances: Vec<f64> = (0..len).map(|j| residual_distance(published.of(0, j))).collect();
     for tier in Tier::all() {
         let (mut squares, mut masks) = (vec![f32::NAN; len.next_multiple_of(16)], vec![u32::MAX; len.div_ceil(16)]);
         let mut counters = GateCounters::default();

@@ -12,7 +12,7 @@ use covertree_kernels::residual::{
 use covertree_kernels::simd::Tier;
 
 use super::Bytes;
-use super::residual::{Packed, metric, published};
+use super::residual::{Packed, Published, metric};
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
@@ -22,11 +22,13 @@ pub fn check(data: &[u8]) {
     let mut p = vec![f64::NAN; metric.len()];
     residual_variances(&packed.model, metric.covariance.variance(), &packed.wide, &mut p).expect("the shapes fit");
     assert_eq!(p, metric.p, "the oracle makes the same variances");
+    let published = Published::new(&metric);
     let ranks: Vec<f64> = (0..metric.len().next_multiple_of(8)).map(|i| (i * 13 % 64) as f64).collect();
     for tier in Tier::all() {
         for single in [false, true] {
             let (rho, margins) = if single { narrow(&metric, tier) } else { wide(&metric, &packed, tier) };
-            let search = Search { metric: &metric, packed: &packed, tier, k, counting, ranks: &ranks };
+            let search =
+                Search { metric: &metric, published: &published, packed: &packed, tier, k, counting, ranks: &ranks };
             search.check(&rho, &margins);
         }
     }
@@ -93,6 +95,7 @@ fn wide(metric: &Residual, packed: &Packed<f64>, tier: Tier) -> (Vec<f64>, Vec<f
 
 struct Search<'a> {
     metric: &'a Residual,
+    published: &'a Published,
     packed: &'a Packed<f64>,
     tier: Tier,
     k: usize,
@@ -107,7 +110,7 @@ impl Search<'_> {
 
     fn nearest(&self, i: usize) -> Vec<(f64, usize)> {
         let others = (0..self.metric.len()).filter(|&j| self.counts(i, j));
-        let mut all: Vec<(f64, usize)> = others.map(|j| (residual_distance(published(self.metric, i, j)), j)).collect();
+        let mut all: Vec<(f64, usize)> = others.map(|j| (residual_distance(self.published.of(i, j)), j)).collect();
         all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         all.truncate(self.k);
         all

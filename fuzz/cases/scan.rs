@@ -11,8 +11,8 @@ use super::Bytes;
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let (len, dim, k) = (bytes.below(70), 1 + bytes.below(20), 1 + bytes.below(40));
-    let count = bytes.below(SCAN_QUERIES + 1);
+    let (len, dim, k) = (bytes.size(70), 1 + bytes.size(20), 1 + bytes.size(40));
+    let count = bytes.size(SCAN_QUERIES + 1);
     // Small enough that no square leaves the range of `f32`.
     let mut values =
         |count: usize| -> Vec<f32> { (0..count).map(|_| bytes.coordinate().clamp(-1e15, 1e15) as f32).collect() };

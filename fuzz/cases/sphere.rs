@@ -14,7 +14,7 @@ use super::Bytes;
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let len = 1 + bytes.below(40);
+    let len = 1 + bytes.size(40);
     let k = 1 + bytes.below(len + 2);
     if bytes.u8() % 2 == 0 {
         let dim = 1 + bytes.below(9);

@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn case<T: Real>(bytes: &mut Bytes<'_>) {
-    let (len, dim) = (1 + bytes.below(120), 1 + bytes.below(4));
+    let (len, dim) = (1 + bytes.size(120), 1 + bytes.below(4));
     let (boxed, leaf, fan) = (bytes.u8().is_multiple_of(2), 1 + bytes.below(20), 2 + bytes.below(20));
     let points: Vec<T> =
         (0..len * dim).map(|i| T::from_f64(f64::from(bytes.u8()) / 8.0 + (i / dim) as f64 / 4.0)).collect();

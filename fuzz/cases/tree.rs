@@ -16,7 +16,7 @@ use super::Bytes;
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let (len, dim, k) = (1 + bytes.below(70), 1 + bytes.below(6), 1 + bytes.below(80));
+    let (len, dim, k) = (1 + bytes.size(70), 1 + bytes.below(6), 1 + bytes.size(80));
     // Small enough that no square leaves the range of `f32`.
     let mut coordinate = || bytes.coordinate().clamp(-1e15, 1e15) as f32;
     let points: Vec<f32> = (0..len * dim).map(|_| coordinate()).collect();

@@ -57,6 +57,24 @@
 //!   and every bound that uses it subtracts that much ([`tree::Metric::beyond`]).
 //! - *Ties have one order.* Equal distances go to the lower id, everywhere.
 //!
+//! Every bound on an error, and where it is derived; `u` is the unit roundoff, `2^-24` or `2^-53`:
+//!
+//! | what is computed | how far it may be off | derived in |
+//! | --- | --- | --- |
+//! | sums over the dimensions, `f32` or `f64`, fused or not | relative `gamma(dim + 3)` for squares, `gamma(dim + 1)` for magnitudes and products, and an absolute part for underflow | [`dist`] |
+//! | squared distances from dot products | `2 gamma(dim + 2)` of the squared lengths | [`dist::dots_error`] |
+//! | pairs within a radius, in `f32` | decided outside of `cap (1 -+ 2 e) -+ 2 a` | [`conflict`] |
+//! | lane exponential | `5 u` | [`covariance::EXP_ERROR`] |
+//! | lane covariances | `32 u` of the variance, and the rounding of the sum and of coordinates | [`covariance`] |
+//! | residual tiles | `m_i m_j`, one factor per point, made from its `p` | [`residual`] |
+//! | residual tiles around centres | the same, shrinking with the square of the offsets | [`residual::centered_margin`] |
+//! | a loop over columns that is left early | the tail norms that were not looked at, and the margin | [`residual::one_to_run_cut`] |
+//! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
+//! | landmark bounds | a slack per point, made from its `p` and the smallest pivot | [`landmark`] |
+//! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
+//! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
+//! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |
+//!
 //! # Features
 //! None is on by default, and none changes a result. `oracle` adds the slow, obvious answers that tests, benchmarks and
 //! fuzz targets compare with (it uses std). `std` forwards to `wide`.
@@ -84,4 +102,6 @@ pub mod select;
 pub mod simd;
 pub mod topk;
 pub mod tree;
+#[cfg(test)]
+mod trials;
 pub mod view;

@@ -1,6 +1,6 @@
 //! Replays the fuzz corpus of the C functions on stable Rust, and many plain inputs beside.
 
-#[path = "../../../fuzz/cases/ffi.rs"]
+#[path = "../../../fuzz/cases/ffi/mod.rs"]
 mod ffi;
 
 use std::fs;

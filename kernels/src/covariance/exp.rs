@@ -1,32 +1,32 @@
 //! The exponential of numbers that are not positive, in lanes.
-//!
-//! # Method
-//! `x = n ln 2 + r` with the integer `n` nearest to `x / ln 2`, then `exp(x) = 2^n exp(r)`, where `exp(r)` is its Taylor
-//! polynomial of degree 13 (`f64`) or 7 (`f32`) in Horner's form. Below a floor, where the result would no longer be a
-//! normal number, the answer is zero.
-//!
-//! # Error bound
-//! With the unit roundoff `u`, for floor < x <= 0 the relative error is at most `5 u`; at and below the floor the
-//! absolute error is at most the exponential of the floor. Step by step:
-//!
-//! 1. *Reduction.* `ln 2` is split into `hi + lo`; `hi` has so few bits that `n hi` is exact. The rounded quotient is off
-//!    by at most `2 u |x| / ln 2`, so that `|r| <= R = 0.3466` (half of `ln 2`, and 1e-5 more in `f32`). If `n = 0`
-//!    nothing happens. Otherwise `|x| > 1/4`; `x - n hi` is a multiple of the spacing of the numbers at `x` and below
-//!    1/2 in magnitude, so it has at most as many bits as `x`: it is exact, fused or not. What remains is the rounding of
-//!    `n lo`, of `lo` itself, and of the last difference: together at most `0.41 u`.
-//! 2. *Truncation.* Lagrange's remainder is at most `exp(R) R^14 / 14!` (`f64`) and `exp(R) R^8 / 8!` (`f32`): relative
-//!    to `exp(r) >= 0.7071` less than `0.08 u` and `0.18 u`.
-//! 3. *Horner.* Write `q_k = c_k + r q_(k+1)`, `Q_k` for the largest `|q_k|` and `E_k u` for the bound on its error. Then,
-//!    unfused (fused is less), `E_k <= R E_(k+1) + R Q_(k+1) + Q_k + c_k`, the last term for a coefficient that is not
-//!    exact. From `Q_0 = 1.4143, Q_1 = 1.196, Q_2 = 0.564, Q_3 = 0.183`: `E_3 < 0.40, E_2 < 0.77, E_1 < 1.66, E_0 < 2.41`,
-//!    relative to 0.7071: `3.41 u`.
-//! 4. *Scaling* by `2^n` is exact, for the result is a normal number.
-//!
-//! The sum is `0.41 + 0.18 + 3.41 = 4.0`; the rest up to 5 covers the terms in `u^2`.
 
 use crate::simd::{Real, Vector};
 
 /// Bound on the relative error of the lane exponential above its floor, in units of the roundoff.
+///
+/// # Method
+/// `x = n ln 2 + r` with the integer `n` nearest to `x / ln 2`, then `exp(x) = 2^n exp(r)`, where `exp(r)` is its Taylor
+/// polynomial of degree 13 (`f64`) or 7 (`f32`) in Horner's form. Below a floor, where the result would no longer be a
+/// normal number, the answer is zero.
+///
+/// # Error bound
+/// With the unit roundoff `u`, for floor < x <= 0 the relative error is at most `5 u`; at and below the floor the
+/// absolute error is at most the exponential of the floor. Step by step:
+///
+/// 1. *Reduction.* `ln 2` is split into `hi + lo`; `hi` has so few bits that `n hi` is exact. The rounded quotient is off
+///    by at most `2 u |x| / ln 2`, so that `|r| <= R = 0.3466` (half of `ln 2`, and 1e-5 more in `f32`). If `n = 0`
+///    nothing happens. Otherwise `|x| > 1/4`; `x - n hi` is a multiple of the spacing of the numbers at `x` and below
+///    1/2 in magnitude, so it has at most as many bits as `x`: it is exact, fused or not. What remains is the rounding of
+///    `n lo`, of `lo` itself, and of the last difference: together at most `0.41 u`.
+/// 2. *Truncation.* Lagrange's remainder is at most `exp(R) R^14 / 14!` (`f64`) and `exp(R) R^8 / 8!` (`f32`): relative
+///    to `exp(r) >= 0.7071` less than `0.08 u` and `0.18 u`.
+/// 3. *Horner.* Write `q_k = c_k + r q_(k+1)`, `Q_k` for the largest `|q_k|` and `E_k u` for the bound on its error. Then,
+///    unfused (fused is less), `E_k <= R E_(k+1) + R Q_(k+1) + Q_k + c_k`, the last term for a coefficient that is not
+///    exact. From `Q_0 = 1.4143, Q_1 = 1.196, Q_2 = 0.564, Q_3 = 0.183`: `E_3 < 0.40, E_2 < 0.77, E_1 < 1.66, E_0 < 2.41`,
+///    relative to 0.7071: `3.41 u`.
+/// 4. *Scaling* by `2^n` is exact, for the result is a normal number.
+///
+/// The sum is `0.41 + 0.18 + 3.41 = 4.0`; the rest up to 5 covers the terms in `u^2`.
 pub const EXP_ERROR: f64 = 5.0;
 
 /// The constants of the exponential for one element.

@@ -171,8 +171,8 @@ pub fn covariance_exact(kind: CovarianceKind, sq_dist: f64) -> f64 {
 /// [`KernelError::Shape`] when the lengths differ; `out` is then untouched.
 ///
 /// # Accuracy
-/// Relative error at most [`EXP_ERROR`] roundoffs of `T` above [`Exponential::FLOOR`], zero at and below it (derived in
-/// the file `exp.rs`). With [`Rounding::Published`] the bits are the same on every tier.
+/// Relative error at most [`EXP_ERROR`] roundoffs of `T` above [`Exponential::FLOOR`], zero at and below it (derived
+/// there). With [`Rounding::Published`] the bits are the same on every tier.
 ///
 /// # Cost
 /// 13 (`f64`) or 7 (`f32`) multiply-adds and about ten more operations per vector.

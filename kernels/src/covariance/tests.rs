@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::KernelError;
 use crate::oracle;
+use crate::trials;
 
 const BOTH: [Rounding; 2] = [Rounding::Published, Rounding::Fused];
 
@@ -41,7 +42,7 @@ fn sweep_f64() -> Vec<f64> {
 
 #[test]
 fn the_exponential_of_f64_stays_within_its_bound_on_every_tier() {
-    let x = sweep_f64();
+    let x: Vec<f64> = trials::thin(20_011, sweep_f64()).collect();
     for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
         let worst = worst_error::<f64>(tier, rounding, &x);
         assert!(worst <= EXP_ERROR + 2.0, "{tier} {rounding:?}: {worst} roundoffs, two of them libm's");
@@ -51,8 +52,8 @@ fn the_exponential_of_f64_stays_within_its_bound_on_every_tier() {
 #[test]
 fn the_exponential_of_f32_stays_within_its_bound_on_every_tier() {
     // Every 499th number between 0 and -90, and all numbers near the floor.
-    let mut x: Vec<f32> = (0..(90f32).to_bits() / 499).map(|i| -f32::from_bits(i * 499)).collect();
-    x.extend((0..5_000).map(|i| -f32::from_bits(86.99f32.to_bits() + i)));
+    let mut x: Vec<f32> = trials::thin(200_003, 0..(90f32).to_bits() / 499).map(|i| -f32::from_bits(i * 499)).collect();
+    x.extend(trials::thin(501, 0..5_000).map(|i| -f32::from_bits(86.99f32.to_bits() + i)));
     for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
         let worst = worst_error::<f32>(tier, rounding, &x);
         assert!(worst <= EXP_ERROR, "{tier} {rounding:?}: {worst} roundoffs");
@@ -79,7 +80,7 @@ fn special_arguments_have_exact_exponentials() {
 fn the_published_formula_is_the_textbook_and_never_nan() {
     for kind in CovarianceKind::ALL {
         let covariance = Covariance::new(kind, 2.5).unwrap();
-        for step in 0..2_000 {
+        for step in trials::thin(201, 0..2_000) {
             let r = f64::from(step) * 0.02;
             let (got, want) = (covariance.exact(r * r), oracle::covariance::between(covariance, &[r], &[0.0]));
             assert!((got - want).abs() <= 2e-14 * want, "{kind:?} {r}: {got} {want}");
@@ -139,7 +140,7 @@ fn check<T: Exponential>(covariance: Covariance, rows: &[f64], dim: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(trials::cases(64))]
     #[test]
     fn one_to_run_stays_within_its_margin(
         kind in 0..4usize,

@@ -9,6 +9,7 @@ use crate::arena::Block;
 use crate::index::Idx;
 use crate::oracle::dist::Truth;
 use crate::simd::{Lanes, OnLanes};
+use crate::trials;
 use crate::view::{pack_rows, panels_len};
 
 /// Numbers of every size that a test needs, from a seed: a mix of small integers (ties), fractions and wide ranges.
@@ -227,8 +228,8 @@ fn lens<T: Real>() -> impl Iterator<Item = usize> {
 
 #[test]
 fn one_to_run_matches_oracle_at_every_size() {
-    for (seed, dim) in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33].into_iter().enumerate() {
-        for (more, len) in lens::<f32>().chain(lens::<f64>()).enumerate() {
+    for (seed, dim) in trials::thin(4, [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33].into_iter().enumerate()) {
+        for (more, len) in trials::thin(3, lens::<f32>().chain(lens::<f64>()).enumerate()) {
             let seed = (seed * 31 + more) as u64;
             every_form!(form => check_one_to_run(form, &Case::<f32>::new(seed, dim, len, 1)));
             check_one_to_run(SquaredEuclidean, &Case::<f64>::new(seed, dim, len, 1));
@@ -238,10 +239,10 @@ fn one_to_run_matches_oracle_at_every_size() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(trials::cases(64))]
 
     #[test]
-    fn one_to_run_matches_oracle(seed in 0..10_000_u64, dim in 1..70_usize, len in 0..90_usize) {
+    fn one_to_run_matches_oracle(seed in 0..10_000_u64, dim in 1..trials::up_to(70_usize), len in 0..trials::up_to(90_usize)) {
         every_form!(form => check_one_to_run(form, &Case::<f32>::new(seed, dim, len, 1)));
         check_one_to_run(SquaredEuclidean, &Case::<f64>::new(seed, dim, len, 1));
         check_one_to_run(Dot, &Case::<f64>::new(seed, dim, len, 1));
@@ -279,7 +280,9 @@ proptest! {
 #[test]
 fn a_block_beyond_each_cache_block_is_the_same() {
     // Dimensions beyond `PANEL_DIMS`, queries beyond `QUERY_BYTES`, few dimensions beyond `NEAR_BYTES`.
-    for (dim, len, queries) in [(255, 17, 7), (256, 16, 6), (257, 9, 13), (600, 33, 90), (3, 2100, 5)] {
+    for (dim, len, queries) in
+        trials::thin(6, [(257, 1, 2), (257, 9, 13), (255, 17, 7), (256, 16, 6), (600, 33, 90), (3, 2100, 5)])
+    {
         check_block(SquaredEuclidean, &Case::<f32>::new(1, dim, len, queries));
         check_block(Dot, &Case::<f64>::new(1, dim, len, queries));
         check_by_dots(&Case::<f32>::new(1, dim, len, queries));
@@ -288,9 +291,9 @@ fn a_block_beyond_each_cache_block_is_the_same() {
 
 #[test]
 fn more_panels_than_a_capped_batch() {
-    for seed in 0..4 {
+    for seed in trials::thin(4, 0..4) {
         let case = Case::<f64>::new(seed, 35, 64 * f64::LANES + 83, 1);
-        for share in [0.0, 0.01, 0.3] {
+        for share in trials::thin(3, [0.01, 0.0, 0.3]) {
             check_capped(Manhattan, &case, share);
         }
     }
@@ -310,7 +313,7 @@ fn tiles_of_every_shape_give_the_same_bits_on_every_tier() {
             tile::tiles::<f32, Manhattan, L, true, ROWS>(&packed, queries.len(), dim, panels, Plain, self.1);
         }
     }
-    for (dim, queries) in [(2, 13), (5, 1), (7, 12), (258, 25)] {
+    for (dim, queries) in trials::thin(4, [(7, 12), (2, 13), (5, 1), (258, 25)]) {
         let case = Case::<f32>::new(5, dim, 40, queries);
         let mut twin = vec![0.0; queries * 48];
         scalar::block_to_run(Manhattan, &case.queries, dim, &case.packed, &mut twin);

@@ -92,14 +92,12 @@ pub(crate) fn pack_queries<T: Real, F: Form, L: Lanes>(queries: &[T], dim: usize
 pub(super) fn pack_tiles<T: Real, const ROWS: usize>(queries: &[T], dim: usize, packed: &mut [T]) {
     let len = queries.len() / dim;
     for first in (0..len).step_by(ROWS) {
-        let mut rows = [queries; ROWS];
-        for r in 0..ROWS {
-            rows[r] = &queries[(first + r).min(len - 1) * dim..][..dim];
-        }
         let (tile, _) = packed[first * dim..][..ROWS * dim].as_chunks_mut::<ROWS>();
-        for (d, out) in tile.iter_mut().enumerate() {
-            for r in 0..ROWS {
-                out[r] = rows[r][d];
+        // Row by row: a load and a store per element, and nothing to check.
+        for r in 0..ROWS {
+            let row = &queries[(first + r).min(len - 1) * dim..][..dim];
+            for (out, &q) in tile.iter_mut().zip(row) {
+                out[r] = q;
             }
         }
     }

@@ -145,6 +145,7 @@ pub fn coverage<C: Covers>(
 #[cfg(test)]
 mod tests {
     use super::square_limit;
+    use crate::trials;
     use proptest::prelude::*;
 
     fn check(radius: f64) {
@@ -165,6 +166,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(trials::cases(256))]
+
         #[test]
         fn the_limit_is_exact_for_any_radius(radius in any::<f64>()) {
             if radius.is_finite() {

@@ -9,6 +9,7 @@ use crate::error::KernelError;
 use crate::hash::mix64;
 use crate::index::{Idx, NONE, at};
 use crate::oracle::group as oracle;
+use crate::trials;
 
 /// Groups keys cut into chunks at `cuts`, then gathers the groups in two parts.
 fn in_chunks(keys: &[Idx], groups: Idx, cuts: &[usize]) -> (Vec<Idx>, Vec<Idx>) {
@@ -58,7 +59,7 @@ fn shapes(len: usize) -> Vec<Vec<u64>> {
 
 #[test]
 fn radix_sort_matches_oracle() {
-    for len in [0, 1, 2, 23, 24, 25, 26, 100, 511, 512, 2047, 2048, 5000, 70_000] {
+    for len in trials::lengths([0, 1, 2, 23, 24, 25, 26, 100, 511, 512, 2047, 2048, 5000, 70_000]) {
         for (shape, keys) in shapes(len).into_iter().enumerate() {
             let rows: Vec<Idx> = (0..len as Idx).map(|row| row ^ 5).collect();
             assert!(sorted(&keys, &rows) == oracle::sort_keys(&keys, &rows), "len {len} shape {shape}");
@@ -115,9 +116,9 @@ fn check_wide(keys: &[Idx], groups: Idx) {
 
 #[test]
 fn many_groups_match_the_plain_form() {
-    for groups in [1, 40, 1 << 18, (1 << 18) + 1, 300_000, (1 << 21) - 1, 1 << 21, 5_000_000] {
-        for len in [0, 1, 1000, 50_000] {
-            check_wide(&(0..len).map(|i| (mix64(i) % groups as u64) as Idx).collect::<Vec<_>>(), groups);
+    for groups in trials::thin(9, [40, 1, 1 << 18, (1 << 18) + 1, 300_000, (1 << 21) - 1, 1 << 21, 5_000_000]) {
+        for len in trials::lengths([0, 1, 60, 1000, 50_000]) {
+            check_wide(&(0..len as u64).map(|i| (mix64(i) % groups as u64) as Idx).collect::<Vec<_>>(), groups);
         }
         check_wide(&[groups - 1, 0, groups - 1, groups / 2, 0], groups);
     }
@@ -125,9 +126,9 @@ fn many_groups_match_the_plain_form() {
 
 #[test]
 fn many_groups_refuse_what_the_plain_form_refuses() {
-    let groups = 1 << 19;
-    let (mut starts, mut rows) = (vec![9; (1 << 19) + 1], [9; 2]);
-    let need = group_by_key_wide_blocks(2, 1 << 19);
+    let groups = (1 << 18) + 1;
+    let (mut starts, mut rows) = (vec![9; at(groups) + 1], [9; 2]);
+    let need = group_by_key_wide_blocks(2, at(groups));
     let mut memory = vec![Block::splat(0); need];
     let refused = group_by_key_wide(&[0, groups], groups, &mut starts, &mut rows, &mut Arena::new(&mut memory));
     assert_eq!(refused, Err(KernelError::Key { at: 1, key: groups, limit: groups }));
@@ -224,6 +225,8 @@ fn counts_of_large_groups_do_not_overflow() {
 }
 
 proptest! {
+    #![proptest_config(trials::cases(256))]
+
     #[test]
     fn group_by_key_matches_oracle(
         (groups, keys, cut) in (1..40i32).prop_flat_map(|g| (Just(g), vec(0..g, 0..200), 0..200usize))

@@ -8,6 +8,7 @@ use std::vec::Vec;
 use super::*;
 use crate::arena::Block;
 use crate::oracle;
+use crate::trials;
 
 /// Both directions of the given edges, each list in the order of `edges`.
 fn both_directions(vertices: usize, edges: &[(usize, usize)]) -> (Vec<Idx>, Vec<Idx>) {
@@ -49,6 +50,8 @@ fn in_two(
 }
 
 proptest! {
+    #![proptest_config(trials::cases(256))]
+
     #[test]
     fn luby_matches_oracle((starts, targets, state) in cases(OPEN..=OPEN), seed: u64, cut in 0..40usize) {
         let graph = Csr::new(&starts, &targets).unwrap();

@@ -2,6 +2,7 @@
 
 use std::vec::Vec;
 
+use super::double::Double;
 use crate::covariance::{Covariance, CovarianceKind};
 
 /// The covariance of two points of scaled coordinates.
@@ -15,4 +16,21 @@ pub fn between(covariance: Covariance, one: &[f64], other: &[f64]) -> f64 {
         CovarianceKind::Matern52 => (1.0 + 5f64.sqrt() * r + 5.0 * r * r / 3.0) * (-5f64.sqrt() * r).exp(),
     };
     covariance.variance() * shape
+}
+
+/// The same in twice the precision.
+pub fn between_double(covariance: Covariance, one: &[f64], other: &[f64]) -> Double {
+    let number = |value: f64| Double::from(value);
+    let apart = one.iter().zip(other).map(|(&a, &b)| number(a) - number(b));
+    let square: Double = apart.map(|difference| difference * difference).sum();
+    let scaled = |factor: f64| (square * number(factor)).sqrt();
+    let shape = match covariance.kind() {
+        CovarianceKind::Rbf => (-square / number(2.0)).exp(),
+        CovarianceKind::Matern12 => (-scaled(1.0)).exp(),
+        CovarianceKind::Matern32 => (number(1.0) + scaled(3.0)) * (-scaled(3.0)).exp(),
+        CovarianceKind::Matern52 => {
+            (number(1.0) + scaled(5.0) + number(5.0) * square / number(3.0)) * (-scaled(5.0)).exp()
+        }
+    };
+    number(covariance.variance()) * shape
 }

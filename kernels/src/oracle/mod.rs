@@ -4,6 +4,7 @@
 pub mod conflict;
 pub mod covariance;
 pub mod dist;
+pub mod double;
 pub mod grid;
 pub mod group;
 pub mod landmark;

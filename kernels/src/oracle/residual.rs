@@ -37,24 +37,14 @@ impl Residual {
     ) -> Self {
         let point = |i: usize| &coordinates[i * dim..(i + 1) * dim];
         let columns = inducing.len();
-        let mut factor = vec![vec![0.0; columns]; columns];
-        for i in 0..columns {
-            for j in 0..=i {
-                let mut sum = between(covariance, point(inducing[i]), point(inducing[j]));
-                if i == j {
-                    sum += jitter * covariance.variance();
-                }
-                sum -= (0..j).map(|m| factor[i][m] * factor[j][m]).sum::<f64>();
-                factor[i][j] = if i == j { sum.sqrt() } else { sum / factor[j][j] };
-            }
-            assert!(factor[i][i] > 0.0, "the covariance of the inducing points is not positive definite");
-        }
+        let inducing: Vec<&[f64]> = inducing.iter().map(|&i| point(i)).collect();
+        let factor = factor(covariance, &inducing, jitter);
         let (mut v, mut p) = (Vec::new(), Vec::new());
         for x in coordinates.chunks(dim) {
             let mut row = vec![0.0; columns];
             for i in 0..columns {
                 let known: f64 = (0..i).map(|m| factor[i][m] * row[m]).sum();
-                row[i] = (between(covariance, x, point(inducing[i])) - known) / factor[i][i];
+                row[i] = (between(covariance, x, inducing[i]) - known) / factor[i][i];
             }
             let prior = covariance.variance() + nugget;
             p.push((prior - row.iter().map(|v| v * v).sum::<f64>()).max(prior / (1u64 << 40) as f64));
@@ -88,6 +78,24 @@ impl Residual {
         let k = between(self.covariance, self.point(i), self.point(j));
         minus_dot(k, self.row(i), self.row(j)) / (self.p[i] * self.p[j]).sqrt()
     }
+}
+
+/// The rows of `L` in `L L' = K_UU + jitter variance I`, for inducing points of scaled coordinates.
+pub fn factor(covariance: Covariance, inducing: &[&[f64]], jitter: f64) -> Vec<Vec<f64>> {
+    let columns = inducing.len();
+    let mut factor = vec![vec![0.0; columns]; columns];
+    for i in 0..columns {
+        for j in 0..=i {
+            let mut sum = between(covariance, inducing[i], inducing[j]);
+            if i == j {
+                sum += jitter * covariance.variance();
+            }
+            sum -= (0..j).map(|m| factor[i][m] * factor[j][m]).sum::<f64>();
+            factor[i][j] = if i == j { sum.sqrt() } else { sum / factor[j][j] };
+        }
+        assert!(factor[i][i] > 0.0, "the covariance of the inducing points is not positive definite");
+    }
+    factor
 }
 
 /// `start - sum of a_m b_m`, in twice the precision: each product and sum with its own error (Ogita, Rump and Oishi,

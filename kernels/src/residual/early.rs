@@ -1,14 +1,4 @@
 //! The loop that leaves before all columns of `V` are read.
-//!
-//! After `m` columns the rest of a dot product is at most the product of the norms of both rests (Cauchy and Schwarz),
-//!
-//! ```text
-//! |rho_ij| <= (|K - first m products| + tail_i(m) tail_j(m)) / sqrt(p_i p_j).
-//! ```
-//!
-//! The margin of the whole dot product covers a part of it too (fewer roundings, shorter rows), so the computed bound plus
-//! `m_i m_j` is never below `|rho_ij|`. The tails are tested after every `step` columns, never per lane: a group of panels
-//! goes on until each of its lanes is below what is wanted.
 
 use super::lanes::{GROUP, add_dots, group_of, row_squares};
 use super::{ResidualCounters, ResidualModel, ResidualQuery, ResidualRun, check_query};
@@ -114,6 +104,16 @@ pub struct CutRows<'o, T> {
 /// # Accuracy
 /// Where all columns were read, as `one_to_run`. Where not, `out` is never below `|rho|`, and every lane that holds a point is
 /// below `least`.
+///
+/// After `m` columns the rest of a dot product is at most the product of the norms of both rests (Cauchy and Schwarz),
+///
+/// ```text
+/// |rho_ij| <= (|K - first m products| + tail_i(m) tail_j(m)) / sqrt(p_i p_j).
+/// ```
+///
+/// The margin of the whole dot product covers a part of it too (fewer roundings, shorter rows), so the computed bound plus
+/// `m_i m_j` is never below `|rho_ij|`. The tails are tested after every `step` columns, never per lane: a group of panels
+/// goes on until each of its lanes is below what is wanted.
 ///
 /// # Cost
 /// At most that of `one_to_run` and a test per step; see [`ResidualCounters::columns`].

@@ -1,6 +1,7 @@
 //! Every vector operation, on every tier of this machine, against plain arithmetic.
 
 use super::*;
+use crate::trials;
 
 /// Applies one named operation to three vectors and returns its lanes.
 struct Apply<'a, T>(&'a str, &'a [T], &'a [T], &'a [T]);
@@ -135,7 +136,7 @@ fn places_of_set_bits_are_written_in_order() {
         }
     }
     for tier in Tier::all() {
-        for mask in (0..=0xffff).step_by(7).chain([0xffff, 0xff, 0xff00, 0x8000]) {
+        for mask in trials::thin(501, (0..=0xffff).step_by(7)).chain([0xffff, 0xff, 0xff00, 0x8000]) {
             let got = tier.run(Places(mask, [-7; 17]));
             let want: std::vec::Vec<i32> = (0..16).filter(|l| mask >> l & 1 == 1).map(|l| 100 + l).collect();
             assert_eq!(got[..want.len()], want, "{tier} {mask:x}");

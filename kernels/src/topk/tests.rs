@@ -7,6 +7,7 @@ use super::{KBest, SORTED_MAX};
 use crate::error::KernelError;
 use crate::index::{Idx, NONE};
 use crate::oracle::topk::k_best;
+use crate::trials;
 
 /// Offers everything to a selection in dirty memory.
 fn select(k: usize, offers: &[(f64, Idx)]) -> (usize, Vec<f64>, Vec<Idx>) {
@@ -15,15 +16,19 @@ fn select(k: usize, offers: &[(f64, Idx)]) -> (usize, Vec<f64>, Vec<Idx>) {
     assert!(best.is_empty());
     for (at, &(distance, id)) in offers.iter().enumerate() {
         best.offer(distance, id);
-        let (found, so_far, _) = k_best(k, &offers[..=at]);
-        assert_eq!(best.len(), found);
-        assert_eq!(best.worst(), if found == k { so_far[k - 1] } else { f64::INFINITY });
+        if trials::thin(32, 0..=at).last() == Some(at) {
+            let (found, so_far, _) = k_best(k, &offers[..=at]);
+            assert_eq!(best.len(), found);
+            assert_eq!(best.worst(), if found == k { so_far[k - 1] } else { f64::INFINITY });
+        }
     }
     let found = best.finish();
     (found, distances, ids)
 }
 
 proptest! {
+    #![proptest_config(trials::cases(256))]
+
     #[test]
     fn k_best_matches_oracle(
         k in prop_oneof![1..12_usize, SORTED_MAX - 1..SORTED_MAX + 3, 33..90_usize],
@@ -47,8 +52,8 @@ proptest! {
 
 #[test]
 fn sizes_around_the_switch_to_the_heap() {
-    for k in [1, 2, SORTED_MAX - 1, SORTED_MAX, SORTED_MAX + 1, 100] {
-        for len in [0, 1, k - 1, k, k + 1, 3 * k] {
+    for k in trials::thin(2, [1, 2, SORTED_MAX + 1, SORTED_MAX, SORTED_MAX - 1, 100]) {
+        for len in trials::thin(2, [0, 1, k - 1, k, k + 1, 3 * k]) {
             let falling: Vec<(f64, Idx)> = (0..len as Idx).map(|i| (f64::from(1000 - i), i)).collect();
             let rising: Vec<(f64, Idx)> = (0..len as Idx).map(|i| (f64::from(i), i)).collect();
             let equal: Vec<(f64, Idx)> = (0..len as Idx).rev().map(|i| (0.5, i)).collect();

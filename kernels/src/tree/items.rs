@@ -169,6 +169,7 @@ mod tests {
     use crate::index::NONE;
     use crate::simd::Tier;
     use crate::tree::{Group, SearchCounters, TreeParts, TreeView, knn, search_blocks};
+    use crate::trials;
     use proptest::prelude::*;
     use std::string::String;
     use std::sync::Mutex;
@@ -268,6 +269,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(trials::cases(256))]
+
         #[test]
         fn the_declared_slack_covers_a_noisy_function(
             (a, b, c) in (0.0f64..100.0, 0.0f64..100.0, 0.0f64..100.0),

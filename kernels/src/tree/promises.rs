@@ -8,6 +8,7 @@ use crate::arena::{Arena, Block};
 use crate::hash::mix64;
 use crate::index::{Idx, NONE};
 use crate::simd::{Lanes, OnLanes, Real, Tier};
+use crate::trials;
 use crate::view::{Panels, Rows, pack_rows, panels_len};
 
 /// What a metric says about one pair.
@@ -81,7 +82,7 @@ pub(crate) fn keeps_promises<T, M>(
     let len = rows.len() / width;
     let all: Vec<Vec<Measured<T>>> =
         rows.chunks_exact(width).map(|query| tier.run(Measure(metric, query, len))).collect();
-    for (i, measured) in all.iter().enumerate() {
+    for (i, measured) in trials::thin(13, all.iter().enumerate()) {
         for (j, pair) in measured.iter().enumerate() {
             assert_eq!(pair.distance.to_bits(), oracle(i, j).to_bits(), "the formula, {i} {j} {pair:?}");
             assert_eq!(pair.distance.to_bits(), all[j][i].distance.to_bits(), "symmetry, {i} {j}");
@@ -138,7 +139,7 @@ pub(crate) fn boxes_bound<'b, T, M>(
     box_of_run(tier, Panels::new(&packed, boxed, len).unwrap(), from, to, low, high).unwrap();
     let corners = pack(&corner, 2 * boxed).leak(); // the metric must outlive this call's borrows
     let metric = with_boxes(Boxes::new(Panels::new(corners, 2 * boxed, 1).unwrap()).unwrap());
-    for query in rows.chunks_exact(width) {
+    for query in trials::thin(7, rows.chunks_exact(width)) {
         let bound = tier.run(FirstBox(&metric, query));
         assert!(Tier::all().all(|other| other.run(FirstBox(&metric, query)) == bound));
         for pair in &tier.run(Measure(&metric, query, len))[from..to] {
@@ -164,7 +165,7 @@ pub(crate) fn knn_is_brute_force<T, M>(
     let groups = [Group { first: 1, block: len as Idx, end: len as Idx, reach: f32::INFINITY, ..Group::default() }];
     let view = TreeView::new(TreeParts { ids: &ids, levels: &levels, groups: &groups, waiting: 1 }).unwrap();
     let mut memory = vec![Block::default(); search_blocks(1)];
-    for (i, query) in rows.chunks_exact(width).enumerate() {
+    for (i, query) in trials::thin(9, rows.chunks_exact(width).enumerate()) {
         let mut expected: Vec<(f64, Idx)> = (0..len).map(|j| (oracle(i, j), j as Idx)).collect();
         expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
         for k in [1, 3, len + 2] {

@@ -195,6 +195,7 @@ mod tests {
     use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
     use crate::index::NONE;
     use crate::tree::promises::{pack, uniform};
+    use crate::trials;
     use crate::view::Panels;
 
     /// Everything by the published formula, sorted.
@@ -238,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_scan_finds_what_brute_force_finds() {
-        for (len, dim) in [(0, 3), (1, 1), (15, 2), (16, 8), (17, 17), (257, 20), (600, 64)] {
-            for count in [0, 1, 5, SCAN_QUERIES] {
+        for (len, dim) in trials::thin(4, [(0, 3), (1, 1), (15, 2), (16, 8), (17, 17), (257, 20), (600, 64)]) {
+            for count in trials::lengths([0, 1, 5, SCAN_QUERIES]) {
                 for ties in [false, true] {
                     let (rows, queries) = (values::<f32>(1, len * dim, ties), values::<f32>(2, count * dim, ties));
                     check::<f32, SquaredEuclidean>(&rows, &queries, dim, 8);
@@ -252,10 +253,10 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(trials::cases(32))]
         #[test]
         fn any_block_is_scanned_exactly(
-            seed in any::<u64>(), len in 0usize..400, dim in 1usize..24, count in 1usize..=SCAN_QUERIES, k in 1usize..40,
+            seed in any::<u64>(), len in 0..trials::up_to(400usize), dim in 1usize..24, count in 1..=trials::up_to(SCAN_QUERIES), k in 1usize..40,
             ties in any::<bool>(),
         ) {
             let (rows, queries) = (values::<f32>(seed, len * dim, ties), values::<f32>(!seed, count * dim, ties));

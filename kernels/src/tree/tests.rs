@@ -8,6 +8,7 @@ use crate::hash::mix64;
 use crate::index::NONE;
 use crate::oracle::tree::HandMade;
 use crate::simd::{Real, Tier};
+use crate::trials;
 
 /// Compares the nearest points on every tier with brute force.
 fn check<T: Real, F: Form>(made: &HandMade<T>, query: &[T], k: usize, except: Idx, finish: fn(f64) -> f64) {
@@ -44,13 +45,13 @@ fn points<T: Real>(len: usize, dim: usize, seed: u64, kind: usize) -> Vec<T> {
 }
 
 fn every_shape<T: Real>() {
-    for (case, len) in [1, 2, 15, 16, 17, 33, 300].into_iter().enumerate() {
-        for dim in [1, 2, 3, 4, 5, 9] {
-            for kind in 0..4 {
+    for (case, len) in trials::thin(4, [1, 2, 15, 16, 17, 33, 300].into_iter().enumerate()) {
+        for dim in trials::thin(4, [1, 2, 3, 4, 5, 9]) {
+            for kind in trials::thin(3, 0..4) {
                 let made = HandMade::<T>::boxed(points(len, dim, case as u64, kind), dim, 11, [2, 5, 16, 40][kind]);
                 let query: Vec<T> = points(len, dim, 99, kind)[..dim].to_vec();
                 let member = made.data[(len / 2) * dim..(len / 2 + 1) * dim].to_vec();
-                for k in [1, 8, 40, len + 3] {
+                for k in trials::thin(3, [1, 8, 40, len + 3]) {
                     check::<T, SquaredEuclidean>(&made, &query, k, NONE, libm::sqrt);
                     check::<T, Manhattan>(&made, &member, k, made.ids[len / 2], core::convert::identity);
                 }
@@ -184,7 +185,7 @@ fn check_earlier(made: &HandMade<f32>, ranks: &[Idx]) {
 #[test]
 fn earlier_neighbours_are_those_of_brute_force() {
     let scattered: Vec<Idx> = (0..300).map(|position| (position * 77 + 5) % 300).collect();
-    for kind in 0..3 {
+    for kind in trials::thin(3, 0..3) {
         let data = points(300, 3, 7, kind);
         for made in [HandMade::boxed(data.clone(), 3, 11, 7), HandMade::balled(data, 3, 12)] {
             check_earlier(&made, &made.ids);
@@ -197,7 +198,7 @@ fn earlier_neighbours_are_those_of_brute_force() {
 fn a_covering_node_is_found_on_the_lowest_level_that_has_one() {
     let radii = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
     let ladder = Ladder::new(&radii, -2).unwrap();
-    for kind in 0..3 {
+    for kind in trials::thin(3, 0..3) {
         let data = points(300, 3, 7, kind);
         let levels: Vec<i32> = (0..300).map(|i| [TWIN, -3, -2, -1, 0, 1][mix64(i) as usize % 6]).collect();
         for made in [HandMade::boxed(data.clone(), 3, 11, 7), HandMade::balled(data, 3, 12)] {
@@ -207,7 +208,7 @@ fn a_covering_node_is_found_on_the_lowest_level_that_has_one() {
             cover_ceilings(&metric, ladder, &made.levels, &mut ceilings).unwrap();
             for tier in Tier::all() {
                 let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
-                for query in points::<f32>(40, 3, 5, kind).chunks_exact(3) {
+                for query in trials::thin(8, points::<f32>(40, 3, 5, kind).chunks_exact(3)) {
                     let want = made.nearest_covering::<SquaredEuclidean>(query, ladder, libm::sqrt);
                     for nearest in [true, !boxed] {
                         let visitor = Covering::new(view, ladder, &ceilings, nearest).unwrap();

@@ -13,6 +13,7 @@ use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::index::NONE;
 use crate::oracle::conflict as oracle;
 use crate::simd::{Lanes, OnLanes};
+use crate::trials;
 use crate::view::{Csr, Rows, pack_rows, panels_len};
 
 mod refusals;
@@ -154,6 +155,8 @@ impl Tiles {
 }
 
 proptest! {
+    #![proptest_config(trials::cases(256))]
+
     #[test]
     fn within_matches_oracle(tiles in Tiles::any()) {
         tiles.check::<SquaredEuclidean, f32>();
@@ -344,7 +347,7 @@ fn in_phases(pairs: &Pairs<'_, i32>, cut: usize) -> (Vec<Idx>, Vec<Idx>, Vec<i32
 
 #[test]
 fn panels_that_just_fit_and_just_do_not() {
-    for len in [0, 1, 7, 8, 9, 15, 16, 17, 33] {
+    for len in trials::thin(3, [0, 1, 7, 8, 9, 15, 16, 17, 33]) {
         let values: Vec<f64> = (0..2 * len).map(|i| f64::from(i * 7 % 5)).collect();
         let (single, double) = (Points::<f32>::new(&values, 2), Points::<f64>::new(&values, 2));
         let radius = vec![2.0; len as usize];

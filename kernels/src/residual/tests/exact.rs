@@ -3,9 +3,10 @@
 use super::*;
 use crate::error::KernelError;
 use crate::index::at;
+use crate::trials;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(trials::cases(64))]
     #[test]
     fn the_published_formula_is_symmetric_and_near_the_accurate_one(metric in metrics()) {
         let packed = Packed::<f64>::new(&metric);

@@ -4,6 +4,7 @@ use super::*;
 use crate::arena::{Arena, Block};
 use crate::index::Idx;
 use crate::simd::Tier;
+use crate::trials;
 
 /// [`block_where`] against [`block_to_run`].
 fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
@@ -68,7 +69,7 @@ fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(trials::cases(24))]
     #[test]
     fn a_part_of_a_tile_is_that_of_the_whole(metric in metrics()) {
         for tier in Tier::all() {

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::covariance::{Covariance, CovarianceKind};
 use crate::oracle::residual::{Residual, pack};
+use crate::trials;
 use crate::view::{Panels, panels_len};
 
 /// A metric packed for the tiles of `T`, and its margins.
@@ -82,7 +83,7 @@ pub(crate) fn published(metric: &Residual, i: usize, j: usize) -> f64 {
 /// Metrics with everything that makes residuals hard: points on top of inducing points, near and true duplicates,
 /// variances of any size, no columns at all, a nugget, and (with the least jitter) `p` at its floor.
 pub(crate) fn metrics() -> impl Strategy<Value = Residual> {
-    let shape = (0..4usize, 1..4usize, 1..70usize, 0..40usize);
+    let shape = (0..4usize, 1..4usize, 1..trials::up_to(70usize), 0..trials::up_to(40usize));
     let scale = prop_oneof![Just(0.05), Just(0.5), Just(2.0)];
     let variance = prop_oneof![Just(1.0), Just(1e-20), Just(300.0)];
     let jitter = prop_oneof![Just(1e-6), Just(1e-9), Just(1e-3)];

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use super::*;
 use crate::index::Idx;
 use crate::simd::Tier;
+use crate::trials;
 
 /// Lists of some rows.
 struct Owned {
@@ -53,6 +54,8 @@ fn nearest(truth: &[f64], counts: impl Fn(usize) -> bool, k: usize) -> Vec<Idx> 
 }
 
 proptest! {
+    #![proptest_config(trials::cases(256))]
+
     /// Filters that err by at most the margins, true correlations that tie or nearly tie: whatever is among the k nearest stays.
     #[test]
     fn lists_hold_every_possible_answer(
@@ -135,6 +138,8 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(trials::cases(64))]
+
     /// Listed pairs reach the lists as those of a tile do, in either precision of the filter.
     #[test]
     fn listed_pairs_are_offered_as_tiles_are(

@@ -8,15 +8,15 @@ use crate::error::KernelError;
 use crate::oracle;
 use crate::simd::Tier;
 use crate::tree::promises::{Measure, boxes_bound, keeps_promises, knn_is_brute_force, pack, uniform};
+use crate::trials;
 use crate::view::Panels;
 
 /// Vectors at nearly equal, nearly parallel, nearly opposite and nearly right angles, with other lengths.
 fn directions(seed: u64, dim: usize) -> Vec<f64> {
     let base: Vec<f64> = (0..dim).map(|d| uniform(seed, d) - 0.5).collect();
     let mut rows = base.clone();
-    for (variant, tilt) in
-        [0.0, 1e-300, 1e-170, 1e-155, 1e-17, 1.5e-16, 1e-15, 1e-12, 1e-8, 1e-8, 1e-3, 0.3, 1.0, 5.0].iter().enumerate()
-    {
+    let tilts = [0.0, 1e-300, 1e-170, 1e-155, 1e-17, 1.5e-16, 1e-15, 1e-12, 1e-8, 1e-8, 1e-3, 0.3, 1.0, 5.0];
+    for (variant, tilt) in trials::thin(4, tilts.iter().enumerate()) {
         let length = [1.0, 3.0, 1e-310, 7e-200, 1e300, 0.1][variant % 6];
         for sign in [1.0, -1.0] {
             let place = 100 * variant + 50;
@@ -50,7 +50,7 @@ fn check_angular(tier: Tier, raw: &[f64], dim: usize) {
 #[test]
 fn angular_keeps_its_promises_on_every_tier() {
     for tier in Tier::all() {
-        for (seed, dim) in [(1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (6, 9), (7, 64), (8, 384)] {
+        for (seed, dim) in trials::thin(8, [(6, 9), (1, 1), (2, 2), (3, 3), (4, 7), (5, 8), (7, 64), (8, 384)]) {
             check_angular(tier, &directions(seed, dim), dim);
         }
     }
@@ -91,7 +91,8 @@ fn unit_rows_of_any_length_are_made_and_others_refused() {
 fn places(seed: u64) -> Vec<[f64; 2]> {
     let (lon, lat) = (360.0 * uniform(seed, 0) - 180.0, 170.0 * uniform(seed, 1) - 85.0);
     let mut all = vec![[lon, lat], [lon + 360.0, lat], [lon - 720.0, lat], [lon + 3.6e17, lat]];
-    for (variant, tilt) in [0.0, 1e-300, 3e-14, 1e-13, 1e-9, 1e-6, 1e-6, 0.01, 1.0, 40.0].iter().enumerate() {
+    let tilts = [0.0, 1e-300, 3e-14, 1e-13, 1e-9, 1e-6, 1e-6, 0.01, 1.0, 40.0];
+    for (variant, tilt) in trials::thin(5, tilts.iter().enumerate()) {
         let (east, north) = (tilt * (uniform(seed, 10 + variant) - 0.5), tilt * (uniform(seed, 30 + variant) - 0.5));
         let lat = (lat + north).clamp(-90.0, 90.0);
         all.push([lon + east, lat]);
@@ -119,7 +120,7 @@ fn check_haversine(tier: Tier, places: &[[f64; 2]]) {
 #[test]
 fn haversine_keeps_its_promises_on_every_tier() {
     for tier in Tier::all() {
-        for seed in 0..12 {
+        for seed in trials::thin(12, 0..12) {
             check_haversine(tier, &places(seed));
         }
     }
@@ -127,7 +128,7 @@ fn haversine_keeps_its_promises_on_every_tier() {
 
 #[test]
 fn half_of_the_chord_stays_within_the_derived_margin_of_the_sine() {
-    for seed in 0..200 {
+    for seed in trials::thin(200, 0..200) {
         let places = places(seed);
         let rows: Vec<f64> = places.iter().flat_map(|place| haversine_row(place[0], place[1]).unwrap()).collect();
         let packed = pack(&rows, HAVERSINE_WIDTH);
@@ -171,7 +172,7 @@ fn a_known_distance_on_earth_comes_out() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(trials::cases(48))]
 
     #[test]
     fn angular_holds_for_random_bundles(seed in any::<u64>(), dim in 1usize..20) {

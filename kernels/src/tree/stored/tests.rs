@@ -11,6 +11,7 @@ use crate::index::NONE;
 use crate::oracle::tree::{HandMade, bytes_of_image, image};
 use crate::simd::Tier;
 use crate::tree::{knn, search_blocks};
+use crate::trials;
 
 fn points<T: Real>(len: usize, dim: usize) -> Vec<T> {
     (0..len * dim).map(|i| T::from_f64((mix64(i as u64) >> 50) as f64 / 1024.0 - 8.0)).collect()
@@ -42,7 +43,7 @@ fn check<T: Real>(made: &HandMade<T>) {
 
 #[test]
 fn a_file_is_searched_in_place() {
-    for len in [1, 2, 16, 17, 300] {
+    for len in trials::lengths([1, 2, 16, 17, 300]) {
         check(&HandMade::<f32>::boxed(points(len, 3), 3, 7, 4));
         check(&HandMade::<f64>::boxed(points(len, 2), 2, 7, 40));
         check(&HandMade::<f32>::balled(points(len, 5), 5, 9));
@@ -56,7 +57,7 @@ fn a_file_is_searched_in_place() {
 #[test]
 fn the_bound_on_what_waits_holds_for_uneven_trees() {
     for (leaf, fan) in [(1, 2), (3, 7), (11, 16), (40, 3)] {
-        let made = HandMade::<f32>::boxed(points(500, 2), 2, leaf, fan);
+        let made = HandMade::<f32>::boxed(points(trials::up_to(500), 2), 2, leaf, fan);
         let view = TreeView::new(made.parts()).unwrap();
         let (mut waiting, mut most) = (vec![0], 1);
         while let Some(group) = waiting.pop() {

@@ -1,0 +1,31 @@
+//! The C functions, called with lengths that do not fit, null and misaligned pointers, and outputs that share memory with
+//! other arguments.
+//!
+//! Every argument is an allocation of exactly the length that is claimed for it, so that AddressSanitizer sees any access
+//! beyond it. Whatever comes back, it is the status that the error holds too; on an error no output has changed; and a
+//! call with nothing wrong about it is done. The answers of the kernels behind have targets of their own; searches are
+//! compared with brute force here as well.
+
+mod correlation;
+mod hostile;
+mod sets;
+mod trees;
+
+use hostile::Hostile;
+
+pub fn check(data: &[u8]) {
+    let mut call = Hostile::new(data);
+    match call.u8() % 12 {
+        0 => sets::distances(&mut call),
+        1 => sets::keys(&mut call),
+        2 => sets::group(&mut call),
+        3 => sets::conflicts(&mut call),
+        4 => sets::independent(&mut call),
+        5 => sets::selection(&mut call),
+        6 => correlation::covariance(&mut call),
+        7 => correlation::residual(&mut call),
+        8 => correlation::landmarks(&mut call),
+        9 => trees::file(&mut call),
+        _ => trees::tree(&mut call),
+    }
+}

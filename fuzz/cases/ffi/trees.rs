@@ -1,0 +1,166 @@
+//! Tree files, honest and damaged, and searches of them.
+
+use std::ptr;
+
+use covertree::*;
+use covertree_kernels::dist::SquaredEuclidean;
+use covertree_kernels::index::NONE;
+use covertree_kernels::oracle::tree::{HandMade, bytes_of_image};
+
+use super::hostile::{Hostile, NO_ERROR};
+
+/// A small tree and its file.
+fn made(call: &mut Hostile<'_>) -> (HandMade<f32>, Vec<u64>) {
+    let (points, dim) = (1 + call.below(90), 1 + call.below(4));
+    let data: Vec<f32> = (0..points * dim).map(|i| (i * i % 23) as f32 + i as f32 / 16.0).collect();
+    let (leaf, fan) = (1 + call.below(9), 2 + call.below(9));
+    let made = if call.u8().is_multiple_of(2) {
+        HandMade::boxed(data, dim, leaf, fan)
+    } else {
+        HandMade::balled(data, dim, fan)
+    };
+    let image = made.image(["euclidean", "manhattan", "residual"][call.below(3)], &[]);
+    (made, image)
+}
+
+const CLOSED: covertree_tree = covertree_tree { opaque: [0; COVERTREE_TREE_WORDS] };
+
+/// Files that were damaged anywhere.
+pub(super) fn file(call: &mut Hostile<'_>) {
+    let (_, mut image) = made(call);
+    let len = bytes_of_image(&image).len();
+    for _ in 0..call.below(6) {
+        let most = if call.u8().is_multiple_of(2) { len.min(600) } else { len };
+        let place = call.below(most);
+        bytemuck::cast_slice_mut::<u64, u8>(&mut image)[place] = call.u8();
+        call.honest = false;
+    }
+    let mut tree = CLOSED;
+    let error = &raw mut call.error;
+    let shorter = call.len(len).min(len);
+    // SAFETY: the image is that long, and outlives the handle.
+    let status = unsafe { covertree_tree_open(image.as_ptr().cast(), shorter, &mut tree, error) };
+    call.settle(status);
+    if status == covertree_status::Ok {
+        search(call, &tree, None);
+    } else {
+        assert_eq!(tree.opaque[0], 0, "what was not opened stays closed");
+    }
+}
+
+pub(super) fn tree(call: &mut Hostile<'_>) {
+    let (made, image) = made(call);
+    let bytes = bytes_of_image(&image);
+    let mut tree = CLOSED;
+    // SAFETY: the image outlives the handle.
+    let status = unsafe { covertree_tree_open(bytes.as_ptr(), bytes.len(), &mut tree, &raw mut call.error) };
+    assert_eq!(status, covertree_status::Ok, "{:?}", call.error);
+    // SAFETY: as above.
+    let status = unsafe { covertree_tree_verify(bytes.as_ptr(), bytes.len(), &raw mut call.error) };
+    assert_eq!(status, covertree_status::Checksum, "an image has no checksum");
+    call.error = NO_ERROR;
+    search(call, &tree, Some(&made));
+}
+
+/// Searches of a tree that was opened, all three kinds; with the tree, the answers are compared.
+fn search(call: &mut Hostile<'_>, tree: &covertree_tree, made: Option<&HandMade<f32>>) {
+    // SAFETY: everything in it is numbers.
+    let mut info: covertree_tree_info = unsafe { std::mem::zeroed() };
+    // SAFETY: the handle is open and there is room.
+    let status = unsafe { covertree_tree_about(tree, &mut info, ptr::null_mut()) };
+    assert_eq!(status, covertree_status::Ok);
+    let euclidean = info.metric[..10].iter().zip(b"euclidean\0").all(|(&a, &b)| a as u8 == b);
+    let made = made.filter(|_| euclidean);
+    let (dim, groups, blocks) = (info.dim as usize, info.groups as usize, info.search_blocks);
+    if dim > 64 || blocks > 4096 {
+        return; // a damaged file may claim many columns of few points
+    }
+    let mut earliest = vec![0; groups];
+    // SAFETY: there is room for the groups.
+    let status = unsafe { covertree_earliest(tree, earliest.as_mut_ptr(), groups, ptr::null_mut()) };
+    assert_eq!(status, covertree_status::Ok);
+
+    let mut call = Hostile::new(call.data);
+    let (kind, tier, k, before) = (call.u8() % 3, call.tier(), 1 + call.below(12), call.below(100) as i32);
+    let query: Vec<f32> = (0..dim).map(|_| f32::from(call.u8()) / 4.0).collect();
+    let query_len = call.len(dim);
+    let given = call.input(&query, query_len);
+    let (distances, ids, found) = (call.output::<f64>(k), call.output::<i32>(k), call.output::<usize>(1));
+    let mut scratch = vec![covertree_block { words: [7; 16] }; blocks];
+    let scratch_len = call.len(blocks).min(blocks);
+    let (scratch, error) = (scratch.as_mut_ptr(), &raw mut call.error);
+    let groups_len = groups - usize::from(kind == 1 && groups > 0 && call.u8() > 240);
+    call.honest &= groups_len == groups && info.coordinate_bytes == 4 && made.is_some();
+    let earliest = call.input(&earliest, groups_len);
+    // SAFETY: every pointer that is not to be refused has its length.
+    let status = unsafe {
+        match kind {
+            0 => covertree_knn_f32(
+                tier,
+                tree,
+                given,
+                query_len,
+                -1,
+                distances,
+                ids,
+                k,
+                found,
+                scratch,
+                scratch_len,
+                error,
+            ),
+            1 => covertree_knn_before_f32(
+                tier,
+                tree,
+                given,
+                query_len,
+                earliest,
+                groups_len,
+                before,
+                distances,
+                ids,
+                k,
+                found,
+                scratch,
+                scratch_len,
+                error,
+            ),
+            _ => covertree_within_f32(
+                tier,
+                tree,
+                given,
+                query_len,
+                3.0,
+                -1,
+                distances,
+                ids,
+                k,
+                found,
+                scratch,
+                scratch_len,
+                error,
+            ),
+        }
+    };
+    if !call.settle(status) {
+        return;
+    }
+    let Some(made) = made else { return };
+    let mut want = made.brute::<SquaredEuclidean>(&query, NONE, f64::sqrt);
+    match kind {
+        0 => {}
+        1 => want.retain(|(_, id)| *id < before),
+        _ => want.retain(|(distance, _)| *distance <= 3.0),
+    }
+    // SAFETY: an honest call filled them.
+    let (distances, ids, found) =
+        unsafe { (std::slice::from_raw_parts(distances, k), std::slice::from_raw_parts(ids, k), found.read()) };
+    if kind == 2 {
+        assert_eq!(found, want.len());
+        assert!(ids[..k.min(found)].iter().zip(distances).all(|(&id, &distance)| want.contains(&(distance, id))));
+        return;
+    }
+    assert_eq!(found, k.min(want.len()));
+    want.resize(want.len().max(k), (f64::INFINITY, NONE));
+    assert!(distances.iter().copied().zip(ids.iter().copied()).eq(want[..k].iter().copied()));
+}
