@@ -11,11 +11,13 @@
 //! their surrogates. At the end (or when the notes are full) those within the limits of that time are settled
 //! by the published formula and offered to [`KBest`], which orders by (distance, id).
 
+use core::marker::PhantomData;
+
 use heapless::Vec;
 
 use super::by_boxes::{Bounds, Frames};
 use super::search::{SearchCounters, places};
-use super::{Boxes, Coordinates, TreeView};
+use super::{Boxes, Coordinates, Group, TreeView};
 use crate::arena::{Arena, blocks};
 use crate::dist::Form;
 use crate::error::{KernelError, want};
@@ -28,6 +30,9 @@ const QUERIES_MAX: usize = 16;
 
 /// Moves of a list between two tests whether any query has more to move.
 const MOVES: usize = 8;
+
+/// A tree of one point has no groups.
+const ROOT: Group = Group { first: 0, block: 1, end: 1, kids: 0, kids_end: 0, center: 0, top: 0, reach: 0.0 };
 
 /// Points that are noted before they are settled.
 const fn notes(k: usize) -> usize {
@@ -160,7 +165,7 @@ struct OfBox<'x, 'a, T, F> {
     low: &'x [T],
     high: &'x [T],
     boxes: Boxes<'a, T>,
-    form: F,
+    form: PhantomData<F>,
 }
 
 impl<T: Real, F: Form> Bounds<T> for OfBox<'_, '_, T, F> {
@@ -203,35 +208,39 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
     #[inline(always)]
     fn descend<L: Lanes>(&mut self, frames: &mut Frames<'_, T>) -> Result<(), KernelError> {
         let groups = self.view.parts().groups;
-        if !self.view.is_empty() {
-            self.visit::<L>(0, 1);
+        if self.view.is_empty() {
+            return Ok(());
         }
-        // A tree of one point has no groups.
-        let Some(mut group) = groups.first() else { return Ok(()) };
+        // The root stands before all groups.
+        let (mut group, mut from) = (groups.first().copied().unwrap_or(ROOT), 0);
         loop {
+            self.visit::<L>(from, at(group.block));
             let mut pruned = 0;
-            self.counters.groups += 1;
-            if group.first < group.block {
-                self.visit::<L>(at(group.first), at(group.block));
-            }
             if group.kids < group.kids_end {
-                let ceiling = self.ceiling();
-                let bounds = OfBox { low: self.corners.0, high: self.corners.1, boxes: self.boxes, form: F::default() };
-                pruned += frames.open::<L>(&bounds, groups, group, ceiling)?;
+                let bounds =
+                    OfBox { low: self.corners.0, high: self.corners.1, boxes: self.boxes, form: PhantomData::<F> };
+                pruned += frames.open::<L>(&bounds, groups, &group, self.ceiling())?;
             }
-            group = loop {
-                let Some(number) = frames.nearest::<L>(self.ceiling(), &mut pruned) else {
-                    self.counters.pruned += pruned;
-                    return Ok(());
-                };
-                // The queries together may reach a group that none of them reaches alone.
-                let bounds = self.boxes.bounds_of_panel::<F, L>(self.queries, number);
-                if bounds.le(<T::On<L>>::load(&self.limits)) != 0 {
-                    break &groups[number];
-                }
-                pruned += 1;
-            };
+            let next = self.next::<L>(frames, &mut pruned);
+            self.counters.groups += 1;
             self.counters.pruned += pruned;
+            let Some(number) = next else { return Ok(()) };
+            group = groups[number];
+            from = at(group.first);
+        }
+    }
+
+    /// Takes the next group that any of the queries needs.
+    #[inline(always)]
+    fn next<L: Lanes>(&self, frames: &mut Frames<'_, T>, pruned: &mut u64) -> Option<usize> {
+        loop {
+            let number = frames.nearest::<L>(self.ceiling(), pruned)?;
+            // The queries together may reach a group that none of them reaches alone.
+            let bounds = self.boxes.bounds_of_panel::<F, L>(self.queries, number);
+            if bounds.le(<T::On<L>>::load(&self.limits)) != 0 {
+                return Some(number);
+            }
+            *pruned += 1;
         }
     }
 
@@ -247,16 +256,21 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
 
     /// Holds the points at `from..to` against all queries.
     #[inline(always)]
-    fn visit<L: Lanes>(&mut self, from: usize, to: usize) {
+    fn visit<L: Lanes>(&mut self, mut from: usize, to: usize) {
         self.counters.runs += 1;
-        self.counters.distance_evals += ((to - from) * self.except.len()) as u64;
-        // Few dimensions are known to the compiler, so that the queries stay in registers.
-        match self.queries.len() / T::LANES {
-            1 => self.visit_few::<L, 1>(from, to),
-            2 => self.visit_few::<L, 2>(from, to),
-            3 => self.visit_few::<L, 3>(from, to),
-            4 => self.visit_few::<L, 4>(from, to),
-            _ => self.visit_many::<L>(from, to),
+        self.counters.distance_evals += (to.saturating_sub(from) * self.except.len()) as u64;
+        while from < to {
+            if self.notes.len == self.notes.positions.len() {
+                self.settle::<L>();
+            }
+            let end = to.min(from + self.notes.positions.len() - self.notes.len);
+            // Few dimensions are known to the compiler, so that the queries stay in registers.
+            match self.queries.len() / T::LANES {
+                2 => self.visit_few::<L, 2>(from, end),
+                3 => self.visit_few::<L, 3>(from, end),
+                _ => self.visit_many::<L>(from, end),
+            }
+            from = end;
         }
     }
 
@@ -301,10 +315,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
     /// Notes a point, puts its surrogates into the lists, and returns the limits that hold then.
     #[inline(always)]
     fn note<L: Lanes>(&mut self, position: usize, sums: T::On<L>) -> T::On<L> {
-        if self.notes.len == self.notes.positions.len() {
-            self.settle::<L>();
-        }
-        let place = self.notes.len;
+        let place = self.notes.len; // there is room: see `visit`
         self.notes.positions[place] = position as Idx; // a position of the tree
         sums.store(&mut self.notes.surrogates[place * T::LANES..]);
         self.notes.len += 1;

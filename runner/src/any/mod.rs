@@ -400,8 +400,8 @@ fn ask_single<F: Form>(
     tier: Tier,
 ) -> Result<SearchCounters, Error> {
     match queries {
-        Values::F32(values) => body.knn(Asked::Rows(values), answers, tier),
-        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values), answers, tier),
+        Values::F32(values) => body.knn(Asked::Rows(values.into()), answers, tier),
+        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values.into()), answers, tier),
     }
 }
 
@@ -413,7 +413,7 @@ fn ask_double<M: PanelMetric<Real = f64>>(
     tier: Tier,
 ) -> Result<SearchCounters, Error> {
     match queries {
-        Values::F64(values) => body.knn(Asked::Rows(values), answers, tier),
+        Values::F64(values) => body.knn(Asked::Rows(values.into()), answers, tier),
         Values::F32(_) => unreachable!("queries are prepared in the precision of the points, or in f64"),
     }
 }

@@ -95,8 +95,7 @@ fn wrong_shapes_are_refused_before_anything_is_written() {
         let mut memory = vec![Block::default(); blocks];
         let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
         let (queries, arena) = (vec![0.5; queries], &mut Arena::new(&mut memory));
-        let refused =
-            knn_panel(Tier::detect(), view, &metric, &queries, &except, &mut distances, &mut found, arena);
+        let refused = knn_panel(Tier::detect(), view, &metric, &queries, &except, &mut distances, &mut found, arena);
         assert!(distances.iter().all(|&distance| distance == -7.0));
         refused.unwrap_err()
     };
