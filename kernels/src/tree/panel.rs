@@ -3,7 +3,8 @@
 //! One query at a time puts the points of a panel into the lanes. Here the *queries* are in the lanes, and each point is
 //! held against all of them: way and bounds are found once, points are loaded once, and what each query still lacks is
 //! found by vector operations, for there is one list of smallest surrogates in each lane. It pays where the queries meet
-//! much the same groups.
+//! much the same groups. A group that only a few of them need is held against each of those alone, with the points in the
+//! lanes.
 //!
 //! # How it stays exact
 //! Of each query the `k` smallest surrogates so far are kept, as mere numbers. A point whose surrogate is above
@@ -16,7 +17,7 @@ use core::marker::PhantomData;
 use heapless::Vec;
 
 use super::by_boxes::{Bounds, Frames};
-use super::search::{SearchCounters, places};
+use super::search::{SearchCounters, lanes_within, places};
 use super::{Boxes, Coordinates, Group, TreeView};
 use crate::arena::{Arena, blocks};
 use crate::dist::Form;
@@ -27,6 +28,9 @@ use crate::topk::KBest;
 
 /// Most queries of a panel.
 const QUERIES_MAX: usize = 16;
+
+/// Where at most one in so many of the queries needs a group, each is answered on its own there.
+const FEW: u32 = 3;
 
 /// Moves of a list between two tests whether any query has more to move.
 const MOVES: usize = 8;
@@ -66,10 +70,11 @@ pub const fn knn_panel_blocks<T: Real>(waiting: Idx, dim: usize, k: usize) -> us
 /// Surrogates are filters with the margin of [`Coordinates`]; what they leave possible is settled by the published formula.
 ///
 /// # Cost
-/// `dim` steps of the form per point and panel in the groups that any of the queries needs, `k` moves of a vector for
-/// each point that is among the nearest so far of any of them, and about `k` settled distances per query. The nearer the
-/// queries are to each other, the fewer groups. Source of the idea, for kd-trees of particles: Gray and Moore,
-/// *N-body problems in statistical learning* (NIPS 2000).
+/// `dim` steps of the form per point and panel in the groups that most of the queries need, and per point and query in
+/// those that few need; `k` moves of a vector for each point that is among the nearest so far of any of them; and about `k`
+/// settled distances per query, where [`knn`](super::knn) settles each point that is among the nearest so far. The nearer
+/// the queries are to each other, the fewer groups. Source of the idea of searching for many queries at once: Gray and
+/// Moore, *N-body problems in statistical learning* (NIPS 2000).
 #[allow(clippy::too_many_arguments)] // inputs, outputs, scratch: the order that every entrance has
 pub fn knn_panel<T: Real, F: Form>(
     tier: Tier,
@@ -212,9 +217,9 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             return Ok(());
         }
         // The root stands before all groups.
-        let (mut group, mut from) = (groups.first().copied().unwrap_or(ROOT), 0);
+        let (mut group, mut from, mut lanes) = (groups.first().copied().unwrap_or(ROOT), 0, u32::MAX);
         loop {
-            self.visit::<L>(from, at(group.block));
+            self.visit::<L>(from, at(group.block), lanes);
             let mut pruned = 0;
             if group.kids < group.kids_end {
                 let bounds =
@@ -224,21 +229,22 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             let next = self.next::<L>(frames, &mut pruned);
             self.counters.groups += 1;
             self.counters.pruned += pruned;
-            let Some(number) = next else { return Ok(()) };
-            group = groups[number];
+            let Some((number, needed)) = next else { return Ok(()) };
+            (group, lanes) = (groups[number], needed);
             from = at(group.first);
         }
     }
 
-    /// Takes the next group that any of the queries needs.
+    /// Takes the next group that any of the queries needs; gives its number and a mask of those that do.
     #[inline(always)]
-    fn next<L: Lanes>(&self, frames: &mut Frames<'_, T>, pruned: &mut u64) -> Option<usize> {
+    fn next<L: Lanes>(&self, frames: &mut Frames<'_, T>, pruned: &mut u64) -> Option<(usize, u32)> {
         loop {
             let number = frames.nearest::<L>(self.ceiling(), pruned)?;
             // The queries together may reach a group that none of them reaches alone.
             let bounds = self.boxes.bounds_of_panel::<F, L>(self.queries, number);
-            if bounds.le(<T::On<L>>::load(&self.limits)) != 0 {
-                return Some(number);
+            let needed = bounds.le(<T::On<L>>::load(&self.limits));
+            if needed != 0 {
+                return Some((number, needed));
             }
             *pruned += 1;
         }
@@ -254,16 +260,28 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         largest
     }
 
-    /// Holds the points at `from..to` against all queries.
+    /// Holds the points at `from..to` against the queries whose bit is set in `needed`, and maybe others.
     #[inline(always)]
-    fn visit<L: Lanes>(&mut self, mut from: usize, to: usize) {
+    fn visit<L: Lanes>(&mut self, mut from: usize, to: usize, needed: u32) {
         self.counters.runs += 1;
-        self.counters.distance_evals += (to.saturating_sub(from) * self.except.len()) as u64;
+        let few = T::LANES as u32 / FEW;
+        let together = needed.count_ones() > few;
+        let queries = if together { self.except.len() } else { needed.count_ones() as usize };
+        self.counters.distance_evals += (to.saturating_sub(from) * queries) as u64;
         while from < to {
-            if self.notes.len == self.notes.positions.len() {
+            let room = self.notes.positions.len() - self.notes.len;
+            if room < T::LANES * few as usize {
                 self.settle::<L>();
+                continue;
             }
-            let end = to.min(from + self.notes.positions.len() - self.notes.len);
+            if !together {
+                // A panel of points at a time, for as many as there may be notes.
+                let end = to.min((from / T::LANES + 1) * T::LANES);
+                self.visit_singly::<L>(from, end, needed);
+                from = end;
+                continue;
+            }
+            let end = to.min(from + room);
             // Few dimensions are known to the compiler, so that the queries stay in registers.
             match self.queries.len() / T::LANES {
                 2 => self.visit_few::<L, 2>(from, end),
@@ -272,6 +290,58 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             }
             from = end;
         }
+    }
+
+    /// Holds the points at `from..to`, which lie in one panel, against each query whose bit is set in `needed`: with the
+    /// points in the lanes.
+    #[inline(always)]
+    fn visit_singly<L: Lanes>(&mut self, from: usize, to: usize, needed: u32) {
+        let start = from / T::LANES * T::LANES;
+        let panel = self.metric.points().run(from / T::LANES, 1);
+        let within = lanes_within(start, from, to);
+        let mut rest = needed;
+        while rest != 0 {
+            let query = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let mut sums = <T::On<L>>::splat(T::default());
+            for (queries, row) in self.queries.chunks_exact(T::LANES).zip(panel.chunks_exact(T::LANES)) {
+                sums = step::<T, F, L>(sums, <T::On<L>>::splat(queries[query]), <T::On<L>>::load(row));
+            }
+            let mut mask = sums.le(<T::On<L>>::splat(self.limits[query])) & within;
+            if mask == 0 {
+                continue;
+            }
+            let mut values = [T::default(); QUERIES_MAX];
+            sums.store(&mut values);
+            while mask != 0 {
+                let lane = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                self.note_one(start + lane, query, values[lane]);
+            }
+            let last = <T::On<L>>::splat(self.lists[self.lists.len() - T::LANES + query]);
+            self.metric.limits::<L>(last).store(&mut values);
+            self.limits[query] = values[0];
+        }
+    }
+
+    /// Notes a point for one query alone; its limit is not touched.
+    #[inline(always)]
+    fn note_one(&mut self, position: usize, query: usize, surrogate: T) {
+        let place = self.notes.len; // there is room: see `visit`
+        self.notes.positions[place] = position as Idx; // a position of the tree
+        let surrogates = &mut self.notes.surrogates[place * T::LANES..][..T::LANES];
+        surrogates.fill(T::INFINITY - T::INFINITY); // no number: within no limit
+        surrogates[query] = surrogate;
+        self.notes.len += 1;
+        let mut slot = self.lists.len() - T::LANES + query;
+        if surrogate >= self.lists[slot] {
+            return;
+        }
+        while slot >= T::LANES && self.lists[slot - T::LANES] > surrogate {
+            self.lists[slot] = self.lists[slot - T::LANES];
+            slot -= T::LANES;
+        }
+        self.lists[slot] = surrogate;
     }
 
     #[inline(always)]

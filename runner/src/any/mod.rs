@@ -166,7 +166,9 @@ impl AnyIndex {
     /// [`Error::Memory`] when the answer does not fit into memory.
     ///
     /// # Cost
-    /// One search per query, split over the threads of the current rayon pool. Queries in `f64` to points in `f32` whose
+    /// One search per query, split over the threads of the current rayon pool; or, where there are many queries and a sample
+    /// of them says that it is faster, one per panel of queries that are neighbours, or a brute force in register tiles.
+    /// Queries in `f64` to points in `f32` whose
     /// values `f32` cannot hold cost a copy of the points in `f64`.
     pub fn knn(&self, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         self.knn_named("queries", queries, k)

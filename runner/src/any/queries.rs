@@ -25,14 +25,23 @@ const CHUNK: usize = SCAN_QUERIES;
 /// Queries that are put to the tree first, to see how much of it they read.
 const SAMPLE: usize = 32;
 
-/// How many pairs a scan gets through while a tree looks at one point or bounds one group: blocks of queries share their
-/// loads, and nothing is decided per group. Measured from 16 dimensions on, where the question arises; answers do not
-/// depend on it.
-const SCAN_GAIN: u64 = 3;
+/// What a pair of a query and a point costs by brute force, in register tiles. The unit of this and of what follows is half
+/// of that; all were fitted to times of the three kernels on one thread of a Zen 3 over 32,768 normally distributed points
+/// in 3, 8 and 16 dimensions, for 8 and 50 neighbours, and tell the ratios of those times to within a third. Answers do not
+/// depend on them.
+const SCAN_PAIR: u64 = 2;
 
-/// How many times as many pairs as single queries panels may look at, and still be faster: they need no more than the
-/// arithmetic for most of them, and share the way.
-const PANEL_GAIN: u64 = 4;
+/// The same in a panel of queries that goes through the tree.
+const PANEL_PAIR: u64 = 3;
+
+/// The same in a search for one query.
+const SINGLE_PAIR: u64 = 4;
+
+/// What work costs in a tree, given the cost of a pair: a distance that is settled, and mostly kept, costs as much as
+/// thirty pairs of a scan, a group that is opened as forty, one that is ruled out as two.
+fn cost(pair: u64, work: &SearchCounters) -> u64 {
+    pair * work.distance_evals + 60 * work.settled + 80 * work.groups + 4 * work.pruned
+}
 
 /// Fewer queries are answered one by one where there are boxes: it takes some to find out what is better.
 const LEAST_FOR_PANELS: usize = 8 * SAMPLE;
@@ -119,31 +128,23 @@ impl<M: PanelMetric> Queries<'_, M> {
         if count < 2 * SAMPLE {
             return Ok(Way::Singly);
         }
-        let tree = &self.body.tree;
-        let singly = self.sample(SAMPLE, 1, count, k, &|first, ids, distances, memory| {
+        let work = self.sample(SAMPLE, 1, count, k, &|first, ids, distances, memory| {
             self.search(first, k, ids, distances, memory)
         })?;
-        total.merge(&singly);
-        let together = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= LEAST_FOR_PANELS);
-        let (way, read) = match together {
-            Some(panel) => {
-                let lanes = <M::Real as Real>::LANES;
-                let panels = self.sample(SAMPLE / lanes, lanes, count, k, &|first, ids, distances, memory| {
-                    self.panels(panel, first, k, ids, distances, memory)
-                })?;
-                total.merge(&panels);
-                if panels.distance_evals <= PANEL_GAIN * singly.distance_evals {
-                    (Way::Panels(panel), panels.distance_evals)
-                } else {
-                    (Way::Singly, SCAN_GAIN * (singly.distance_evals + singly.groups + singly.pruned))
-                }
-            }
-            None => (Way::Singly, SCAN_GAIN * (singly.distance_evals + singly.groups + singly.pruned)),
-        };
-        match M::scan() {
-            Some(scan) if read > (SAMPLE * tree.len()) as u64 => Ok(Way::Scan(scan)),
-            _ => Ok(way),
+        total.merge(&work);
+        let (mut way, mut least) = (Way::Singly, cost(SINGLE_PAIR, &work));
+        let panel = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= LEAST_FOR_PANELS);
+        if let Some(panel) = panel {
+            let lanes = <M::Real as Real>::LANES;
+            let work = self.sample(SAMPLE / lanes, lanes, count, k, &|first, ids, distances, memory| {
+                self.panels(panel, first, k, ids, distances, memory)
+            })?;
+            total.merge(&work);
+            let cost = cost(PANEL_PAIR, &work);
+            (way, least) = if cost < least { (Way::Panels(panel), cost) } else { (way, least) };
         }
+        let all = SCAN_PAIR * (SAMPLE * self.body.tree.len()) as u64;
+        Ok(M::scan().filter(|_| all < least).map_or(way, Way::Scan))
     }
 
     /// The work of `samples` runs of `size` queries, evenly spread.
