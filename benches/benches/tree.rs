@@ -15,7 +15,7 @@ use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
     Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
-    search, search_blocks,
+    knn_panel, knn_panel_blocks, search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -42,6 +42,7 @@ fn searches(criterion: &mut Criterion) {
     let waiting = TreeView::new(made.parts()).expect("it is whole").waiting_bound();
     let view = TreeView::new(TreeParts { waiting, ..made.parts() }).expect("the bound is one");
     let (metric, mut memory) = (made.metric::<SquaredEuclidean>(), vec![Block::default(); search_blocks(waiting)]);
+    let mut panel_memory = vec![Block::default(); knn_panel_blocks::<f32>(waiting, DIM, K)];
     let queries: Vec<f32> = uniform(QUERIES * DIM, 8).into_iter().map(|value| value as f32).collect(); // rounds
     let mut earliest = vec![0; made.groups.len()];
     earliest_ranks(view, &made.ids, &mut earliest).expect("the shapes fit");
@@ -71,6 +72,28 @@ fn searches(criterion: &mut Criterion) {
         assert_eq!(Some(nearest(&queries[..DIM], Some(half))), want.iter().map(|pair| pair.1).find(|id| *id < half));
         group.bench_function(BenchmarkId::new("knn_before/half", tier), |bench| {
             bench.iter(|| queries.chunks_exact(DIM).map(|query| nearest(query, Some(half))).fold(0, Idx::max));
+        });
+        let mut members = |start: usize, distances: &mut [f64], found: &mut [Idx]| {
+            let arena = &mut Arena::new(&mut panel_memory);
+            let (queries, except) = (packed.run(start / 16, 1), &made.ids[start..start + 16]);
+            knn_panel(tier, view, &metric, queries, except, distances, found, arena).expect("the shapes fit");
+        };
+        let (mut many_distances, mut many) = ([0.0; 16 * K], [NONE; 16 * K]);
+        members(0, &mut many_distances, &mut many);
+        let want = made.brute::<SquaredEuclidean>(made.row(1), made.ids[1], f64::sqrt);
+        assert_eq!(many[K..2 * K], want[..K].iter().map(|pair| pair.1).collect::<Vec<_>>());
+        group.bench_function(BenchmarkId::new("knn_panel/points", tier), |bench| {
+            bench.iter(|| (0..QUERIES).step_by(16).for_each(|start| members(start, &mut many_distances, &mut many)));
+        });
+        group.bench_function(BenchmarkId::new("knn/points", tier), |bench| {
+            bench.iter(|| {
+                for position in 0..QUERIES {
+                    let arena = &mut Arena::new(&mut memory);
+                    let (query, except) = (made.row(position), made.ids[position]);
+                    black_box(knn(tier, view, &metric, query, except, &mut distances, &mut found, arena))
+                        .expect("the shapes fit");
+                }
+            });
         });
         let (mut near, mut apart) = (vec![NONE; LEN], vec![0.0; LEN]);
         group.bench_function(BenchmarkId::new("search/within", tier), |bench| {

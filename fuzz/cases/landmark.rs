@@ -126,7 +126,13 @@ fn outside(tier: Tier, published: &Published, table: &Table, half: &mut Half, le
     compare(tier, published, outside.queries(), 0, inside, half.first, least);
 
     // By weights, with larger errors.
-    by_weights(tier, metric, half, (&inside, &rho, &errors), least);
+    by_weights(
+        tier,
+        published,
+        (half.first, &half.frame, &half.landmarks, &half.factor),
+        (&inside, &rho, &errors),
+        least,
+    );
 
     // The same in single precision.
     let (mut outside_f32, mut inside_f32) = (arrays::<f32>(len, count), arrays::<f32>(half.len, count));
@@ -141,16 +147,16 @@ fn outside(tier: Tier, published: &Published, table: &Table, half: &mut Half, le
 /// The half against every point, whose correlations with the landmarks have errors of a tenth.
 fn by_weights(
     tier: Tier,
-    metric: &Residual,
-    half: &Half,
+    published: &Published,
+    (first, frame, landmarks, factor): (usize, &Frame, &[usize], &[f64]),
     (inside, rho, errors): (&FramePoints<'_, f64>, &[f64], &[f64]),
     least: f64,
 ) {
-    let (len, count, lanes) = (metric.len(), half.frame.count(), errors.len());
+    let (len, count, lanes) = (published.len(), frame.count(), errors.len());
     let larger = |error: f64| error.max(0.1);
     let moved: Vec<f64> = (0..rho.len())
         .map(|place| {
-            let (landmark, i) = (half.landmarks[place / lanes], place % lanes);
+            let (landmark, i) = (landmarks[place / lanes], place % lanes);
             let more = larger(errors[landmark]) * larger(errors[i]) - errors[landmark] * errors[i];
             if i >= len || i == landmark {
                 rho[place]
@@ -159,22 +165,22 @@ fn by_weights(
             }
         })
         .collect();
-    let own: Vec<f64> = half.landmarks.iter().map(|&landmark| larger(errors[landmark])).collect();
-    let frame = half.frame.with_error(own.iter().map(|error| error * error).sum::<f64>().sqrt());
+    let own: Vec<f64> = landmarks.iter().map(|&landmark| larger(errors[landmark])).collect();
+    let frame = frame.with_error(own.iter().map(|error| error * error).sum::<f64>().sqrt());
     let all: Vec<f64> = errors.iter().map(|&error| larger(error)).collect();
     let mut points = arrays::<f64>(len, count);
     let memory = &mut memory_of(&mut points);
-    project_weighted(tier, &frame, &half.factor, &moved, &all, len, memory).expect("the shapes fit");
+    project_weighted(tier, &frame, factor, &moved, &all, len, memory).expect("the shapes fit");
     let outside = FramePoints::new(memory, len, count).expect("the shapes fit");
-    let mut weights = vec![f64::NAN; half.len.next_multiple_of(8)];
-    member_weights(&frame, &half.factor, inside, &own, &mut weights).expect("the shapes fit");
+    let mut weights = vec![f64::NAN; inside.len().next_multiple_of(8)];
+    member_weights(&frame, factor, inside, &own, &mut weights).expect("the shapes fit");
     let queries = inside.weighted_queries(&weights).expect("the shapes fit");
     let (rows, lanes) = (queries.len().next_multiple_of(8), len.next_multiple_of(8));
     let (mut out, mut masks) = (vec![f64::NAN; rows * lanes], vec![u32::MAX; rows * lanes / 8]);
     let mut counters = LandmarkCounters::default();
     bounds(tier, &queries, &outside, &vec![least; rows], &mut out, &mut masks, &mut counters).expect("the shapes fit");
-    for (i, j) in (0..half.len).flat_map(|i| (0..len).map(move |j| (i, j))).filter(|&(i, j)| half.first + i != j) {
-        let (rho, bound) = (published(metric, half.first + i, j).abs(), out[i * lanes + j]);
+    for (i, j) in (0..inside.len()).flat_map(|i| (0..len).map(move |j| (i, j))).filter(|&(i, j)| first + i != j) {
+        let (rho, bound) = (published.of(first + i, j).abs(), out[i * lanes + j]);
         assert!(rho <= bound, "{tier} {i} {j}: {rho} above its bound by weights {bound}");
     }
 }

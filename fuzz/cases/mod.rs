@@ -15,6 +15,7 @@ pub mod gate_profile;
 pub mod grid_cells;
 pub mod grid_table;
 pub mod group_by_key;
+pub mod knn_panel;
 pub mod kth_smallest;
 pub mod landmark;
 pub mod merge_runs;

@@ -62,6 +62,10 @@ impl Published {
         Self { rho: pairs.map(|(i, j)| rho_of_rows(metric.covariance, row(i), row(j))).collect(), len }
     }
 
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     pub fn of(&self, i: usize, j: usize) -> f64 {
         self.rho[i * self.len + j]
     }

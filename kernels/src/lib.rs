@@ -67,10 +67,10 @@
 //! | lane exponential | `5 u` | [`covariance::EXP_ERROR`] |
 //! | lane covariances | `32 u` of the variance, and the rounding of the sum and of coordinates | [`covariance`] |
 //! | residual tiles | `m_i m_j`, one factor per point, made from its `p` | [`residual`] |
-//! | residual tiles around centres | the same, shrinking with the square of the offsets | [`residual::centered_margin`] |
+//! | correlations of listed pairs | the same as the tiles' | [`residual::one_to_listed`] |
 //! | a loop over columns that is left early | the tail norms that were not looked at, and the margin | [`residual::one_to_run_cut`] |
 //! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
-//! | landmark bounds | a slack per point, made from its `p` and the smallest pivot | [`landmark`] |
+//! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
 //! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |

@@ -147,6 +147,11 @@ fn stored() {
 }
 
 #[test]
+fn knn_panel() {
+    replay("knn_panel", cases::knn_panel::check);
+}
+
+#[test]
 fn scan() {
     replay("scan", cases::scan::check);
 }

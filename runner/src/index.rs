@@ -1,10 +1,10 @@
 //! An index: a tree with its points packed in its order.
 
-use covertree_kernels::arena::Arena;
+use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{self as kernel, SearchCounters, knn, search_blocks};
+use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, knn, search_blocks};
 
 use crate::answers::Answers;
 use crate::build::{BuildConfig, Telemetry, build};
@@ -120,6 +120,12 @@ impl<S: Space> Index<S> {
         Ok((answers, total))
     }
 
+    /// What answers single queries, one after the other.
+    pub fn searcher(&self) -> Searcher<'_, S> {
+        let memory = vec![Block::default(); search_blocks(self.tree.waiting)];
+        Searcher { index: self, view: self.tree.view(), kernel: self.kernel(), memory }
+    }
+
     /// Id of the point at a position.
     pub fn id(&self, position: usize) -> Idx {
         self.tree.ids()[position]
@@ -133,5 +139,34 @@ impl<S: Space> Index<S> {
     /// Whether there are no points.
     pub fn is_empty(&self) -> bool {
         self.tree.is_empty()
+    }
+}
+
+/// Answers single queries to an [`Index`], one after the other: what a query needs is made once, so that none
+/// allocates, locks or checks the tree again. Each thread has one of its own.
+pub struct Searcher<'a, S: Space> {
+    index: &'a Index<S>,
+    view: TreeView<'a>,
+    kernel: S::Kernel<'a>,
+    memory: Vec<Block>,
+}
+
+impl<'a, S: Space> Searcher<'a, S> {
+    /// The nearest points to one query, by (distance, id), exactly; as many as `distances` and `ids` have room for, padded
+    /// with plus infinity and -1. The point whose id is `except` is left out.
+    ///
+    /// Whether all distances were those of a metric is for [`Space::check`] to say, after any number of queries.
+    ///
+    /// # Errors
+    /// [`KernelError::Least`] when there is no room, [`KernelError::Shape`] when the outputs differ in length.
+    pub fn knn(
+        &mut self,
+        query: <S::Kernel<'a> as kernel::Metric>::Query<'_>,
+        except: Idx,
+        distances: &mut [f64],
+        ids: &mut [Idx],
+    ) -> Result<SearchCounters, KernelError> {
+        let arena = &mut Arena::new(&mut self.memory);
+        Ok(knn(self.index.tier, self.view, &self.kernel, query, except, distances, ids, arena)?.1)
     }
 }

@@ -59,7 +59,7 @@ mod workers;
 pub use answers::Answers;
 pub use any::AnyIndex;
 pub use build::{BuildConfig, Telemetry};
-pub use index::Index;
+pub use index::{Index, Searcher};
 pub use metric::MetricName;
 pub use within::Neighborhoods;
 pub use workers::Workers;

@@ -3,10 +3,8 @@
 use covertree::points::Points;
 use covertree::space::{Euclidean, ItemSpace, RowSpace, Space};
 use covertree::{AnyIndex, BuildConfig, Index, MetricName};
-use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::NONE;
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{Metric, knn, search_blocks};
 
 use super::method::{Built, Method, Scalar, Searcher};
 use super::metric::Measure;
@@ -67,47 +65,28 @@ struct Single<T: Scalar>(Index<RowSpace<Euclidean<T>>>);
 
 impl<T: Scalar> Built<T> for Single<T> {
     fn searcher(&self) -> Option<Box<dyn Searcher<T> + '_>> {
-        Some(Box::new(SingleQuery { index: &self.0, room: Room::of(&self.0) }))
+        Some(Box::new(SingleQuery { searcher: self.0.searcher(), distances: Vec::new() }))
     }
 }
 
 struct SingleQuery<'a, T: Scalar> {
-    index: &'a Index<RowSpace<Euclidean<T>>>,
-    room: Room,
+    searcher: covertree::Searcher<'a, RowSpace<Euclidean<T>>>,
+    distances: Vec<f64>,
 }
 
 impl<T: Scalar> Searcher<T> for SingleQuery<'_, T> {
     fn knn(&mut self, query: &[T], k: usize, ids: &mut Vec<i32>) {
-        self.room.knn(self.index, query, k, ids);
+        let out = room(k, ids, &mut self.distances);
+        self.searcher.knn(query, NONE, &mut self.distances, out).expect("the shapes fit");
     }
 }
 
-/// Memory of one thread for its queries.
-struct Room {
-    blocks: Vec<Block>,
-    distances: Vec<f64>,
-}
-
-impl Room {
-    fn of<S: Space>(index: &Index<S>) -> Self {
-        let blocks = search_blocks(index.tree().view().parts().waiting);
-        Self { blocks: vec![Block::default(); blocks], distances: Vec::new() }
-    }
-
-    fn knn<'q, S: Space + 'q>(
-        &mut self,
-        index: &'q Index<S>,
-        query: <S::Kernel<'q> as Metric>::Query<'_>,
-        k: usize,
-        ids: &mut Vec<Idx>,
-    ) {
-        let start = ids.len();
-        ids.resize(start + k, NONE);
-        self.distances.resize(k, 0.0);
-        let (view, kernel, arena) = (index.tree().view(), index.kernel(), &mut Arena::new(&mut self.blocks));
-        let (out, distances) = (&mut ids[start..], &mut self.distances[..]);
-        knn(Tier::detect(), view, &kernel, query, NONE, distances, out, arena).expect("the shapes fit");
-    }
+/// Makes room for `k` neighbours, behind the ids that there are.
+fn room<'a>(k: usize, ids: &'a mut Vec<i32>, distances: &mut Vec<f64>) -> &'a mut [i32] {
+    let start = ids.len();
+    ids.resize(start + k, NONE);
+    distances.resize(k, 0.0);
+    &mut ids[start..]
 }
 
 /// Single queries under a function of the user's.
@@ -129,18 +108,21 @@ struct Items<T: Scalar, const D: usize>(Index<ItemSpace<[T; D], Distance<T, D>>>
 
 impl<T: Scalar, const D: usize> Built<T> for Items<T, D> {
     fn searcher(&self) -> Option<Box<dyn Searcher<T> + '_>> {
-        Some(Box::new(ItemQuery { index: &self.0, room: Room::of(&self.0) }))
+        let (space, searcher) = (self.0.space(), self.0.searcher());
+        Some(Box::new(ItemQuery { space, searcher, distances: Vec::new() }))
     }
 }
 
 struct ItemQuery<'a, T: Scalar, const D: usize> {
-    index: &'a Index<ItemSpace<[T; D], Distance<T, D>>>,
-    room: Room,
+    space: &'a ItemSpace<[T; D], Distance<T, D>>,
+    searcher: covertree::Searcher<'a, ItemSpace<[T; D], Distance<T, D>>>,
+    distances: Vec<f64>,
 }
 
 impl<T: Scalar, const D: usize> Searcher<T> for ItemQuery<'_, T, D> {
     fn knn(&mut self, query: &[T], k: usize, ids: &mut Vec<i32>) {
         let query: &[T; D] = query.try_into().expect("a query has D coordinates");
-        self.room.knn(self.index, self.index.space().outside(query, 0), k, ids);
+        let out = room(k, ids, &mut self.distances);
+        self.searcher.knn(self.space.outside(query, 0), NONE, &mut self.distances, out).expect("the shapes fit");
     }
 }

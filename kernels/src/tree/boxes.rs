@@ -61,27 +61,51 @@ impl<'a, T: Real> Boxes<'a, T> {
     /// take the same way on every tier.
     #[inline(always)]
     pub(crate) fn panel_bounds<F: Form, L: Lanes>(&self, query: &[T], panel: usize) -> T::On<L> {
+        self.panel_gaps::<F, L>(query, query, panel)
+    }
+
+    /// For each box of one panel, the form's sum over the gaps between it and the box from `low` to `high`: not above the
+    /// bound of any query in that box, for differences of numbers further apart are larger also after rounding.
+    #[inline(always)]
+    pub(crate) fn panel_gaps<F: Form, L: Lanes>(&self, low: &[T], high: &[T], panel: usize) -> T::On<L> {
         let corners = self.corners.run(panel, 1);
         // Few dimensions are known to the compiler, so that the loop over them unrolls.
-        match query.len() {
-            1 => gaps::<T, F, L>(&query[..1], corners),
-            2 => gaps::<T, F, L>(&query[..2], corners),
-            3 => gaps::<T, F, L>(&query[..3], corners),
-            4 => gaps::<T, F, L>(&query[..4], corners),
-            _ => gaps::<T, F, L>(query, corners),
+        match low.len() {
+            1 => gaps::<T, F, L>(&low[..1], &high[..1], corners),
+            2 => gaps::<T, F, L>(&low[..2], &high[..2], corners),
+            3 => gaps::<T, F, L>(&low[..3], &high[..3], corners),
+            4 => gaps::<T, F, L>(&low[..4], &high[..4], corners),
+            _ => gaps::<T, F, L>(low, high, corners),
         }
+    }
+
+    /// For each query of a packed panel, the form's sum over the gaps between it and one box, as
+    /// [`panel_bounds`](Self::panel_bounds) finds it.
+    #[inline(always)]
+    pub(crate) fn bounds_of_panel<F: Form, L: Lanes>(&self, queries: &[T], number: usize) -> T::On<L> {
+        let zero = <T::On<L>>::splat(T::default());
+        let axes = self.axes();
+        let corners = &self.corners.run(number / T::LANES, 1)[number % T::LANES..];
+        let mut sum = zero;
+        for (d, row) in queries[..axes * T::LANES].chunks_exact(T::LANES).enumerate() {
+            let q = <T::On<L>>::load(row);
+            let below = <T::On<L>>::splat(corners[d * T::LANES]).sub(q);
+            let above = q.sub(<T::On<L>>::splat(corners[(axes + d) * T::LANES]));
+            sum = F::step::<T::On<L>, true>(sum, below.max(above).max(zero), zero);
+        }
+        sum
     }
 }
 
 #[inline(always)]
-fn gaps<T: Real, F: Form, L: Lanes>(query: &[T], corners: &[T]) -> T::On<L> {
+fn gaps<T: Real, F: Form, L: Lanes>(low: &[T], high: &[T], corners: &[T]) -> T::On<L> {
     let zero = <T::On<L>>::splat(T::default());
-    let (lows, highs) = corners[..2 * query.len() * T::LANES].split_at(query.len() * T::LANES);
+    let (lows, highs) = corners[..2 * low.len() * T::LANES].split_at(low.len() * T::LANES);
     let mut sum = zero;
-    for ((&q, low), high) in query.iter().zip(lows.chunks_exact(T::LANES)).zip(highs.chunks_exact(T::LANES)) {
-        let q = <T::On<L>>::splat(q);
-        let below = <T::On<L>>::load(low).sub(q);
-        let above = q.sub(<T::On<L>>::load(high));
+    let axes = low.iter().zip(high).zip(lows.chunks_exact(T::LANES)).zip(highs.chunks_exact(T::LANES));
+    for (((&from, &to), low), high) in axes {
+        let below = <T::On<L>>::load(low).sub(<T::On<L>>::splat(to));
+        let above = <T::On<L>>::splat(from).sub(<T::On<L>>::load(high));
         sum = F::step::<T::On<L>, true>(sum, below.max(above).max(zero), zero);
     }
     sum

@@ -39,10 +39,115 @@ impl<'s, T: Real> Frames<'s, T> {
     }
 }
 
-/// A traversal with its frames.
-struct ByBoxes<'a, 's, 'm, 'x, M: Metric, V> {
-    search: &'x mut Search<'a, 'm, M, V>,
-    frames: &'x mut Frames<'s, M::Real>,
+/// What bounds groups from below.
+pub(super) trait Bounds<T: Real> {
+    /// Lower bounds of the surrogates in the groups `from..to`, which lie in one panel, in the lanes of that panel. Other
+    /// lanes hold anything.
+    fn panel<L: Lanes>(&self, from: usize, to: usize) -> T::On<L>;
+
+    /// Those of the groups from `base` on whose bit is set in `mask` that need not wait for another reason; `bounds` are
+    /// theirs.
+    #[inline(always)]
+    fn ruled_out(&self, base: usize, mask: u32, bounds: &[T]) -> u32 {
+        let _ = (base, mask, bounds);
+        0
+    }
+}
+
+impl<T: Real> Frames<'_, T> {
+    /// Lets the groups of a group wait, those that the ceiling leaves possible; returns how many it does not.
+    #[inline(always)]
+    pub fn open<L: Lanes>(
+        &mut self,
+        bounds: &impl Bounds<T>,
+        groups: &[Group],
+        group: &Group,
+        ceiling: T,
+    ) -> Result<u64, KernelError> {
+        let lanes = T::LANES;
+        let (kids, kids_end) = (at(group.kids), at(group.kids_end));
+        let ceiling = <T::On<L>>::splat(ceiling);
+        let mut base = kids / FRAME * FRAME;
+        let mut pruned = 0;
+        while base < kids_end {
+            let depth = self.depth;
+            let Some(frame) = self.bounds.get_mut(depth * FRAME..(depth + 1) * FRAME) else {
+                let room = self.heads.len();
+                let (need, have) = (Frames::<T>::blocks(room + 1), Frames::<T>::blocks(room));
+                return Err(KernelError::Scratch { need, have });
+            };
+            // What the nearest of these groups is will be known soon: have them all near by then.
+            for pair in 0..FRAME / 2 {
+                L::prefetch(groups, base + 2 * pair);
+            }
+            let mut mask = 0;
+            for (half, frame) in frame.chunks_exact_mut(lanes).enumerate() {
+                let start = base + half * lanes;
+                let (from, to) = (kids.max(start), kids_end.min(start + lanes));
+                if from < to {
+                    let values = bounds.panel::<L>(from, to);
+                    mask |= values.le(ceiling) << (half * lanes);
+                    values.store(frame);
+                }
+            }
+            let within = lanes_within(base, kids, kids_end) & ALL;
+            mask &= within;
+            let ruled_out = bounds.ruled_out(base, mask, frame);
+            mask &= !ruled_out;
+            let mut none = (ALL & !within) | ruled_out;
+            while none != 0 {
+                frame[none.trailing_zeros() as usize] = T::INFINITY;
+                none &= none - 1;
+            }
+            pruned += u64::from(within.count_ones() - mask.count_ones());
+            if mask != 0 {
+                self.heads[depth] = [base as u32, mask]; // a group number fits: the view checked the length
+                self.depth += 1;
+            }
+            base += FRAME;
+        }
+        Ok(pruned)
+    }
+
+    /// Takes the nearest group of the latest frame that has any within the ceiling; returns its number, and adds to
+    /// `pruned` how many groups were dropped on the way.
+    #[inline(always)]
+    pub fn nearest<L: Lanes>(&mut self, ceiling: T, pruned: &mut u64) -> Option<usize> {
+        let lanes = T::LANES;
+        let infinity = <T::On<L>>::splat(T::INFINITY);
+        let limit = <T::On<L>>::splat(ceiling);
+        while self.depth > 0 {
+            let depth = self.depth - 1;
+            let frame = &mut self.bounds[depth * FRAME..(depth + 1) * FRAME];
+            let [base, waiting] = self.heads[depth];
+            let (mut mask, mut least) = (0, infinity);
+            for (half, bounds) in frame.chunks_exact(lanes).enumerate() {
+                let bounds = <T::On<L>>::load(bounds);
+                mask |= bounds.le(limit) << (half * lanes);
+                least = least.min(bounds);
+            }
+            mask &= waiting;
+            // What is beyond the ceiling now stays there: the cap never grows.
+            *pruned += u64::from(waiting.count_ones() - mask.count_ones());
+            if mask == 0 {
+                self.depth = depth;
+                continue;
+            }
+            let least = <T::On<L>>::splat(least.least());
+            let mut nearest = 0;
+            for (half, bounds) in frame.chunks_exact(lanes).enumerate() {
+                nearest |= <T::On<L>>::load(bounds).le(least) << (half * lanes);
+            }
+            let lane = (nearest & mask).trailing_zeros() as usize;
+            let rest = mask & !(1 << lane);
+            frame[lane] = T::INFINITY;
+            self.heads[depth] = [base, rest];
+            // A frame is given up with its last group, so that there are never more frames than groups that wait.
+            self.depth -= usize::from(rest == 0);
+            return Some(base as usize + lane); // fits: base is the number of a group
+        }
+        None
+    }
 }
 
 /// Visits the tree, the nearest group first.
@@ -53,126 +158,57 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     frames: &mut Frames<'_, M::Real>,
 ) -> Result<(), KernelError> {
     let groups = search.view.parts().groups;
-    let mut boxes = ByBoxes { search, frames };
-    if !boxes.search.view.is_empty() {
-        boxes.scan::<L>(query, 0, 1, f64::INFINITY);
+    if !search.view.is_empty() {
+        search.scan::<L>(query, 0, 1, f64::INFINITY);
     }
     // A tree of one point has no groups.
     let Some(mut group) = groups.first() else { return Ok(()) };
     let mut number = 0;
     loop {
-        boxes.search.counters.groups += 1;
-        let limit = boxes.search.visitor.cap_in(number, group);
+        search.counters.groups += 1;
+        let limit = search.visitor.cap_in(number, group);
         if group.first < group.block {
-            boxes.scan::<L>(query, at(group.first), at(group.block), limit);
+            search.scan::<L>(query, at(group.first), at(group.block), limit);
         }
+        let mut pruned = 0;
         if group.kids < group.kids_end {
-            boxes.open::<L>(query, group)?;
+            let ceiling = search.metric.ceiling(search.visitor.cap());
+            pruned = frames.open::<L>(&OfQuery { search: &*search, query }, groups, group, ceiling)?;
         }
-        let ceiling = boxes.search.metric.ceiling(boxes.search.visitor.cap());
-        match boxes.nearest::<L>(groups, ceiling) {
+        let ceiling = search.metric.ceiling(search.visitor.cap());
+        let next = frames.nearest::<L>(ceiling, &mut pruned);
+        search.counters.pruned += pruned;
+        match next.and_then(|next| Some((next, groups.get(next)?))) {
             Some(next) => (number, group) = next,
             None => return Ok(()),
         }
     }
 }
 
-impl<'a, M: Metric, V: Visitor<M::Real>> ByBoxes<'a, '_, '_, '_, M, V> {
-    /// Lets the groups of a group wait, those that the cap leaves possible.
+/// The bounds that a traversal for one query has.
+struct OfQuery<'a, 'm, 'x, 'q, M: Metric, V> {
+    search: &'x Search<'a, 'm, M, V>,
+    query: M::Query<'q>,
+}
+
+impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_, M, V> {
     #[inline(always)]
-    fn open<L: Lanes>(&mut self, query: M::Query<'_>, group: &Group) -> Result<(), KernelError> {
-        let lanes = M::Real::LANES;
-        let (kids, kids_end) = (at(group.kids), at(group.kids_end));
-        let ceiling = <<M::Real as Real>::On<L>>::splat(self.search.metric.ceiling(self.search.visitor.cap()));
-        let mut base = kids / FRAME * FRAME;
-        while base < kids_end {
-            let depth = self.frames.depth;
-            let Some(frame) = self.frames.bounds.get_mut(depth * FRAME..(depth + 1) * FRAME) else {
-                let room = self.frames.heads.len();
-                let (need, have) = (Frames::<M::Real>::blocks(room + 1), Frames::<M::Real>::blocks(room));
-                return Err(KernelError::Scratch { need, have });
-            };
-            // What the nearest of these groups is will be known soon: have them all near by then.
-            for pair in 0..FRAME / 2 {
-                L::prefetch(self.search.view.parts().groups, base + 2 * pair);
-            }
-            let mut mask = 0;
-            for (half, bounds) in frame.chunks_exact_mut(lanes).enumerate() {
-                let start = base + half * lanes;
-                let (from, to) = (kids.max(start), kids_end.min(start + lanes));
-                if from < to {
-                    let values = self.search.metric.box_panel::<L>(query, from, to);
-                    mask |= values.le(ceiling) << (half * lanes);
-                    values.store(bounds);
-                }
-            }
-            let within = lanes_within(base, kids, kids_end) & ALL;
-            mask &= within;
-            let mut none = ALL & !within;
-            if V::BY_GROUP {
-                let ruled_out = self.search.ruled_out(base, mask, frame);
-                mask &= !ruled_out;
-                none |= ruled_out;
-            }
-            while none != 0 {
-                frame[none.trailing_zeros() as usize] = M::Real::INFINITY;
-                none &= none - 1;
-            }
-            self.search.counters.pruned += u64::from(within.count_ones() - mask.count_ones());
-            if mask != 0 {
-                self.frames.heads[depth] = [base as u32, mask]; // a group number fits: the view checked the length
-                self.frames.depth += 1;
-            }
-            base += FRAME;
-        }
-        Ok(())
+    fn panel<L: Lanes>(&self, from: usize, to: usize) -> <M::Real as Real>::On<L> {
+        self.search.metric.box_panel::<L>(self.query, from, to)
     }
 
-    /// Takes the nearest group of the latest frame that has any within the ceiling; returns its number, too.
     #[inline(always)]
-    fn nearest<L: Lanes>(&mut self, groups: &'a [Group], ceiling: M::Real) -> Option<(usize, &'a Group)> {
-        let lanes = M::Real::LANES;
-        let infinity = <<M::Real as Real>::On<L>>::splat(M::Real::INFINITY);
-        let limit = <<M::Real as Real>::On<L>>::splat(ceiling);
-        while self.frames.depth > 0 {
-            let depth = self.frames.depth - 1;
-            let frame = &mut self.frames.bounds[depth * FRAME..(depth + 1) * FRAME];
-            let [base, waiting] = self.frames.heads[depth];
-            let (mut mask, mut least) = (0, infinity);
-            for (half, bounds) in frame.chunks_exact(lanes).enumerate() {
-                let bounds = <<M::Real as Real>::On<L>>::load(bounds);
-                mask |= bounds.le(limit) << (half * lanes);
-                least = least.min(bounds);
-            }
-            mask &= waiting;
-            // What is beyond the ceiling now stays there: the cap never grows.
-            self.search.counters.pruned += u64::from(waiting.count_ones() - mask.count_ones());
-            if mask == 0 {
-                self.frames.depth = depth;
-                continue;
-            }
-            let least = <<M::Real as Real>::On<L>>::splat(least.least());
-            let mut nearest = 0;
-            for (half, bounds) in frame.chunks_exact(lanes).enumerate() {
-                nearest |= <<M::Real as Real>::On<L>>::load(bounds).le(least) << (half * lanes);
-            }
-            let lane = (nearest & mask).trailing_zeros() as usize;
-            let rest = mask & !(1 << lane);
-            frame[lane] = M::Real::INFINITY;
-            self.frames.heads[depth] = [base, rest];
-            // A frame is given up with its last group, so that there are never more frames than groups that wait.
-            self.frames.depth -= usize::from(rest == 0);
-            let number = base as usize + lane; // fits: base is the number of a group
-            return groups.get(number).map(|group| (number, group));
-        }
-        None
+    fn ruled_out(&self, base: usize, mask: u32, bounds: &[M::Real]) -> u32 {
+        if V::BY_GROUP { self.search.ruled_out(base, mask, bounds) } else { 0 }
     }
+}
 
+impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
     /// Offers the points at `from..to` that their surrogates leave possible.
     #[inline(always)]
     fn scan<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
         let lanes = M::Real::LANES;
-        let search = &mut *self.search;
+        let search = self;
         let mut top = search.metric.ceiling(smaller(limit, search.visitor.cap()));
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
@@ -197,9 +233,7 @@ impl<'a, M: Metric, V: Visitor<M::Real>> ByBoxes<'a, '_, '_, '_, M, V> {
             start += lanes;
         }
     }
-}
 
-impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
     /// Those of the groups from `base` on whose bit is set in `mask` that their own cap rules out.
     #[inline(always)]
     fn ruled_out(&self, base: usize, mask: u32, bounds: &[M::Real]) -> u32 {

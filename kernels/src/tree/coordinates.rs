@@ -36,6 +36,8 @@ pub struct Coordinates<'a, T, F> {
     /// Bounds on the part by which three computed distances may break the triangle inequality.
     slack: f64,
     slack_absolute: f64,
+    /// Factor and term of [`limits`](Self::limits).
+    margin: (T, T),
     form: PhantomData<F>,
 }
 
@@ -50,7 +52,14 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
         // Three computed distances take part in a triangle. A square that underflows is off by `e`, its root by `sqrt(e)`.
         let slack = 2.0 * (F::relative_error::<f64>(dim) + 2.0 * f64::EPSILON);
         let slack_absolute = 4.0 * libm::sqrt(F::absolute_error::<f64>(dim));
-        Self { points, boxes: None, relative, absolute, slack, slack_absolute, form: PhantomData }
+        let factor = (1.0 + relative) * (1.0 + relative) * (1.0 + 16.0 * f64::EPSILON) * (1.0 + 8.0 * T::ROUNDOFF);
+        let term = 4.0 * absolute + 8.0 * T::TINY * T::ROUNDOFF;
+        let margin = if relative < 1.0 {
+            (T::from_f64(factor).next_up(), T::from_f64(term))
+        } else {
+            (T::from_f64(1.0), T::INFINITY)
+        };
+        Self { points, boxes: None, relative, absolute, slack, slack_absolute, margin, form: PhantomData }
     }
 
     /// The same with a box around each group of the tree.
@@ -61,6 +70,24 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
     /// The packed points.
     pub fn points(&self) -> Panels<'a, T> {
         self.points
+    }
+
+    /// The boxes around the groups, if there are any.
+    pub fn boxes(&self) -> Option<Boxes<'a, T>> {
+        self.boxes
+    }
+
+    /// For the surrogate in each lane one that no point exceeds which is as near as any point with that surrogate, or nearer:
+    /// not below `ceiling(at_most(surrogate))`.
+    ///
+    /// With `s` for the surrogate, `r` and `a` for the relative and absolute error and `e`, `u` for the units roundoff of
+    /// `f64` and `T`, that is at most `((s (1 + r) + a) (1 + 8 e) (1 + r) + a) (1 + 2 u)`, which for `r < 1` is
+    /// below `s (1 + r)^2 (1 + 16 e) (1 + 2 u) + 3.1 a`. Eight units for two roundings, and a few of the smallest numbers where
+    /// the product underflows, pay for the arithmetic in `T`.
+    #[inline(always)]
+    pub(crate) fn limits<L: Lanes>(&self, surrogates: T::On<L>) -> T::On<L> {
+        let (factor, term) = self.margin;
+        surrogates.mul(<T::On<L>>::splat(factor)).add(<T::On<L>>::splat(term))
     }
 }
 

@@ -43,6 +43,7 @@ mod earlier;
 mod items;
 mod ladder;
 mod metric;
+mod panel;
 #[cfg(test)]
 mod promises;
 mod scan;
@@ -58,6 +59,7 @@ pub use earlier::{Earlier, Precedence, earliest_ranks, knn_before};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
+pub use panel::{knn_panel, knn_panel_blocks};
 pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};

@@ -47,7 +47,7 @@ pub const fn search_blocks(waiting: Idx) -> usize {
 }
 
 /// Groups that there must be room for, or frames that hold at least one each.
-const fn places(waiting: Idx) -> usize {
+pub(super) const fn places(waiting: Idx) -> usize {
     (if waiting > 0 { waiting as usize } else { 0 }) + 1
 }
 

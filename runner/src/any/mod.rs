@@ -166,7 +166,9 @@ impl AnyIndex {
     /// [`Error::Memory`] when the answer does not fit into memory.
     ///
     /// # Cost
-    /// One search per query, split over the threads of the current rayon pool. Queries in `f64` to points in `f32` whose
+    /// One search per query, split over the threads of the current rayon pool; or, where there are many queries and a sample
+    /// of them says that it is faster, one per panel of queries that are neighbours, or a brute force in register tiles.
+    /// Queries in `f64` to points in `f32` whose
     /// values `f32` cannot hold cost a copy of the points in `f64`.
     pub fn knn(&self, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         self.knn_named("queries", queries, k)
@@ -400,8 +402,8 @@ fn ask_single<F: Form>(
     tier: Tier,
 ) -> Result<SearchCounters, Error> {
     match queries {
-        Values::F32(values) => body.knn(Asked::Rows(values), answers, tier),
-        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values), answers, tier),
+        Values::F32(values) => body.knn(Asked::Rows(values.into()), answers, tier),
+        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values.into()), answers, tier),
     }
 }
 
@@ -413,7 +415,7 @@ fn ask_double<M: PanelMetric<Real = f64>>(
     tier: Tier,
 ) -> Result<SearchCounters, Error> {
     match queries {
-        Values::F64(values) => body.knn(Asked::Rows(values), answers, tier),
+        Values::F64(values) => body.knn(Asked::Rows(values.into()), answers, tier),
         Values::F32(_) => unreachable!("queries are prepared in the precision of the points, or in f64"),
     }
 }

@@ -1,17 +1,22 @@
 //! Many queries to one body: through the tree, or by brute force where the tree would read most points anyway.
 
+use std::borrow::Cow;
+
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::{Idx, NONE};
-use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{SCAN_QUERIES, SearchCounters, TreeView, knn, scan_blocks, search_blocks};
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::simd::{Real, Tier};
+use covertree_kernels::tree::{
+    SCAN_QUERIES, SearchCounters, TreeView, knn, knn_panel_blocks, scan_blocks, search_blocks,
+};
 use covertree_kernels::view::Rows;
 
-use super::body::Body;
+use super::body::{Body, by_row};
 use crate::answers::Answers;
 use crate::error::Error;
+use crate::order::{Curve, curve_order};
 use crate::parallel;
-use crate::space::{PanelMetric, QueryIsRow, Scan};
+use crate::space::{KnnPanel, PanelMetric, QueryIsRow, Scan};
 use crate::workers::Workers;
 
 /// Queries that one task answers.
@@ -20,16 +25,34 @@ const CHUNK: usize = SCAN_QUERIES;
 /// Queries that are put to the tree first, to see how much of it they read.
 const SAMPLE: usize = 32;
 
-/// How many pairs a scan gets through while a tree looks at one point or bounds one group: blocks of queries share their
-/// loads, and nothing is decided per group. Measured from 16 dimensions on, where the question arises; answers do not
-/// depend on it.
-const SCAN_GAIN: u64 = 3;
+/// What a pair of a query and a point costs by brute force, in register tiles. The unit of this and of what follows is half
+/// of that; all were fitted to times of the three kernels on one thread of a Zen 3 over 32,768 normally distributed points
+/// in 3, 8 and 16 dimensions, for 8 and 50 neighbours, and tell the ratios of those times to within a third. Answers do not
+/// depend on them.
+const SCAN_PAIR: u64 = 2;
+
+/// The same in a panel of queries that goes through the tree.
+const PANEL_PAIR: u64 = 3;
+
+/// The same in a search for one query.
+const SINGLE_PAIR: u64 = 4;
+
+/// What work costs in a tree, given the cost of a pair: a distance that is settled, and mostly kept, costs as much as
+/// thirty pairs of a scan, a group that is opened as forty, one that is ruled out as two.
+fn cost(pair: u64, work: &SearchCounters) -> u64 {
+    pair * work.distance_evals + 60 * work.settled + 80 * work.groups + 4 * work.pruned
+}
+
+/// Fewer queries are answered one by one where there are boxes: it takes some to find out what is better.
+const LEAST_FOR_PANELS: usize = 8 * SAMPLE;
+
+/// Answers a run of queries from the given one on into ids and distances; the last is memory.
+type Answer<'a> = dyn Fn(usize, &mut [Idx], &mut [f64], &mut [Block]) -> Result<SearchCounters, KernelError> + 'a;
 
 /// What is asked for the neighbours of.
-#[derive(Clone, Copy)]
-pub(super) enum Asked<'q, T> {
+pub(super) enum Asked<'q, T: Clone> {
     /// Rows of prepared coordinates.
-    Rows(&'q [T]),
+    Rows(Cow<'q, [T]>),
     /// Every point of the tree, in the tree's order; its own id is among the neighbours or not.
     Members {
         /// Whether a point is its own neighbour.
@@ -45,62 +68,117 @@ pub(super) struct Queries<'a, M: PanelMetric> {
     pub tier: Tier,
 }
 
+/// How queries are answered.
+enum Way<M: PanelMetric> {
+    /// One by one through the tree.
+    Singly,
+    /// A panel of neighbours at a time through the tree.
+    Panels(KnnPanel<M>),
+    /// By brute force.
+    Scan(Scan<M>),
+}
+
 impl<M: PanelMetric> Queries<'_, M> {
     /// Answers all queries, of which there are as many as the answers have rows.
-    pub fn answer(&self, answers: &mut Answers) -> Result<SearchCounters, Error> {
+    pub fn answer(mut self, answers: &mut Answers) -> Result<SearchCounters, Error> {
         let k = answers.k;
         let workers = Workers::new();
         let count = answers.ids.len() / k;
         let mut total = SearchCounters::default();
-        let scan = match M::scan() {
-            Some(scan) if self.reads_most(count, k, &mut total)? => Some(scan),
-            _ => None,
-        };
-        let scratch = match scan {
-            Some(_) => scan_blocks::<M::Real>(self.body.dim()),
-            None => search_blocks(self.body.tree.waiting),
+        let sorted = if count < LEAST_FOR_PANELS { None } else { self.sort() };
+        let way = self.way(count, k, &mut total)?;
+        let scratch = match way {
+            Way::Scan(_) => scan_blocks::<M::Real>(self.body.dim()),
+            Way::Singly => search_blocks(self.body.tree.waiting),
+            Way::Panels(_) => knn_panel_blocks::<M::Real>(self.body.tree.waiting, self.body.dim(), k),
         };
         let Answers { ids, distances, .. } = answers;
         let chunk = |chunk: usize, ids: &mut [Idx], distances: &mut [f64]| {
-            workers.with(scratch, |memory| match scan {
-                Some(scan) => self.scan(scan, chunk * CHUNK, k, ids, distances, memory),
-                None => self.search(chunk * CHUNK, k, ids, distances, memory),
+            workers.with(scratch, |memory| match way {
+                Way::Scan(scan) => self.scan(scan, chunk * CHUNK, k, ids, distances, memory),
+                Way::Singly => self.search(chunk * CHUNK, k, ids, distances, memory),
+                Way::Panels(panel) => self.panels(panel, chunk * CHUNK, k, ids, distances, memory),
             })
         };
         for counters in parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk) {
             total.merge(&counters?);
         }
+        if let Some(order) = sorted {
+            *answers = by_row(answers, &order);
+        }
         Ok(total)
     }
 
-    /// Whether a scan is the faster way, by what a sample of the queries reads of the tree.
-    fn reads_most(&self, count: usize, k: usize, total: &mut SearchCounters) -> Result<bool, Error> {
+    /// Puts queries that are rows into an order in which neighbours in space are neighbours, where the points are; gives the
+    /// order.
+    fn sort(&mut self) -> Option<Vec<Idx>> {
+        let (Asked::Rows(rows), Some(boxes)) = (&self.asked, self.body.points.boxes()) else { return None };
+        let dim = self.body.dim();
+        if boxes.axes() != dim {
+            return None; // rows hold more than coordinates
+        }
+        let order = curve_order(Curve::Hilbert, self.tier, rows, dim);
+        let sorted = order.iter().flat_map(|&row| &rows[at(row) * dim..][..dim]).copied().collect();
+        self.asked = Asked::Rows(Cow::Owned(sorted));
+        Some(order)
+    }
+
+    /// The fastest way, by what a sample of the queries reads of the tree.
+    fn way(&self, count: usize, k: usize, total: &mut SearchCounters) -> Result<Way<M>, Error> {
         if count < 2 * SAMPLE {
-            return Ok(false);
+            return Ok(Way::Singly);
         }
-        let mut memory = vec![Block::default(); search_blocks(self.body.tree.waiting)];
-        let (mut ids, mut distances) = (vec![NONE; k], vec![0.0; k]);
-        let mut work = SearchCounters::default();
-        for sample in 0..SAMPLE {
-            let place = sample * (count / SAMPLE);
-            work.merge(&self.search(place, k, &mut ids, &mut distances, &mut memory)?);
-        }
+        let work = self.sample(SAMPLE, 1, count, k, &|first, ids, distances, memory| {
+            self.search(first, k, ids, distances, memory)
+        })?;
         total.merge(&work);
-        let read = work.distance_evals + work.groups + work.pruned;
-        Ok(read * SCAN_GAIN > (SAMPLE * self.body.tree.len()) as u64)
+        let (mut way, mut least) = (Way::Singly, cost(SINGLE_PAIR, &work));
+        let panel = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= LEAST_FOR_PANELS);
+        if let Some(panel) = panel {
+            let lanes = <M::Real as Real>::LANES;
+            let work = self.sample(SAMPLE / lanes, lanes, count, k, &|first, ids, distances, memory| {
+                self.panels(panel, first, k, ids, distances, memory)
+            })?;
+            total.merge(&work);
+            let cost = cost(PANEL_PAIR, &work);
+            (way, least) = if cost < least { (Way::Panels(panel), cost) } else { (way, least) };
+        }
+        let all = SCAN_PAIR * (SAMPLE * self.body.tree.len()) as u64;
+        Ok(M::scan().filter(|_| all < least).map_or(way, Way::Scan))
+    }
+
+    /// The work of `samples` runs of `size` queries, evenly spread.
+    fn sample(
+        &self,
+        samples: usize,
+        size: usize,
+        count: usize,
+        k: usize,
+        answer: &Answer<'_>,
+    ) -> Result<SearchCounters, KernelError> {
+        let tree = &self.body.tree;
+        let blocks = knn_panel_blocks::<M::Real>(tree.waiting, self.body.dim(), k).max(search_blocks(tree.waiting));
+        let mut memory = vec![Block::default(); blocks];
+        let (mut ids, mut distances) = (vec![NONE; k * size], vec![0.0; k * size]);
+        let mut work = SearchCounters::default();
+        for sample in 0..samples {
+            let place = sample * (count / samples) / size * size; // panels begin at a multiple
+            work.merge(&answer(place, &mut ids, &mut distances, &mut memory)?);
+        }
+        Ok(work)
     }
 
     /// Writes the row of a query into `room`; gives the id that is left out of its answer.
     fn query(&self, place: usize, room: &mut Vec<M::Real>) -> Idx {
         let (dim, panels) = (self.body.dim(), self.body.points.panels());
-        match self.asked {
+        match &self.asked {
             Asked::Rows(rows) => {
                 room.extend_from_slice(&rows[place * dim..][..dim]);
                 NONE
             }
             Asked::Members { include_self } => {
                 room.extend((0..dim).map(|d| panels.coordinate(place, d)));
-                if include_self { NONE } else { self.body.tree.ids[place] }
+                if *include_self { NONE } else { self.body.tree.ids[place] }
             }
         }
     }
@@ -124,6 +202,45 @@ impl<M: PanelMetric> Queries<'_, M> {
             let arena = &mut Arena::new(memory);
             let (_, counters) = knn(self.tier, self.view, &kernel, query, except, distances, ids, arena)?;
             total.merge(&counters);
+        }
+        Ok(total)
+    }
+
+    /// The same, a panel at a time.
+    fn panels(
+        &self,
+        panel: KnnPanel<M>,
+        first: usize,
+        k: usize,
+        ids: &mut [Idx],
+        distances: &mut [f64],
+        memory: &mut [Block],
+    ) -> Result<SearchCounters, KernelError> {
+        let (dim, lanes) = (self.body.dim(), <M::Real as Real>::LANES);
+        let points = self.body.points.panels();
+        let kernel = M::kernel(points, self.body.points.boxes());
+        let (mut packed, mut total) = (vec![M::Real::default(); dim * lanes], SearchCounters::default());
+        let mut except = [NONE; 16];
+        let chunks = ids.chunks_mut(k * lanes).zip(distances.chunks_mut(k * lanes));
+        for (number, (ids, distances)) in chunks.enumerate() {
+            let (first, count) = (first + number * lanes, ids.len() / k);
+            let queries = match &self.asked {
+                Asked::Rows(rows) => {
+                    for (lane, row) in rows[first * dim..].chunks_exact(dim).take(count).enumerate() {
+                        packed.chunks_exact_mut(lanes).zip(row).for_each(|(out, &value)| out[lane] = value);
+                    }
+                    &packed
+                }
+                Asked::Members { include_self } => {
+                    if !include_self {
+                        except[..count].copy_from_slice(&self.body.tree.ids[first..][..count]);
+                    }
+                    points.run(first / lanes, 1)
+                }
+            };
+            let arena = &mut Arena::new(memory);
+            let except = &except[..count];
+            total.merge(&panel(self.tier, self.view, &kernel, queries, except, distances, ids, arena)?);
         }
         Ok(total)
     }

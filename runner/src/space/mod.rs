@@ -15,7 +15,9 @@ mod sphere;
 pub use covertree_kernels::tree::{Item, Slack};
 pub use items::{ItemSpace, PackedItems};
 pub use prepare::{Preparation, Scaling};
-pub use rows::{ByForm, Chebyshev, Euclidean, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan};
+pub use rows::{
+    ByForm, Chebyshev, Euclidean, KnnPanel, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan,
+};
 pub use sphere::{Angular, Haversine};
 
 use covertree_kernels::index::Idx;

@@ -52,7 +52,24 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
     fn scan() -> Option<Scan<Self>> {
         None
     }
+
+    /// The search for a panel of queries together, if the metric has one; it needs boxes.
+    fn knn_panel() -> Option<KnnPanel<Self>> {
+        None
+    }
 }
+
+/// Answers a panel of queries through a tree: [`kernel::knn_panel`] for the kernel metric of `M`.
+pub type KnnPanel<M> = fn(
+    Tier,
+    kernel::TreeView<'_>,
+    &<M as PanelMetric>::Kernel<'_>,
+    &[<M as PanelMetric>::Real],
+    &[Idx],
+    &mut [f64],
+    &mut [Idx],
+    &mut Arena<'_>,
+) -> Result<kernel::SearchCounters, KernelError>;
 
 /// Answers a block of queries by brute force: [`kernel::scan`] for the kernel metric of `M`.
 pub type Scan<M> = fn(
@@ -110,6 +127,10 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
 
     fn scan() -> Option<Scan<Self>> {
         Some(kernel::scan::<T, F>)
+    }
+
+    fn knn_panel() -> Option<KnnPanel<Self>> {
+        Some(kernel::knn_panel::<T, F>)
     }
 
     fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
