@@ -57,7 +57,7 @@ pub(super) trait Bounds<T: Real> {
 impl<T: Real> Frames<'_, T> {
     /// Lets the groups of a group wait, those that the ceiling leaves possible; returns how many it does not.
     #[inline(always)]
-    pub fn open<L: Lanes>(
+    pub(super) fn open<L: Lanes>(
         &mut self,
         bounds: &impl Bounds<T>,
         groups: &[Group],
@@ -112,7 +112,7 @@ impl<T: Real> Frames<'_, T> {
     /// Takes the nearest group of the latest frame that has any within the ceiling; returns its number, and adds to
     /// `pruned` how many groups were dropped on the way.
     #[inline(always)]
-    pub fn nearest<L: Lanes>(&mut self, ceiling: T, pruned: &mut u64) -> Option<usize> {
+    pub(super) fn nearest<L: Lanes>(&mut self, ceiling: T, pruned: &mut u64) -> Option<usize> {
         let lanes = T::LANES;
         let infinity = <T::On<L>>::splat(T::INFINITY);
         let limit = <T::On<L>>::splat(ceiling);

@@ -330,7 +330,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         let place = self.notes.len; // there is room: see `visit`
         self.notes.positions[place] = position as Idx; // a position of the tree
         let surrogates = &mut self.notes.surrogates[place * T::LANES..][..T::LANES];
-        surrogates.fill(T::from_f64(f64::NAN)); // no number: within no limit
+        surrogates.fill(T::from_f64(f64::NAN)); // within no limit
         surrogates[query] = surrogate;
         self.notes.len += 1;
         let mut slot = self.lists.len() - T::LANES + query;

@@ -44,7 +44,10 @@ fn cost(pair: u64, work: &SearchCounters) -> u64 {
 }
 
 /// Fewer queries are answered one by one where there are boxes: it takes some to find out what is better.
-const LEAST_FOR_PANELS: usize = 8 * SAMPLE;
+const LEAST_FOR_PANELS: usize = 32 * SAMPLE;
+
+/// Panels of queries that are put to the tree first.
+const PANELS: usize = 8;
 
 /// Answers a run of queries from the given one on into ids and distances; the last is memory.
 type Answer<'a> = dyn Fn(usize, &mut [Idx], &mut [f64], &mut [Block]) -> Result<SearchCounters, KernelError> + 'a;
@@ -136,11 +139,11 @@ impl<M: PanelMetric> Queries<'_, M> {
         let panel = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= LEAST_FOR_PANELS);
         if let Some(panel) = panel {
             let lanes = <M::Real as Real>::LANES;
-            let work = self.sample(SAMPLE / lanes, lanes, count, k, &|first, ids, distances, memory| {
+            let work = self.sample(PANELS, lanes, count, k, &|first, ids, distances, memory| {
                 self.panels(panel, first, k, ids, distances, memory)
             })?;
             total.merge(&work);
-            let cost = cost(PANEL_PAIR, &work);
+            let cost = cost(PANEL_PAIR, &work) * SAMPLE as u64 / (PANELS * lanes) as u64;
             (way, least) = if cost < least { (Way::Panels(panel), cost) } else { (way, least) };
         }
         let all = SCAN_PAIR * (SAMPLE * self.body.tree.len()) as u64;
@@ -162,7 +165,8 @@ impl<M: PanelMetric> Queries<'_, M> {
         let (mut ids, mut distances) = (vec![NONE; k * size], vec![0.0; k * size]);
         let mut work = SearchCounters::default();
         for sample in 0..samples {
-            let place = sample * (count / samples) / size * size; // panels begin at a multiple
+            // In the middle of its share of the queries, for the first ones may be outliers. Panels begin at a multiple.
+            let place = (2 * sample + 1) * (count / samples) / 2 / size * size;
             work.merge(&answer(place, &mut ids, &mut distances, &mut memory)?);
         }
         Ok(work)
