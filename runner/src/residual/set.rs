@@ -13,7 +13,7 @@ use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
     ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins, unpack_rows,
 };
-use covertree_kernels::simd::{LANES_F32, LANES_F64, Real, Tier};
+use covertree_kernels::simd::{LANES_F64, Real, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 

@@ -16,7 +16,7 @@ use covertree_kernels::residual::{
     block_where_blocks, gather_row, offer_columns, offer_listed, offer_rows, one_to_listed, pack_queries,
     pack_queries_blocks, wanted_pairs,
 };
-use covertree_kernels::simd::{LANES_F64, Real};
+use covertree_kernels::simd::LANES_F64;
 
 use super::layout::LEAF;
 use super::precision::Precision;
