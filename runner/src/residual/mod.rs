@@ -77,8 +77,8 @@ impl ResidualIndex {
     /// even with a million times the jitter; [`Error::TooLarge`] for scaled coordinates whose squares leave the range.
     ///
     /// # Cost
-    /// `M^2 / 2` multiply-adds per point, `M^3 / 3` for the factor, on all threads of the current pool. Memory: `V` in double
-    /// precision, and its offsets from the leaves' centers in single.
+    /// `M^2 / 2` multiply-adds per point, `M^3 / 3` for the factor, on all threads of the current pool. Memory: twice
+    /// that of `V` in double precision: packed, and either once more by rows, or packed and by rows in single precision.
     pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
         Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
     }
@@ -219,7 +219,8 @@ impl ResidualIndex {
     /// [`Error::Usage`] when `k` is 0, or `order` is no permutation of the rows.
     ///
     /// # Cost
-    /// Each pair once in register tiles, `columns` multiply-adds, mostly of `f32`.
+    /// The correlations of each point with the landmarks of all leaves, a fifth to a third of all pairs at `columns`
+    /// multiply-adds each, and the pairs that their bounds leave; each pair serves both of its points.
     pub fn vecchia(&self, order: &[Idx], k: usize) -> Result<(Answers, Work), Error> {
         let ranks = self.ranks(order)?;
         self.nearest(None, Some(&ranks), k, Counting::Earlier, false)

@@ -272,7 +272,7 @@ impl PointSet {
         resize(&mut self.rows, first * columns);
         soft.wide_margins.clear();
         soft.wide_margins.resize(self.scales.len(), 0.0);
-        let (hard_v, soft_v) = v.split_at((first * columns).min(v.len()));
+        let (hard_v, soft_v) = v.split_at(first.next_multiple_of(LANES_F64) * columns);
         let size = (LEAF * columns).max(1);
         hard_v
             .par_chunks(size)

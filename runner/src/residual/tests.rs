@@ -58,6 +58,21 @@ fn answers_are_those_of_the_formula() {
     }
 }
 
+/// Leaves of both precisions meet each other, as rows and as columns, with landmarks and without.
+#[test]
+fn points_that_need_double_precision_stand_apart() {
+    let points = points(1500, 3, 6);
+    for inducing in [40, 128] {
+        let config = config(CovarianceKind::Matern52, 1.0);
+        let index = ResidualIndex::fit(&points, &config, &Inducing::Random(inducing), 1).unwrap();
+        let (hard, leaves) = (index.set.hard_leaves, index.set.layout.leaves());
+        assert!(hard > 0 && hard < leaves, "{hard} of {leaves}");
+        check(&index, &orders(&points)[..2], &[12]);
+        let queries = self::points(300, 3, 9);
+        assert_eq!(index.knn("queries", &queries, 9).unwrap().0, reference::knn(&index, &queries, 9).unwrap());
+    }
+}
+
 #[test]
 fn a_strategy_changes_the_work_and_no_answer() {
     let points = points(1200, 2, 8);
