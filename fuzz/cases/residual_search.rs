@@ -5,9 +5,10 @@ use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::residual::{
-    Counting, Members, PointRow, ResidualCounters, ResidualPoints, ResidualQuery, RhoTile, Shortlists, block_where,
-    block_where_blocks, condense, gather_row, offer_columns, offer_rows, one_to_listed, pack_queries,
-    pack_queries_blocks, residual_distance, residual_variances, settle_positions, wanted_pairs, widen_tile,
+    Counting, ListedPairs, Members, Offered, PointRow, ResidualCounters, ResidualPoints, ResidualQuery, RhoTile,
+    Shortlists, block_where, block_where_blocks, condense, gather_row, offer_columns, offer_listed, offer_rows,
+    one_to_listed, pack_queries, pack_queries_blocks, residual_distance, residual_variances, settle_positions,
+    unpack_rows, wanted_pairs, widen_tile,
 };
 use covertree_kernels::simd::Tier;
 
@@ -52,12 +53,8 @@ fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
     let points = packed.points(len);
     let run = points.run(0, points.panels()).expect("all panels");
     let (mut z, mut v) = (vec![f32::NAN; metric.dim], vec![f32::NAN; columns]);
-    let rows: Vec<f32> = (0..len)
-        .flat_map(|i| {
-            gather_row(&points, i, &mut z, &mut v).expect("the shapes fit");
-            v.clone()
-        })
-        .collect();
+    let mut rows = vec![f32::NAN; len * columns];
+    unpack_rows(&packed.v, columns, &mut rows).expect("the shapes fit");
     gather_row(&points, 0, &mut z, &mut v).expect("the shapes fit");
     let (scale, margin) = points.scale_and_margin(0);
     let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
@@ -70,6 +67,30 @@ fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
         let (one, other) = (f64::from(r).clamp(-1.0, 1.0), f64::from(tile[at(place)]).clamp(-1.0, 1.0));
         assert!((one - other).abs() <= most, "{tier} {place}: {one} {other} {most}");
     }
+    offered(packed, &places, &out);
+}
+
+/// All pairs of the first point but that with itself enter a list without a threshold.
+fn offered(packed: &Packed<f32>, places: &[Idx], rho: &[f32]) {
+    let len = places.len();
+    let margins: Vec<f64> = packed.margins.iter().map(|&margin| f64::from(margin)).collect();
+    let ranks = vec![0.0; len];
+    let members = |len| Members { first: 0, len, ranks: &ranks, margins: &margins };
+    let pairs = ListedPairs { starts: &[0, len as Idx], places, rho, rows: members(1), columns: members(len) };
+    let (mut lowers, mut uppers, mut positions) = (vec![f32::NAN; len], vec![f32::NAN; len], vec![-9; len]);
+    let (mut counts, mut least) = ([0], [0.0]);
+    let mut lists = Shortlists {
+        k: 1,
+        room: len,
+        lowers: &mut lowers,
+        uppers: &mut uppers,
+        positions: &mut positions,
+        counts: &mut counts,
+        least: &mut least,
+    };
+    let taken = offer_listed(&pairs, Counting::Others, Offered::ToRows, &mut lists).expect("there is room");
+    assert_eq!(taken, len as u64 - 1);
+    assert!(positions[..len - 1].iter().rev().eq((1..len as Idx).collect::<Vec<_>>().iter()));
 }
 
 /// The tile of all pairs, `[lanes][lanes]`.
