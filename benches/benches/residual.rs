@@ -7,13 +7,14 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::residual::{
-    Counting, CutRows, GateCounters, Members, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery,
-    RhoTile, Shortlists, Step, Tails, block_to_run, gate_run, gather_row, narrow, offer_rows, one_to_listed,
-    one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks, residual_variances, row_norms, scalar,
-    scales_and_margins, settle_run, tail_norms, unpack_rows,
+    Counting, CutRows, GateCounters, GatePairs, GateSide, Members, PointRow, ResidualCounters, ResidualModel,
+    ResidualPoints, ResidualQuery, RhoTile, Shortlists, Step, Tails, block_to_run, gate_block, gate_block_blocks,
+    gate_run, gather_row, narrow, offer_rows, one_to_listed, one_to_run, one_to_run_cut, pack_queries,
+    pack_queries_blocks, residual_variances, row_norms, scalar, scales_and_margins, settle_run, tail_norms,
+    unpack_rows,
 };
 use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::view::{Panels, panels_len};
+use covertree_kernels::view::{Panels, Rows, panels_len};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const COLUMNS: usize = 512;
@@ -272,6 +273,45 @@ fn gates(criterion: &mut Criterion) {
                         for (square, x) in out.iter_mut().zip(row) {
                             *square += (q - x) * (q - x);
                         }
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+    blocks_of_gates(criterion, &features);
+}
+
+/// Pairs of two leaves of 64 points, both of which have thresholds.
+fn blocks_of_gates(criterion: &mut Criterion, features: &[f32]) {
+    let (squares, ranks) = ([0.25; LEAF], [0.0; LEAF]);
+    let mut memory = vec![Block::default(); gate_block_blocks(LEAF)];
+    let mut masks = [0; LEAF * LEAF / 8];
+    let mut group = criterion.benchmark_group("residual::gate_block");
+    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
+    for dim in [3, 64] {
+        let side = GateSide { squares: &squares, ranks: &ranks };
+        let pairs = GatePairs {
+            queries: Rows::new(&features[..LEAF * dim], dim).expect("whole rows"),
+            features: Panels::new(&features[..LEAF * dim], dim, LEAF).expect("whole panels"),
+            rows: side,
+            columns: side,
+        };
+        for tier in Tier::all() {
+            group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{dim}"), |bencher| {
+                bencher.iter(|| {
+                    let mut arena = Arena::new(&mut memory);
+                    gate_block(tier, black_box(&pairs), Counting::Others, &mut masks, &mut arena)
+                });
+            });
+        }
+        group.bench_function(format!("plain loop/{LEAF}x{LEAF}x{dim}"), |bencher| {
+            bencher.iter(|| {
+                masks.fill(0);
+                for (i, one) in black_box(&features[..LEAF * dim]).chunks_exact(dim).enumerate() {
+                    for (j, other) in features[..LEAF * dim].chunks_exact(dim).enumerate() {
+                        let square: f32 = one.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum();
+                        masks[(i * LEAF + j) / 8] |= u32::from(square <= squares[i] || square <= squares[j]) << (j % 8);
                     }
                 }
             });

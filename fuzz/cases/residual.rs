@@ -4,13 +4,13 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::oracle::residual::{Residual, pack};
 use covertree_kernels::residual::{
-    CutRows, GateCounters, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, ResidualRun, Step,
-    Tails, block_to_run, gate_audit, gate_run, gather_row, least_correlation, narrow, one_to_run, one_to_run_cut,
-    pack_queries, pack_queries_blocks, residual_distance, rho_of_rows, row_norms, scales_and_margins, settle_run,
-    tail_norms,
+    Counting, CutRows, GateCounters, GatePairs, GateSide, PointRow, ResidualCounters, ResidualModel, ResidualPoints,
+    ResidualQuery, ResidualRun, Step, Tails, block_to_run, gate_audit, gate_block, gate_block_blocks, gate_run,
+    gate_square, gather_row, least_correlation, narrow, one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks,
+    residual_distance, rho_of_rows, row_norms, scales_and_margins, settle_run, tail_norms,
 };
 use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::view::{Panels, panels_len};
+use covertree_kernels::view::{Panels, Rows, panels_len};
 
 use super::Bytes;
 
@@ -234,5 +234,19 @@ fn gates(metric: &Residual, published: &Published, threshold: f64) {
         }
         assert_eq!(gate_audit(&masks, &distances, 0.9, &mut counters), Ok(lost));
         assert_eq!((counters.residual_pruned_by_gate1, counters.gate1_false_negatives), (pruned, lost));
+        // The same pairs as a block whose columns want nothing.
+        let (nothing, ranks) = (vec![-1.0; len.next_multiple_of(16)], vec![0.0; len.next_multiple_of(8)]);
+        let pairs = GatePairs {
+            queries: Rows::new(&query, metric.dim).expect("one row"),
+            features: panels,
+            rows: GateSide { squares: &[gate_square(threshold)], ranks: &ranks[..1] },
+            columns: GateSide { squares: &nothing, ranks: &ranks },
+        };
+        let (mut memory, mut narrow) = (vec![Block::splat(u32::MAX); gate_block_blocks(len)], vec![7; len.div_ceil(8)]);
+        let passed = gate_block(tier, &pairs, Counting::Others, &mut narrow, &mut Arena::new(&mut memory));
+        assert_eq!(passed, Ok(len as u64 - pruned), "{tier}");
+        for (j, mask) in narrow.into_iter().enumerate() {
+            assert_eq!(mask, masks[j / 2] >> (j % 2 * 8) & 255, "{tier} panel {j}");
+        }
     }
 }

@@ -9,14 +9,17 @@
 //! Above the radius cap both let everything pass, for the calibration saw nothing there. Distances between rows of `V` say
 //! nothing certain about the residual (they describe the part that is *explained*), so a gate makes a query approximate: it
 //! is calibrated on residual distances themselves ([`profile_pairs`], [`profile_thresholds`], [`profile_slope`]) and audited
-//! ([`gate_audit`] counts the neighbours that it lost).
+//! ([`gate_audit`] counts the neighbours that it lost). [`gate_run`] tests one query at one radius, [`gate_block`] the pairs of two
+//! leaves, in which every point has a radius of its own.
 //!
 //! No operation is fused, so that a gate gives the same answer on every tier.
 
+use super::Counting;
+use crate::arena::{Arena, blocks};
 use crate::dist::SquaredEuclidean;
 use crate::error::{KernelError, want};
-use crate::simd::{LANES_F32, Lanes, OnLanes, Real, Tier, Vector};
-use crate::view::{Panels, panels_len};
+use crate::simd::{LANES_F32, LANES_F64, Lanes, OnLanes, Real, Tier, Vector};
+use crate::view::{Panels, Rows, panels_len};
 
 /// Work done by gates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +103,15 @@ impl<'a> Gate<'a> {
     }
 }
 
+/// The square of a [threshold](Gate::threshold), as squared feature distances are compared with it: one that leaves the range
+/// of `f32` becomes its largest number, so that only infinity lets a pair pass whose square overflows.
+pub fn gate_square(threshold: f64) -> f32 {
+    match threshold {
+        f64::INFINITY => f32::INFINITY,
+        _ => f32::from_f64((threshold * threshold).min(f64::from(f32::MAX))),
+    }
+}
+
 /// The bin of a radius up to `cap`: `(b w, (b + 1) w]`.
 fn bin(radius: f64, cap: f64, bins: usize) -> usize {
     let place = libm::ceil(radius / cap * bins as f64) - 1.0;
@@ -149,9 +161,7 @@ pub fn gate_run(
     want("query", features.dim(), query.len())?;
     want("squares", lanes, squares.len())?;
     want("masks", lanes / LANES_F32, masks.len())?;
-    let most = f32::from_f64((threshold * threshold).min(f64::from(f32::MAX))); // an overflowed square passes as well
-    let most = if threshold == f64::INFINITY { f32::INFINITY } else { most };
-    tier.run(Body(most, query, features.data(), squares, masks));
+    tier.run(Body(gate_square(threshold), query, features.data(), squares, masks));
     if let (Some(last), used) = (masks.last_mut(), features.len() % LANES_F32) {
         *last &= if used == 0 { u32::MAX } else { (1 << used) - 1 };
     }
@@ -159,6 +169,112 @@ pub fn gate_run(
     counters.gate1_candidates += features.len() as u64;
     counters.residual_pruned_by_gate1 += features.len() as u64 - passed;
     Ok(())
+}
+
+/// One side of a block of pairs.
+#[derive(Clone, Copy, Debug)]
+pub struct GateSide<'a> {
+    /// `[len]`, for the columns in whole panels of 16: [`gate_square`] of each point's own threshold; below 0 where the point
+    /// wants nothing.
+    pub squares: &'a [f32],
+    /// `[len]`, for the columns in whole panels of 8: ranks in the order, exact in `f64`.
+    pub ranks: &'a [f64],
+}
+
+/// Pairs of some points with some others, each of which has a radius of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct GatePairs<'a> {
+    /// Features of the rows.
+    pub queries: Rows<'a, f32>,
+    /// Features of the columns.
+    pub features: Panels<'a, f32>,
+    /// The side of the rows.
+    pub rows: GateSide<'a>,
+    /// The side of the columns.
+    pub columns: GateSide<'a>,
+}
+
+/// Blocks of scratch that [`gate_block`] takes for `len` columns.
+pub const fn gate_block_blocks(len: usize) -> usize {
+    blocks::<f32>(panels_len::<f32>(len, 1))
+}
+
+/// Tests pairs for both of their points: one passes where the gate of either point lets it.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `pairs` | as many features on both sides |
+/// | `counting` | with [`Counting::Earlier`], only the point of the higher rank is asked |
+/// | `masks` | `[rows][panels of 8]`, overwritten: bit `l` is set where the pair passes |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Scratch`] when the arena has less than
+/// [`gate_block_blocks`]; `masks` are then untouched.
+///
+/// # Accuracy
+/// That of [`gate_run`]; the same bits on every tier.
+///
+/// # Cost
+/// Three operations per feature and pair, and a few per vector of pairs. Returns how many pairs pass.
+pub fn gate_block(
+    tier: Tier,
+    pairs: &GatePairs<'_>,
+    counting: Counting,
+    masks: &mut [u32],
+    arena: &mut Arena<'_>,
+) -> Result<u64, KernelError> {
+    struct Body<'a, 'o>(&'o GatePairs<'a>, bool, &'o mut [f32], &'o mut [u32]);
+    impl OnLanes for Body<'_, '_> {
+        type Out = u64;
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> u64 {
+            block::<L>(self.0, self.1, self.2, self.3)
+        }
+    }
+    let (rows, columns) = (pairs.queries.len(), pairs.features.len());
+    let (wide, narrow) = (panels_len::<f64>(columns, 1), panels_len::<f32>(columns, 1));
+    want("queries", pairs.features.dim(), pairs.queries.dim())?;
+    let sides = [
+        ("squares of the rows", rows, pairs.rows.squares.len()),
+        ("ranks of the rows", rows, pairs.rows.ranks.len()),
+        ("squares of the columns", narrow, pairs.columns.squares.len()),
+        ("ranks of the columns", wide, pairs.columns.ranks.len()),
+    ];
+    for (what, least, got) in sides {
+        want(what, least.max(got), got)?;
+    }
+    want("masks", rows * wide / LANES_F64, masks.len())?;
+    let mut arena = arena.scope();
+    let squares = arena.take::<f32>(narrow)?;
+    Ok(tier.run(Body(pairs, counting == Counting::Earlier, squares, masks)))
+}
+
+#[inline(always)]
+fn block<L: Lanes>(pairs: &GatePairs<'_>, earlier: bool, squares: &mut [f32], masks: &mut [u32]) -> u64 {
+    const HALF: u32 = (1 << LANES_F64) - 1;
+    let (columns, mut passed) = (pairs.features.len(), 0);
+    let wide = columns.div_ceil(LANES_F64);
+    for (row, masks) in masks.chunks_exact_mut(wide.max(1)).enumerate() {
+        let query = pairs.queries.row(row);
+        crate::dist::lanes::one_to_run::<f32, SquaredEuclidean, L, true>(query, pairs.features.data(), squares);
+        let most = L::F32::splat(pairs.rows.squares[row]);
+        let rank = L::F64::splat(pairs.rows.ranks[row]);
+        for (panel, mask) in masks.iter_mut().enumerate() {
+            let (first, lane) = (panel * LANES_F64, panel * LANES_F64 / LANES_F32 * LANES_F32);
+            let (square, half) = (L::F32::load(&squares[lane..]), (first - lane) as u32); // 0 or 8
+            let for_row = square.le(most) >> half & HALF;
+            let for_column = square.le(L::F32::load(&pairs.columns.squares[lane..])) >> half & HALF;
+            let bits = if earlier {
+                let ranks = L::F64::load(&pairs.columns.ranks[first..]);
+                (for_row & ranks.lt(rank)) | (for_column & rank.lt(ranks))
+            } else {
+                for_row | for_column
+            };
+            *mask = bits & (HALF >> (LANES_F64 - (columns - first).min(LANES_F64)));
+            passed += u64::from(mask.count_ones());
+        }
+    }
+    passed
 }
 
 /// Counts the pairs that a gate dropped although their exact distance is within the radius.

@@ -59,7 +59,8 @@ mod shortlist;
 pub use early::{CutRows, Step, Tails, one_to_run_cut, tail_norms};
 pub use exact::{PointRow, correlation_floor, least_correlation, residual_distance, rho_exact, rho_of_rows};
 pub use gate::{
-    Gate, GateBins, GateCounters, GateRule, gate_audit, gate_run, profile_pairs, profile_slope, profile_thresholds,
+    Gate, GateBins, GateCounters, GatePairs, GateRule, GateSide, gate_audit, gate_block, gate_block_blocks, gate_run,
+    gate_square, profile_pairs, profile_slope, profile_thresholds,
 };
 pub use listed::{one_to_listed, unpack_rows};
 pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins};

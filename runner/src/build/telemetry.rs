@@ -306,7 +306,7 @@ impl Telemetry {
     }
 }
 
-fn line<T: Serialize>(row: &'static str, fields: &T) -> String {
+pub(crate) fn line<T: Serialize>(row: &'static str, fields: &T) -> String {
     let json = serde_json::to_string(&Tagged { row, fields });
     json.expect("names are strings, and no map has other keys") + "\n"
 }

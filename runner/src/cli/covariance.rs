@@ -7,7 +7,7 @@ use covertree::error::{Error, shown};
 use covertree::formats::npy::{read_ids, read_reals};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::points::{Points, Values};
-use covertree::residual::{CovarianceConfig, Inducing, KernelName, ResidualIndex};
+use covertree::residual::{CovarianceConfig, Inducing, KernelName, Landmarks, ResidualIndex};
 use serde::Deserialize;
 
 use super::session::Session;
@@ -75,6 +75,11 @@ impl InducingArgs {
             || self.v.is_some()
     }
 
+    /// Whether the program finds `V` itself.
+    pub fn factored(&self) -> bool {
+        self.any() && self.v.is_none()
+    }
+
     /// Reads what stands in files; the columns of inducing points are chosen as those of the points.
     pub fn read(&self, options: &ReadOptions) -> Result<Explained, Error> {
         if let (Some(v), Some(p)) = (&self.v, &self.p) {
@@ -139,10 +144,11 @@ impl CovarianceArgs {
         points: &Points,
         config: &CovarianceConfig,
         explained: &Explained,
+        landmarks: Landmarks,
     ) -> Result<ResidualIndex, Error> {
         match explained {
             Explained::Inducing(inducing) => {
-                ResidualIndex::fit_on(session.tier, label, points, config, inducing, session.seed)
+                ResidualIndex::fit_with((session.tier, landmarks), label, points, config, inducing, session.seed)
             }
             Explained::Given { v, p } => ResidualIndex::given(session.tier, label, points, config, v, p.clone()),
         }

@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use covertree::error::{Error, shown};
+use covertree::formats::output::Outputs;
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
+use covertree::residual::{ResidualIndex, reference};
 use covertree::{BuildConfig, MetricName};
+use covertree_kernels::index::Idx;
 
 use super::args::{AnswerFiles, PointsArgs, StrategyArgs, check_dim, check_k};
 use super::covariance::CovarianceArgs;
-use super::query::{answered, told, write_answers};
+use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry};
+use super::query::{add_answers, answered, told, write_answers};
 use super::record::{Outcome, Record, ResidualRecord};
 use super::session::Session;
 
@@ -41,6 +45,8 @@ pub(crate) struct KnnArgs {
     pub strategy: StrategyArgs,
     #[command(flatten)]
     pub covariance: CovarianceArgs,
+    #[command(flatten)]
+    pub search: SearchArgs,
 }
 
 /// The metric, by its name.
@@ -103,6 +109,7 @@ pub(crate) struct KnnPlan {
     args: KnnArgs,
     files: AnswerFiles,
     config: BuildConfig,
+    gate: Option<GatePlan>,
 }
 
 impl KnnArgs {
@@ -119,11 +126,17 @@ impl KnnArgs {
                 let message = "inducing points belong to --metric residual; choose it, or leave them out";
                 return Err(Error::Usage(message.into()));
             }
+            (AnyMetric::Coordinates(_), false) if self.search.any() => {
+                let message = "gates and landmarks belong to --metric residual and correlation; choose one of these, or \
+                               leave them out";
+                return Err(Error::Usage(message.into()));
+            }
             _ => {}
         }
+        let gate = self.search.plan(self.covariance.inducing.factored())?;
         let files = AnswerFiles::plan(&self.output)?;
         session.stages(4);
-        Ok(KnnPlan { args: self, files, config })
+        Ok(KnnPlan { args: self, files, config, gate })
     }
 }
 
@@ -134,7 +147,7 @@ impl KnnPlan {
 
     /// The same under a correlation.
     fn run_correlation(self, session: &Session) -> Result<Outcome, Error> {
-        let Self { args, files, .. } = self;
+        let Self { args, files, gate, .. } = self;
         let set = args.covariance.config();
         let read = || -> Result<_, Error> {
             let points = args.points.read()?;
@@ -144,16 +157,20 @@ impl KnnPlan {
         };
         let (points, queries, explained) = session.stage("reading", read).0?;
         let label = shown(&args.points.path);
-        let fit = || args.covariance.fit(session, &label, &points, &set, &explained);
+        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, args.search.landmarks);
         let (index, covariance_s) = session.stage("fitting", fit);
-        let index = index?;
-        let (found, query_s) = session.stage("searching", || match (&queries, &args.asked.queries) {
+        let (rows, asked) = (points.len(), queries.as_ref().map_or(points.len(), Points::len));
+        let searching = Searching { args: &args.search, gate: gate.as_ref(), verify: 0, asked };
+        let search = |index: &ResidualIndex| match (&queries, &args.asked.queries) {
             (Some(queries), Some(path)) => index.knn(&shown(path), queries, args.k),
             _ => index.graph(args.k, args.asked.include_self),
-        });
-        let (answers, work) = found?;
-        session.stage("writing", || write_answers(&files, &answers)).0?;
-        let (rows, asked) = (points.len(), answers.ids.len() / args.k);
+        };
+        let brute = |index: &ResidualIndex, rows: &[Idx]| match &queries {
+            Some(queries) => reference::knn(index, &queries.take_rows(rows)?, args.k),
+            None => reference::graph_rows(index, rows, args.k, args.asked.include_self),
+        };
+        let found = searching.run(session, index?, search, brute)?;
+        let (index, answers, query_s) = (&found.index, &found.answers, found.query_s);
         let pairs = match &queries {
             Some(queries) => queries.len() * rows,
             None => rows * rows.saturating_sub(1) / 2,
@@ -169,16 +186,29 @@ impl KnnPlan {
             query_s: Some(query_s),
             rows_per_s: Some(asked as f64 / query_s),
             index_bytes: Some(index.bytes()),
-            residual: Some(ResidualRecord::new(&index, work, pairs)),
+            residual: Some(ResidualRecord::new(index, found.work, pairs)),
+            recall: found.recall,
+            sampled: found.sampled,
             ..Record::default()
         };
-        let message = format!("{} (V in {covariance_s:.3} s)", told(&files, &answers, query_s));
-        Ok(Outcome { record, message, ..Outcome::default() })
+        let write = || -> Result<(), Error> {
+            let mut outputs = Outputs::new();
+            add_answers(&mut outputs, &files, answers)?;
+            let text = searching.telemetry(session, &found, &record, None, "auto");
+            add_telemetry(&mut outputs, args.strategy.telemetry.as_ref(), text)?;
+            outputs.commit()
+        };
+        session.stage("writing", write).0?;
+        let mut message = format!("{} (V in {covariance_s:.3} s)", told(&files, answers, query_s));
+        if let (Some(recall), Some(sampled)) = (found.recall, found.sampled) {
+            message += &format!(", recall {recall} of {sampled} rows{}", searching.told(&found));
+        }
+        Ok(Outcome { record, message, failed: found.failed, ..Outcome::default() })
     }
 
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
         let AnyMetric::Coordinates(metric) = self.metric() else { return self.run_correlation(session) };
-        let Self { args, files, config } = self;
+        let Self { args, files, config, .. } = self;
         let read = || -> Result<_, Error> {
             let points = args.points.read()?;
             let queries = args.asked.read(&args.points, points.dim())?;

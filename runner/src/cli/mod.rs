@@ -10,6 +10,8 @@ mod check;
 mod covariance;
 mod demo;
 mod doctor;
+mod gate;
+mod gate_profile;
 mod generate;
 mod knn;
 mod query;
@@ -55,6 +57,7 @@ enum Command {
     Within(within::WithinArgs),
     Knn(knn::KnnArgs),
     Vecchia(vecchia::VecchiaArgs),
+    GateProfile(gate_profile::GateProfileArgs),
     Check(check::CheckArgs),
     Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
@@ -90,7 +93,18 @@ fn one_line(rendered: &str, command: Option<OsString>) -> String {
     let telling = paragraphs.filter(|(place, text)| *place == 0 || text.trim_start().starts_with("tip:"));
     let words: Vec<&str> = telling.flat_map(|(_, text)| text.split_whitespace()).collect();
     let known = [
-        "demo", "generate", "build", "insert", "delete", "query", "within", "knn", "vecchia", "check", "bench",
+        "demo",
+        "generate",
+        "build",
+        "insert",
+        "delete",
+        "query",
+        "within",
+        "knn",
+        "vecchia",
+        "gate-profile",
+        "check",
+        "bench",
         "doctor",
     ];
     let command = command.and_then(|name| known.into_iter().find(|known| name == *known));
@@ -115,6 +129,7 @@ fn run(cli: Cli) -> Result<(Outcome, bool), Error> {
         Command::Within(args) => args.plan()?.run(&session),
         Command::Knn(args) => args.plan(&session)?.run(&session),
         Command::Vecchia(args) => args.plan(&session)?.run(&session),
+        Command::GateProfile(args) => args.plan(&session)?.run(&session),
         Command::Check(args) => args.plan()?.run(&session),
         Command::Bench(args) => args.plan(&session)?.run(&session),
         Command::Doctor(args) => Ok(args.run(&session)),

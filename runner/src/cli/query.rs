@@ -74,11 +74,16 @@ impl QueryPlan {
 
 /// Writes both files of an answer: both appear, or none.
 pub(crate) fn write_answers(files: &AnswerFiles, answers: &Answers) -> Result<(), Error> {
-    let shape = [answers.ids.len() / answers.k, answers.k];
     let mut outputs = Outputs::new();
-    outputs.add_npy(&files.ids, &shape, &answers.ids)?;
-    outputs.add_npy(&files.distances, &shape, &answers.distances)?;
+    add_answers(&mut outputs, files, answers)?;
     outputs.commit()
+}
+
+/// Adds both files of an answer to others.
+pub(crate) fn add_answers(outputs: &mut Outputs, files: &AnswerFiles, answers: &Answers) -> Result<(), Error> {
+    let shape = [answers.ids.len() / answers.k, answers.k];
+    outputs.add_npy(&files.ids, &shape, &answers.ids)?;
+    outputs.add_npy(&files.distances, &shape, &answers.distances)
 }
 
 /// The figures of an answer.

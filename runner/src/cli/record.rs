@@ -99,6 +99,9 @@ pub(crate) struct ResidualRecord {
     pub landmark_bounded: u64,
     pub landmark_pruned: u64,
     pub early_exits: u64,
+    pub gate1_candidates: u64,
+    pub residual_pruned_by_gate1: u64,
+    pub gate1_false_negatives: u64,
 }
 
 impl ResidualRecord {
@@ -115,6 +118,9 @@ impl ResidualRecord {
             landmark_bounded: work.landmark.landmark_bounded,
             landmark_pruned: work.landmark.landmark_pruned,
             early_exits: work.residual.early_exits,
+            gate1_candidates: work.gate.gate1_candidates,
+            residual_pruned_by_gate1: work.gate.residual_pruned_by_gate1,
+            gate1_false_negatives: work.gate.gate1_false_negatives,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use covertree::Answers;
 use covertree::error::{Error, shown};
 use covertree::formats::npy::read_ids;
 use covertree::formats::output::{Outputs, check_target, suffixed};
@@ -13,6 +12,7 @@ use covertree_kernels::index::Idx;
 
 use super::args::{PointsArgs, check_k};
 use super::covariance::{CovarianceArgs, Explained};
+use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry};
 use super::record::{Outcome, Record, ResidualRecord};
 use super::session::Session;
 
@@ -57,6 +57,11 @@ pub(crate) struct VecchiaArgs {
     /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall
     #[arg(long, value_name = "ROWS", default_value_t = 0)]
     pub verify: usize,
+    /// Write what the search did: one JSON object per line
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub telemetry: Option<PathBuf>,
+    #[command(flatten)]
+    pub search: SearchArgs,
     #[command(flatten)]
     pub covariance: CovarianceArgs,
 }
@@ -69,6 +74,15 @@ pub(crate) enum StrategyArg {
     Auto,
     /// Every pair is computed in double precision
     Brute,
+}
+
+impl StrategyArg {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Brute => "brute",
+        }
+    }
 }
 
 impl From<StrategyArg> for Strategy {
@@ -86,6 +100,7 @@ pub(crate) struct VecchiaPlan {
     sets: Vec<CovarianceConfig>,
     files: Vec<[PathBuf; 2]>,
     order_file: Option<PathBuf>,
+    gate: Option<GatePlan>,
 }
 
 impl VecchiaArgs {
@@ -95,6 +110,11 @@ impl VecchiaArgs {
             Some(path) => self.covariance.sets(path)?,
             None => vec![self.covariance.config()],
         };
+        let gate = self.search.plan(self.covariance.inducing.factored())?;
+        if gate.is_some() && self.parameters.is_some() {
+            let message = "a gate is calibrated for one set of parameters; leave --parameters out, and run set by set";
+            return Err(Error::Usage(message.into()));
+        }
         let named = |set: usize, suffix: &str| match self.parameters {
             Some(_) => suffixed(&self.output, &format!(".{set}{suffix}")),
             None => suffixed(&self.output, suffix),
@@ -103,17 +123,17 @@ impl VecchiaArgs {
             (0..sets.len()).map(|set| [named(set, ".ids.npy"), named(set, ".dist.npy")]).collect();
         let ordered = self.order != VecchiaOrder::Given || self.order_ids.is_some();
         let order_file = ordered.then(|| suffixed(&self.output, ".order.npy"));
-        for file in files.iter().flatten().chain(&order_file) {
+        for file in files.iter().flatten().chain(&order_file).chain(&self.telemetry) {
             check_target(file)?;
         }
         session.stages(2 + 3 * sets.len() as u64); // a handful of sets
-        Ok(VecchiaPlan { args: self, sets, files, order_file })
+        Ok(VecchiaPlan { args: self, sets, files, order_file, gate })
     }
 }
 
 impl VecchiaPlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
-        let Self { args, sets, files, order_file } = self;
+        let Self { args, sets, files, order_file, gate } = self;
         let read = || -> Result<_, Error> {
             let points = args.points.read()?;
             for set in &sets {
@@ -128,14 +148,20 @@ impl VecchiaPlan {
         if let Some(file) = &order_file {
             outputs.add_npy(file, &[order.len()], &order)?;
         }
-        let (mut index, mut runs, mut lines) = (None, Vec::new(), Vec::new());
+        let searching = Searching { args: &args.search, gate: gate.as_ref(), verify: args.verify, asked: points.len() };
+        let (mut index, mut runs, mut lines, mut failed) = (None, Vec::new(), Vec::new(), None);
+        let mut telemetry = String::new();
         for (set, [ids, distances]) in sets.iter().zip(&files) {
             let (fitted, covariance_s) =
                 session.stage("fitting", || args.fit(session, &points, set, &explained, index.take()));
             let fitted = fitted?.with_strategy(args.strategy.into());
-            let (found, query_s) = session.stage("searching", || fitted.vecchia(&order, args.k));
-            let (answers, work) = found?;
-            let recall = args.recall(session, &fitted, &order, &answers)?;
+            let found = searching.run(
+                session,
+                fitted,
+                |index| index.vecchia(&order, args.k),
+                |index, rows| reference::vecchia_rows(index, &order, rows, args.k),
+            )?;
+            let (fitted, answers) = (&found.index, &found.answers);
             let shape = [points.len(), args.k];
             session
                 .stage("writing", || -> Result<(), Error> {
@@ -152,24 +178,30 @@ impl VecchiaPlan {
                 k: Some(args.k),
                 build_s: Some(order_s),
                 covariance_s: Some(covariance_s),
-                query_s: Some(query_s),
-                rows_per_s: Some(points.len() as f64 / query_s),
+                query_s: Some(found.query_s),
+                rows_per_s: Some(points.len() as f64 / found.query_s),
                 index_bytes: Some(fitted.bytes()),
-                residual: Some(ResidualRecord::new(&fitted, work, points.len() * points.len().saturating_sub(1) / 2)),
-                recall,
+                residual: Some(ResidualRecord::new(
+                    fitted,
+                    found.work,
+                    points.len() * points.len().saturating_sub(1) / 2,
+                )),
+                recall: found.recall,
+                sampled: found.sampled,
                 ..Record::default()
             };
-            lines.push(told(ids, &record, &fitted));
+            telemetry += &searching.telemetry(session, &found, &record, args.order_name(), args.strategy.name());
+            lines.push(told(ids, &record, fitted) + &searching.told(&found));
             runs.push(record);
-            index = Some(fitted);
+            failed = failed.or(found.failed);
+            index = Some(found.index);
         }
+        add_telemetry(&mut outputs, args.telemetry.as_ref(), telemetry)?;
         outputs.commit()?;
-        let failed = runs.iter().filter_map(|run| run.recall).find(|recall| *recall < 1.0);
         let record = match runs.len() {
             1 => runs.remove(0),
             _ => Record { command: "vecchia", rows: Some(points.len()), runs, ..Record::default() },
         };
-        let failed = failed.map(|recall| format!("the recall against a brute force by the formula is {recall}"));
         Ok(Outcome { record, message: lines.join("\n"), failed, ..Outcome::default() })
     }
 }
@@ -193,24 +225,16 @@ impl VecchiaArgs {
     ) -> Result<ResidualIndex, Error> {
         match (earlier, explained) {
             (Some(earlier), Explained::Inducing(_)) => earlier.refit(points, set),
-            _ => self.covariance.fit(session, &shown(&self.points.path), points, set, explained),
+            _ => {
+                let label = shown(&self.points.path);
+                self.covariance.fit(session, &label, points, set, explained, self.search.landmarks)
+            }
         }
     }
 
-    /// Share of the neighbours of some rows that a brute force finds too, at the same distance.
-    fn recall(
-        &self,
-        session: &Session,
-        index: &ResidualIndex,
-        order: &[Idx],
-        answers: &Answers,
-    ) -> Result<Option<f64>, Error> {
-        if self.verify == 0 {
-            return Ok(None);
-        }
-        let rows = reference::sample(index.len(), self.verify, session.seed);
-        let wanted = reference::vecchia_rows(index, order, &rows, self.k)?;
-        Ok(Some(reference::recall(answers, &rows, &wanted)))
+    /// The order in words.
+    fn order_name(&self) -> Option<&str> {
+        Some(if self.order_ids.is_some() { "file" } else { self.order.name() })
     }
 }
 
@@ -235,7 +259,7 @@ fn told(ids: &Path, record: &Record, index: &ResidualIndex) -> String {
         line += &format!(", jitter raised to {jitter:e}");
     }
     if let Some(recall) = record.recall {
-        line += &format!(", recall {recall}");
+        line += &format!(", recall {recall} of {} rows", record.sampled.unwrap_or_default());
     }
     line
 }

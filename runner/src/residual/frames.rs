@@ -1,5 +1,8 @@
 //! Landmarks of the leaves: what bounds correlations with a whole leaf after a few dot products.
 
+use std::fmt;
+use std::str::FromStr;
+
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
@@ -13,9 +16,56 @@ use covertree_kernels::view::panels_len;
 
 use super::factor::Factor;
 use super::layout::LEAF;
+use crate::error::Error;
 
-/// Most landmarks of a leaf: a multiple of the rows of every register tile.
+/// Most landmarks of a leaf, unless told: a multiple of the rows of every register tile.
 const LANDMARKS: usize = 24;
+
+/// Columns of `V` from which bounds by landmarks are worth their price.
+const FRAMES_FROM: usize = 96;
+
+/// How many landmarks a leaf has, for the bounds that rule pairs out. Answers never depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Landmarks {
+    /// As many as pay: at most 24 where `V` has 96 columns or more, else none.
+    #[default]
+    Auto,
+    /// At most so many, up to [`Landmarks::MAX`]; fewer where the rest of the leaf is explained by them. None is no bounds.
+    Most(usize),
+}
+
+impl Landmarks {
+    /// A leaf has no more points.
+    pub const MAX: usize = LEAF;
+
+    /// Most landmarks of a leaf, for a `V` of so many columns.
+    pub(super) fn most(self, columns: usize) -> usize {
+        match self {
+            Self::Auto if columns < FRAMES_FROM => 0,
+            Self::Auto => LANDMARKS,
+            Self::Most(count) => count.min(Self::MAX),
+        }
+    }
+}
+
+impl fmt::Display for Landmarks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Most(count) => write!(f, "{count}"),
+        }
+    }
+}
+
+impl FromStr for Landmarks {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let count = text.parse().ok().filter(|count| *count <= Self::MAX).map(Self::Most);
+        let refused = || Error::Usage(format!("{text:?} is no number of landmarks; choose auto or 0 to {}", Self::MAX));
+        if text == "auto" { Ok(Self::Auto) } else { count.ok_or_else(refused) }
+    }
+}
 
 /// The squared tail below which no further landmark is taken. Bounds are compared with correlations of the nearest
 /// neighbours, which are above the square root of this where bounds are of any use.
@@ -85,9 +135,9 @@ pub(crate) fn weights(factor: Option<&Factor>, v: &[f64]) -> Vec<f64> {
     norms
 }
 
-/// Chooses landmarks among the points of a leaf; gives the order of its members in which they come first, and the frame.
+/// Chooses at most `most` landmarks among the points of a leaf; gives the order of its members in which they come first, and the frame.
 pub(crate) fn choose_landmarks(
-    tier: Tier,
+    (tier, most): (Tier, usize),
     points: &ResidualPoints<'_, f64>,
     leaf: usize,
     ids: &[Idx],
@@ -99,16 +149,16 @@ pub(crate) fn choose_landmarks(
     let columns = points.model().columns();
     let blocks = pack_queries_blocks::<f64>(panels, columns)
         + block_where_blocks::<f64>(panels, panels)
-        + choose_blocks(len, LANDMARKS);
+        + choose_blocks(len, most);
     let mut memory = vec![Block::default(); blocks];
     let mut arena = Arena::new(&mut memory);
     let queries = pack_queries(tier, &run, &mut arena)?;
     let lanes = panels * LANES_F64;
     let mut rho = vec![0.0; lanes * lanes];
     block_where(&queries, &run, &vec![u32::MAX; lanes * panels], &mut rho, &mut arena)?;
-    let mut landmarks = [0; LANDMARKS];
-    let mut factor = vec![0.0; LANDMARKS * LANDMARKS];
-    let mut coordinates = vec![0.0; len * LANDMARKS];
+    let mut landmarks = vec![0; most];
+    let mut factor = vec![0.0; most * most];
+    let mut coordinates = vec![0.0; len * most];
     let mut extents = vec![Extent { span: 0.0, tail: 0.0, slack: 0.0 }; len];
     let chosen =
         Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
@@ -116,7 +166,7 @@ pub(crate) fn choose_landmarks(
         out.copy_from_slice(&rho[at(member) * lanes..][..len]);
         Ok(())
     };
-    let frame = choose(Limits { count: LANDMARKS, pivot: PIVOT }, errors, column, chosen, &mut arena)?;
+    let frame = choose(Limits { count: most, pivot: PIVOT }, errors, column, chosen, &mut arena)?;
     let mut order = landmarks[..frame.count()].to_vec();
     // The others by row number: what comes early needs small correlations, so it should not share a register tile with
     // what comes late.
@@ -124,7 +174,7 @@ pub(crate) fn choose_landmarks(
     rest.sort_unstable_by_key(|&member| ids[at(member)]);
     order.extend(rest);
     let sorted: Vec<f64> =
-        order.iter().flat_map(|&member| coordinates[at(member) * LANDMARKS..][..LANDMARKS].iter().copied()).collect();
+        order.iter().flat_map(|&member| coordinates[at(member) * most..][..most].iter().copied()).collect();
     let extents: Vec<Extent> = order.iter().map(|&member| extents[at(member)]).collect();
     let mut packed = vec![0.0; panels_len::<f64>(len, frame.count())];
     let [mut spans, mut tails, mut slacks] = [vec![0.0; lanes], vec![0.0; lanes], vec![0.0; lanes]];

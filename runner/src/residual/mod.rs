@@ -29,19 +29,25 @@
 
 mod factor;
 mod frames;
+pub mod gate;
 mod layout;
 pub mod order;
 mod parameters;
 mod precision;
+pub mod profile;
 pub mod reference;
 mod search;
 mod set;
+pub mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tile;
 
+pub use frames::Landmarks;
+pub use gate::{GateConfig, GateName};
 pub use order::VecchiaOrder;
 pub use parameters::{CovarianceConfig, Inducing, KernelName};
+pub use profile::{Feature, GateProfile, ProfileConfig};
 pub use search::{Strategy, Work};
 
 use covertree_kernels::covariance::Covariance;
@@ -61,11 +67,13 @@ use set::{PointSet, Source};
 /// Points under a residual metric, ready to be searched.
 pub struct ResidualIndex {
     tier: Tier,
+    landmarks: Landmarks,
     config: CovarianceConfig,
     covariance: Covariance,
     source: Source,
     inducing: Option<Points>,
     strategy: Strategy,
+    gate: Option<gate::Gated>,
     set: PointSet,
 }
 
@@ -95,9 +103,24 @@ impl ResidualIndex {
         inducing: &Inducing,
         seed: u64,
     ) -> Result<Self, Error> {
+        Self::fit_with((tier, Landmarks::Auto), label, points, config, inducing, seed)
+    }
+
+    /// [`fit_on`](Self::fit_on) with a number of landmarks of choice.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_with(
+        how: (Tier, Landmarks),
+        label: &str,
+        points: &Points,
+        config: &CovarianceConfig,
+        inducing: &Inducing,
+        seed: u64,
+    ) -> Result<Self, Error> {
         config.check(points.dim())?;
         let inducing = inducing.resolve(points, seed)?;
-        Self::make(tier, label, points, config, inducing, None, None)
+        Self::make(how, label, points, config, inducing, None, None)
     }
 
     /// A metric whose `V` (row-major, as many rows as there are points) and `p` are given.
@@ -117,11 +140,11 @@ impl ResidualIndex {
         config.check(points.dim())?;
         check_given(points, config, v, &p)?;
         let source = Source::Given(v.dim(), v.to_f64().into_owned(), p);
-        Self::make(tier, label, points, config, None, Some(source), None)
+        Self::make((tier, Landmarks::Auto), label, points, config, None, Some(source), None)
     }
 
     fn make(
-        tier: Tier,
+        (tier, landmarks): (Tier, Landmarks),
         label: &str,
         points: &Points,
         config: &CovarianceConfig,
@@ -144,11 +167,13 @@ impl ResidualIndex {
             None => Layout::new(&scaled, dim),
         };
         let diagonal = covariance.variance() + config.nugget;
-        let set = PointSet::fit(tier, layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
-        Ok(Self { tier, config: config.clone(), covariance, source, inducing, strategy: Strategy::Auto, set })
+        let set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
+        let (config, strategy) = (config.clone(), Strategy::Auto);
+        Ok(Self { tier, landmarks, config, covariance, source, inducing, strategy, gate: None, set })
     }
 
-    /// The same points and inducing points under other parameters: the layout and all memory are reused.
+    /// The same points and inducing points under other parameters: the layout and all memory are reused. A gate is gone then,
+    /// for it was calibrated for the old ones.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::Usage`] when `V` was given. The index is gone then.
@@ -159,8 +184,8 @@ impl ResidualIndex {
         if matches!(self.source, Source::Given(..)) {
             return Err(Error::Usage("V and p were given, so they cannot follow other parameters; give others".into()));
         }
-        let strategy = self.strategy;
-        let fitted = Self::make(self.tier, "points", points, config, self.inducing, None, Some(self.set))?;
+        let (strategy, how) = (self.strategy, (self.tier, self.landmarks));
+        let fitted = Self::make(how, "points", points, config, self.inducing, None, Some(self.set))?;
         Ok(fitted.with_strategy(strategy))
     }
 
@@ -296,7 +321,15 @@ impl ResidualIndex {
         let scaled = self.config.scaled(label, queries)?;
         let diagonal = self.covariance.variance() + self.config.nugget;
         let layout = Layout::new(&scaled, dim);
-        PointSet::fit(self.tier, layout, self.covariance, diagonal, (&scaled, dim), &self.source, None)
+        PointSet::fit(
+            (self.tier, self.landmarks),
+            layout,
+            self.covariance,
+            diagonal,
+            (&scaled, dim),
+            &self.source,
+            None,
+        )
     }
 
     fn nearest(
@@ -345,6 +378,7 @@ impl ResidualIndex {
             points: side(&self.set, ranks.unwrap_or(&none))?,
             queries: queries.map(|queries| side(queries, &none)).transpose()?,
             strategy: self.strategy,
+            gate: self.gate.as_ref(),
             counting,
             goal,
             with_self,

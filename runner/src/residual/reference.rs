@@ -100,6 +100,22 @@ pub fn graph(index: &ResidualIndex, k: usize, include_self: bool) -> Result<Answ
     })
 }
 
+/// [`graph`] for some rows only: one row of the answer for each.
+///
+/// # Errors
+/// As [`graph`].
+///
+/// # Cost
+/// One formula per point and row.
+pub fn graph_rows(index: &ResidualIndex, rows: &[Idx], k: usize, include_self: bool) -> Result<Answers, Error> {
+    let all = Unpacked::new(&index.set)?;
+    let except = |asked: usize| if include_self { -1 } else { rows[asked] };
+    knn_by(index.len(), rows.len(), k, except, |asked, point| match at(rows[asked]) {
+        query if query == point => 0.0,
+        query => all.distance(index, query, &all, point),
+    })
+}
+
 /// The nearest points of new points, for [`ResidualIndex::knn`].
 ///
 /// # Errors

@@ -9,13 +9,14 @@ use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::landmark::LandmarkCounters;
 use covertree_kernels::residual::{
-    Counting, PointRow, ResidualCounters, ResidualPoints, Shortlists, condense, correlation_floor, gather_row,
-    residual_distance, settle_positions,
+    Counting, GateCounters, PointRow, ResidualCounters, ResidualPoints, Shortlists, condense, correlation_floor,
+    gather_row, residual_distance, settle_positions,
 };
 use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use rayon::prelude::*;
 
+use super::gate::{Gated, OpenGate};
 use super::layout::{LEAF, box_distance};
 use super::set::PointSet;
 use super::tile::{self, Meeting};
@@ -35,6 +36,8 @@ pub struct Work {
     pub residual: ResidualCounters,
     /// Pairs that were bounded by landmarks, and those that the bounds ruled out.
     pub landmark: LandmarkCounters,
+    /// Pairs that came to a gate and those that it dropped, where there is one.
+    pub gate: GateCounters,
 }
 
 impl Work {
@@ -42,6 +45,7 @@ impl Work {
     pub fn merge(&mut self, other: &Self) {
         self.residual.merge(&other.residual);
         self.landmark.merge(&other.landmark);
+        self.gate.merge(&other.gate);
     }
 }
 
@@ -81,6 +85,8 @@ pub(crate) struct Search<'a> {
     /// Points that the neighbours are wanted of; `None` if these are the points themselves.
     pub queries: Option<Side<'a>>,
     pub strategy: Strategy,
+    /// What makes the search approximate.
+    pub gate: Option<&'a Gated>,
     pub counting: Counting,
     pub goal: Goal,
     /// Whether each point is its own nearest neighbour.
@@ -142,6 +148,15 @@ impl Lists {
         }
     }
 
+    /// The least correlation that each row still wants, raised as far as what was offered allows.
+    pub fn settled_least(&mut self, goal: Goal) -> Result<&[f64], KernelError> {
+        let mut scratch = vec![0.0; self.room];
+        for row in 0..self.counts.len() {
+            condense(row, &mut self.view(goal), &mut scratch)?;
+        }
+        Ok(&self.least)
+    }
+
     /// Makes room for `more` points in every row.
     pub fn make_room(&mut self, more: usize, goal: Goal) -> Result<(), KernelError> {
         let mut scratch = Vec::new();
@@ -185,7 +200,7 @@ impl Search<'_> {
         let near = self.near(asked);
         let workers = Workers::new();
         let blocks = tile::blocks_of(&self.points.set.model);
-        let meet = |leaf: usize, others: &[usize], far: bool| {
+        let meet = |leaf: usize, others: &[usize], far: bool, gate: Option<&OpenGate<'_>>| {
             let wide = match leaf < asked.set.hard_leaves || self.strategy == Strategy::Brute {
                 true => others.len(),
                 false => others.partition_point(|&other| other < self.points.set.hard_leaves),
@@ -194,10 +209,10 @@ impl Search<'_> {
             let mut work = Work::default();
             workers.with(blocks, |memory| -> Result<(), Error> {
                 if !wide.is_empty() {
-                    work.merge(&Meeting::<f64>::new(self, leaf, &lists, memory)?.with_all(wide, far)?);
+                    work.merge(&Meeting::<f64>::new(self, leaf, &lists, memory)?.behind(gate).with_all(wide, far)?);
                 }
                 if !narrow.is_empty() {
-                    work.merge(&Meeting::<f32>::new(self, leaf, &lists, memory)?.with_all(narrow, far)?);
+                    work.merge(&Meeting::<f32>::new(self, leaf, &lists, memory)?.behind(gate).with_all(narrow, far)?);
                 }
                 Ok(())
             })?;
@@ -207,12 +222,13 @@ impl Search<'_> {
             one.merge(&other);
             Ok::<_, Error>(one)
         };
-        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf], false));
+        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf], false, None));
         let mut counters = first.try_reduce(Work::default, merge)?;
+        let gate = self.gate.map(|gate| gate.open(self, asked, &lists)).transpose()?;
         let rest = (0..leaves).into_par_iter().rev().map(|leaf| {
             let end = if self.queries.is_none() { leaf } else { self.points.set.layout.leaves() };
             let others: Vec<usize> = (0..end).filter(|other| near[leaf].binary_search(other).is_err()).collect();
-            meet(leaf, &others, true)
+            meet(leaf, &others, true, gate.as_ref())
         });
         counters = merge(counters, rest.try_reduce(Work::default, merge)?)?;
         let settled = lists.into_par_iter().enumerate().map(|(leaf, lists)| {

@@ -18,12 +18,9 @@ use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
 use super::factor::Factor;
-use super::frames::{LeafFrame, choose_landmarks, errors, weights};
+use super::frames::{Landmarks, LeafFrame, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, boxes, gather_panels, permute};
 use crate::error::Error;
-
-/// Columns of `V` from which bounds by landmarks are worth their price.
-const FRAMES_FROM: usize = 96;
 
 /// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.016.
 const HARD: f64 = 0.125;
@@ -94,7 +91,7 @@ impl PointSet {
     /// Fits points to a metric. `diagonal` is the prior variance of a point, its nugget included; memory of an earlier fit
     /// of as many points is reused.
     pub fn fit(
-        tier: Tier,
+        (tier, landmarks): (Tier, Landmarks),
         layout: Layout,
         covariance: Covariance,
         diagonal: f64,
@@ -129,7 +126,7 @@ impl PointSet {
             }
             Source::Prior => set.p.fill(diagonal),
         }
-        set.measure(tier, source, scaled)?;
+        set.measure((tier, landmarks), source, scaled)?;
         Ok(set)
     }
 
@@ -152,7 +149,7 @@ impl PointSet {
     }
 
     /// All that follows from coordinates, `V` and `p`: norms, scales and margins, the precisions, landmarks, and rows.
-    fn measure(&mut self, tier: Tier, source: &Source, scaled: &[f64]) -> Result<(), Error> {
+    fn measure(&mut self, (tier, landmarks): (Tier, Landmarks), source: &Source, scaled: &[f64]) -> Result<(), Error> {
         let (model, columns) = (self.model, self.model.columns());
         let mut norms = vec![0.0; self.p.len()];
         let chunks = self.v.par_chunks((LEAF * columns).max(1)).zip(norms.par_chunks_mut(LEAF));
@@ -161,14 +158,15 @@ impl PointSet {
         let reach = largest_norm(scaled, model.dim());
         self.part_hard(reach, &mut norms, scaled);
         self.boxes = boxes(&self.layout, scaled, model.dim());
+        let most = landmarks.most(columns);
         let factor = match source {
-            Source::Factor(factor) if columns >= FRAMES_FROM => Some(factor),
+            Source::Factor(factor) if most > 0 => Some(factor),
             _ => None,
         };
         let mut weights = Vec::new();
         self.frames.clear();
         if let Some(factor) = factor {
-            weights = self.choose_frames(tier, factor, &mut norms)?;
+            weights = self.choose_frames((tier, most), factor, &mut norms)?;
         }
         self.narrow(reach, &norms, scaled)?;
         if let Some(factor) = factor {
@@ -221,8 +219,8 @@ impl PointSet {
         }
     }
 
-    /// Landmarks of every leaf; its points are put in the order in which the landmarks come first. Gives the weights' norms.
-    fn choose_frames(&mut self, tier: Tier, factor: &Factor, norms: &mut [f64]) -> Result<Vec<f64>, Error> {
+    /// Landmarks of every leaf, on a tier and at most so many; its points are put in the order in which the landmarks come first. Gives the weights' norms.
+    fn choose_frames(&mut self, tier: (Tier, usize), factor: &Factor, norms: &mut [f64]) -> Result<Vec<f64>, Error> {
         let columns = self.model.columns();
         let view = self.view()?;
         let chosen = (0..self.layout.leaves()).into_par_iter().map(|leaf| -> Result<_, Error> {

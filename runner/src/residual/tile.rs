@@ -5,6 +5,8 @@
 //! either side, are computed one by one where they are few, else in register tiles. Where bounds turn out not to pay, a leaf
 //! goes on without them, and tries again later.
 
+mod gated;
+
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -13,11 +15,12 @@ use covertree_kernels::index::{Idx, at};
 use covertree_kernels::landmark::{FrameMemory, FramePoints, LANDMARKS_MAX, bounds, project_weighted};
 use covertree_kernels::residual::{
     ListedPairs, Members, Offered, QueryTiles, ResidualModel, ResidualQuery, ResidualRun, RhoTile, block_where,
-    block_where_blocks, gather_row, offer_columns, offer_listed, offer_rows, one_to_listed, pack_queries,
-    pack_queries_blocks, wanted_pairs,
+    block_where_blocks, gate_block_blocks, gather_row, offer_columns, offer_listed, offer_rows, one_to_listed,
+    pack_queries, pack_queries_blocks, wanted_pairs,
 };
 use covertree_kernels::simd::LANES_F64;
 
+use super::gate::OpenGate;
 use super::layout::LEAF;
 use super::precision::Precision;
 use super::search::{Lists, Search, Side, Strategy, Work, lock};
@@ -44,6 +47,7 @@ pub(super) fn blocks_of(model: &ResidualModel) -> usize {
         + 4 * blocks::<u32>(LEAF * PANELS)
         + blocks::<f64>(LEAF * LANDMARKS_MAX)
         + blocks::<f64>(model.columns() + model.dim())
+        + gate_block_blocks(LEAF)
         + 8 * lanes
 }
 
@@ -58,6 +62,8 @@ pub(super) struct Meeting<'a, 'm, T> {
     tiles: QueryTiles<'m, T>,
     places: [Idx; LEAF],
     arena: Arena<'m>,
+    /// What makes the meetings approximate.
+    gate: Option<&'a OpenGate<'a>>,
     work: Work,
     /// Pairs that bounded meetings cost of late, and how many there were.
     cost: (u64, u64),
@@ -98,7 +104,7 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
         let tiles = pack_queries(search.tier, &run, &mut arena)?;
         let places = std::array::from_fn(|place| place as Idx); // at most a leaf
         let (work, cost, unbounded) = (Work::default(), (0, 0), 0);
-        Ok(Self { search, lists, leaf, side, range, run, tiles, places, arena, work, cost, unbounded })
+        Ok(Self { search, lists, leaf, side, range, run, tiles, places, arena, gate: None, work, cost, unbounded })
     }
 
     /// Meets others, which are near or far.
@@ -124,6 +130,9 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
                 wanted: arena.take::<u32>(rows * panels)?,
                 masks: arena.take::<u32>(self.range.len() * wide)?,
             };
+            if self.meet_gated(&other, &mut buffers, &mut arena)? {
+                return Ok(());
+            }
             let bounded = far && self.search.strategy == Strategy::Auto && self.bounds_pay();
             if bounded && self.meet_bounded(&other, &mut buffers, &mut arena)? {
                 return Ok(());
@@ -207,6 +216,20 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
             return Ok(false);
         }
         self.work.landmark.landmark_pruned += pairs - kept;
+        self.meet_listed(other, rows, (count, kept), buffers, arena)?;
+        Ok(true)
+    }
+
+    /// Computes the marked pairs one by one, and offers them and the first `count` rows, which are computed. `kept` pairs are
+    /// marked.
+    fn meet_listed(
+        &mut self,
+        other: &Other<'a, T>,
+        rows: &[T],
+        (count, kept): (usize, u64),
+        buffers: &mut Buffers<'_, T>,
+        arena: &mut Arena<'_>,
+    ) -> Result<(), Error> {
         let mut starts = [0; LEAF + 1];
         let (filter, wide) = (&mut *buffers.filter, other.range.len().div_ceil(LANES_F64));
         let places = arena.take::<Idx>(at(kept as Idx))?; // at most the pairs of two leaves
@@ -253,7 +276,7 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
         };
         let tile = self.tile(other, count, buffers.rho, T::margins(self.side.set), T::margins(self.search.points.set));
         self.work.residual.candidates += self.offer(other, &tile, Some(&pairs))?;
-        Ok(true)
+        Ok(())
     }
 
     /// Marks the pairs that the landmarks of this leaf cannot rule out and gives their number; the landmarks' own pairs are

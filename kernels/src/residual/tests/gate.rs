@@ -1,7 +1,9 @@
 //! Gates, audits and profiles.
 
 use super::*;
+use crate::arena::Arena;
 use crate::error::KernelError;
+use crate::view::Rows;
 
 #[test]
 fn thresholds_follow_the_rule_up_to_the_cap() {
@@ -46,6 +48,49 @@ fn a_gate_passes_what_is_near_and_the_audit_finds_what_it_lost() {
             let mut twice = want;
             twice.merge(&counters);
             assert_eq!(twice.gate1_false_negatives, 2 * lost);
+        }
+    }
+}
+
+#[test]
+fn a_block_passes_what_either_side_lets_pass() {
+    let at = |i: usize, d: usize| (i * 37 + d * 11) % 101;
+    let feature = |i: usize, d: usize| at(i, d) as f32 / 50.0;
+    for (rows, columns) in [(1usize, 0usize), (0, 3), (1, 1), (3, 7), (5, 8), (4, 9), (9, 16), (2, 17), (7, 40)] {
+        let (lanes, wide) = (columns.next_multiple_of(16), columns.div_ceil(8));
+        let queries: Vec<f32> = (0..rows).flat_map(|i| [0, 1, 2].map(|d| feature(i + 40, d))).collect();
+        let mut packed = vec![f32::INFINITY; lanes * 3];
+        for (i, d) in (0..columns).flat_map(|i| [0, 1, 2].map(|d| (i, d))) {
+            packed[i / 16 * 48 + d * 16 + i % 16] = feature(i, d);
+        }
+        let squares =
+            |i: usize| gate_square([f64::INFINITY, 0.0, 0.8, 1.3][i % 4]) - if i % 5 == 0 { 9.0 } else { 0.0 };
+        let (own, theirs) = ((0..rows).map(squares).collect::<Vec<_>>(), (1..=lanes).map(squares).collect::<Vec<_>>());
+        let ranks = |i: usize| (i * 7 % 23) as f64;
+        let (row_ranks, column_ranks): (Vec<_>, Vec<_>) =
+            ((0..rows).map(ranks).collect(), (3..3 + wide * 8).map(ranks).collect());
+        let pairs = GatePairs {
+            queries: Rows::new(&queries, 3).unwrap(),
+            features: Panels::new(&packed, 3, columns).unwrap(),
+            rows: GateSide { squares: &own, ranks: &row_ranks },
+            columns: GateSide { squares: &theirs, ranks: &column_ranks },
+        };
+        for (tier, counting) in Tier::all().flat_map(|tier| [(tier, Counting::Earlier), (tier, Counting::Others)]) {
+            let mut want = vec![0u32; rows * wide];
+            for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                let square = (0..3).fold(0.0f32, |sum, d| {
+                    let difference = queries[i * 3 + d] - feature(j, d);
+                    sum + difference * difference
+                });
+                let asked = |one: f64, other: f64| counting == Counting::Others || other < one;
+                let row = square <= own[i] && asked(row_ranks[i], column_ranks[j]);
+                let column = square <= theirs[j] && asked(column_ranks[j], row_ranks[i]);
+                want[i * wide + j / 8] |= u32::from(row || column) << (j % 8);
+            }
+            let mut memory = vec![[u32::MAX; 16].into(); gate_block_blocks(columns)];
+            let mut got = vec![u32::MAX; rows * wide];
+            let passed = gate_block(tier, &pairs, counting, &mut got, &mut Arena::new(&mut memory)).unwrap();
+            assert_eq!((&got, passed), (&want, want.iter().map(|bits| u64::from(bits.count_ones())).sum()), "{tier}");
         }
     }
 }
@@ -105,5 +150,22 @@ fn wrong_arguments_are_refused() {
     assert!(gate_run(tier, 1.0, &[0.0], features, &mut squares[1..], &mut masks, &mut counters).is_err());
     assert!(gate_run(tier, 1.0, &[0.0], features, &mut squares, &mut [], &mut counters).is_err());
     assert!(gate_audit(&[0], &[0.0; 17], 1.0, &mut counters).is_err());
+    let side = GateSide { squares: &[1.0; 16], ranks: &[0.0; 8] };
+    let queries = Rows::new(&[0.0f32; 2], 1).unwrap();
+    let pairs = GatePairs { queries, features, rows: side, columns: side };
+    let bad = [
+        GatePairs { queries: Rows::new(&[0.0; 2], 2).unwrap(), ..pairs },
+        GatePairs { rows: GateSide { squares: &[1.0], ..side }, ..pairs },
+        GatePairs { rows: GateSide { ranks: &[1.0], ..side }, ..pairs },
+        GatePairs { columns: GateSide { squares: &[1.0; 15], ..side }, ..pairs },
+        GatePairs { columns: GateSide { ranks: &[1.0; 7], ..side }, ..pairs },
+    ];
+    let (mut memory, mut marks) = ([[0; 16].into(); 1], [7; 2]);
+    for pairs in &bad {
+        assert!(gate_block(tier, pairs, Counting::All, &mut marks, &mut Arena::new(&mut memory)).is_err());
+    }
+    assert!(gate_block(tier, &pairs, Counting::All, &mut [7; 1], &mut Arena::new(&mut memory)).is_err());
+    let refused = gate_block(tier, &pairs, Counting::All, &mut marks, &mut Arena::new(&mut []));
+    assert_eq!((refused, marks), (Err(KernelError::Scratch { need: 1, have: 0 }), [7; 2]));
     assert_eq!((squares, masks, table, counters), ([2.0; 16], [9], [5.0; 2], GateCounters::default()));
 }
