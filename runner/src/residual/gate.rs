@@ -270,3 +270,6 @@ impl OpenGate<'_> {
         gate_block(search.tier, &pairs, search.counting, masks, arena)
     }
 }
+
+#[cfg(test)]
+mod tests;

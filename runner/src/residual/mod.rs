@@ -10,7 +10,8 @@
 //!
 //! and `d_ii = 0`. Without inducing points this is the prior correlation. See [`covertree_kernels::residual`] for the order of
 //! every operation: an answer is, bit for bit, what a brute force by the formula gives with the program's own `V` and `p`, on
-//! every tier and number of threads ([`mod@reference`] is that brute force).
+//! every tier and number of threads ([`mod@reference`] is that brute force). Only a [`gate`], which is off unless asked for, makes an
+//! answer approximate.
 //!
 //! ```
 //! use covertree::generate::GenerateConfig;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod correlations;
+mod gates;
 mod refusals;
 mod trees;
 
