@@ -60,7 +60,14 @@ impl<X, D> ItemSpace<X, D> {
         let len = items.len();
         let too_many = |_| Error::TooManyRows { file: "items".to_owned(), rows: len as u64 };
         let rows = (0..idx_len(len).map_err(too_many)?).collect();
-        Ok(Self { items, distance, slack: Slack::default(), rows, pivots: Pivots::default(), wrong: FirstWrong::default() })
+        Ok(Self {
+            items,
+            distance,
+            slack: Slack::default(),
+            rows,
+            pivots: Pivots::default(),
+            wrong: FirstWrong::default(),
+        })
     }
 
     /// The same with the slack that the author of the function declares.
@@ -72,7 +79,6 @@ impl<X, D> ItemSpace<X, D> {
     pub fn items(&self) -> &[X] {
         &self.items
     }
-
 }
 
 impl<X, D> ItemSpace<X, D>
@@ -155,7 +161,7 @@ where
     }
 
     fn axes(&self) -> usize {
-        self.pivots.len()
+        self.pivots.width()
     }
 
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {
