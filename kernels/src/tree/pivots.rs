@@ -16,7 +16,7 @@ use crate::simd::{Lanes, Real};
 use crate::view::Panels;
 
 /// Most pivots.
-pub const PIVOTS_MAX: usize = 8;
+pub const PIVOTS_MAX: usize = 16;
 
 /// An item as a query, with its distances to the pivots.
 #[derive(Debug)]
@@ -84,6 +84,51 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Items<'_, X, D> {
         }
         remotest
     }
+}
+
+/// How many of the pivots are worth their cost, judged by a sample of items: the fewest that leave at most a quarter more
+/// pairs undecided than all do. A pair is undecided where the pivots do not show that the items are farther apart than the
+/// first of them and its nearest neighbour in the sample.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `distances` | `[items][items]`, of the sample |
+/// | `table` | `[items][pivots]`, to the pivots |
+///
+/// # Errors
+/// [`KernelError::Least`] without pivots; [`KernelError::Shape`] when the lengths do not fit, [`KernelError::Value`] for more than
+/// [`PIVOTS_MAX`] pivots.
+///
+/// # Cost
+/// `items^2 pivots` operations.
+pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> Result<usize, KernelError> {
+    if pivots == 0 {
+        return Err(KernelError::Least { what: "pivots", least: 1, got: 0 });
+    }
+    if pivots > PIVOTS_MAX {
+        return Err(KernelError::Value { what: "pivots", at: pivots });
+    }
+    let items = table.len() / pivots;
+    want("table", items * pivots, table.len())?;
+    want("distances", items * items, distances.len())?;
+    let mut undecided = [0u64; PIVOTS_MAX];
+    for item in 0..items {
+        let row = &distances[item * items..][..items];
+        let others = || (0..items).filter(move |&other| other != item);
+        let nearest = others().fold(f64::INFINITY, |least, other| if row[other] < least { row[other] } else { least });
+        for other in others() {
+            let (mine, theirs) = (&table[item * pivots..][..pivots], &table[other * pivots..][..pivots]);
+            for (count, (a, b)) in undecided.iter_mut().zip(mine.iter().zip(theirs)) {
+                if a - b > nearest || b - a > nearest {
+                    break;
+                }
+                *count += 1;
+            }
+        }
+    }
+    let all = undecided[pivots - 1];
+    let enough = undecided[..pivots].iter().position(|&count| count <= all + all / 4);
+    Ok(enough.map_or(pivots, |place| place + 1))
 }
 
 /// [`Items`] with their distances to pivots.

@@ -95,7 +95,7 @@ where
     /// A value as query `number` of a set of queries.
     ///
     /// # Cost
-    /// Up to eight calls of the distance function: the distances to the pivots.
+    /// Up to sixteen calls of the distance function: the distances to the pivots.
     pub fn outside<'q>(&'q self, value: &'q X, number: usize) -> PivotItem<'q, X> {
         let row = Idx::try_from(number).unwrap_or(Idx::MAX); // it only serves to name the query
         let item = Item { value, row, outside: true };
@@ -162,6 +162,11 @@ where
 
     fn axes(&self) -> usize {
         self.pivots.width()
+    }
+
+    /// Fewer than where a distance costs next to nothing.
+    fn scanned(&self) -> usize {
+        32
     }
 
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {

@@ -60,6 +60,15 @@ pub trait Space: Sync {
     fn axes(&self) -> usize {
         0
     }
+    /// Most points of a group that is scanned from end to end, in the order by cells. The more axes, the more of the
+    /// neighbouring boxes a query meets, and the less it pays to tell them apart.
+    fn scanned(&self) -> usize {
+        match self.axes() {
+            0..=4 => 40,
+            5..=6 => 64,
+            _ => 96,
+        }
+    }
     /// Coordinate of the point of a slot on one of the [axes](Self::axes).
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {
         let _ = (slot, axis);

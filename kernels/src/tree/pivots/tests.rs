@@ -145,18 +145,37 @@ fn pivots_are_remote_from_each_other() {
 fn what_does_not_fit_is_refused() {
     let (items, order) = ([1, 2, 3], [0, 1, 2]);
     let metric = || Items::new(&items, &order, &hamming, &()).unwrap();
-    let table = pack(&[0.0; 27], 9);
-    let wide = Panels::new(&table, 9, 3).unwrap();
+    let table = pack(&[0.0; 51], 17);
+    let wide = Panels::new(&table, 17, 3).unwrap();
     let refused = PivotItems::new(metric(), wide, 1.0).err();
-    assert_eq!(refused, Some(KernelError::Shape { what: "pivots", want: 8, got: 9 }));
+    assert_eq!(refused, Some(KernelError::Shape { what: "pivots", want: 16, got: 17 }));
     let short = Panels::new(&table[..16], 2, 2).unwrap();
     let refused = PivotItems::new(metric(), short, 1.0).err();
     assert_eq!(refused, Some(KernelError::Shape { what: "table", want: 3, got: 2 }));
     let fine = PivotItems::new(metric(), Panels::new(&table[..16], 2, 3).unwrap(), 1.0).unwrap();
     let boxes = Boxes::new(Panels::new(&table[..16], 2, 1).unwrap()).unwrap();
     assert_eq!(fine.with_boxes(boxes).err(), Some(KernelError::Shape { what: "boxes", want: 2, got: 1 }));
-    let refused = PivotItem::new(member(&items, 0), &[0.0; 9]).err();
-    assert_eq!(refused, Some(KernelError::Shape { what: "distances", want: 8, got: 9 }));
+    let refused = PivotItem::new(member(&items, 0), &[0.0; 17]).err();
+    assert_eq!(refused, Some(KernelError::Shape { what: "distances", want: 16, got: 17 }));
+}
+
+#[test]
+fn as_many_pivots_are_worth_having_as_tell_more_apart() {
+    // Places in a plane and, far outside of them, three pivots: two tell all apart, the third one adds nothing.
+    let places: Vec<[f64; 2]> = (0..49).map(|i| [f64::from(i % 7), f64::from(i / 7)]).collect();
+    let larger = |a: &[f64; 2], b: &[f64; 2]| f64::max((a[0] - b[0]).abs(), (a[1] - b[1]).abs());
+    let distances: Vec<f64> = places.iter().flat_map(|a| places.iter().map(move |b| larger(a, b))).collect();
+    let table: Vec<f64> =
+        places.iter().flat_map(|place| [100.0 + place[0], 100.0 + place[1], 100.0 + place[0]]).collect();
+    assert_eq!(pivots_worth_having(&distances, &table, 3), Ok(2));
+    // Pivots that are as far from everything tell nothing apart.
+    assert_eq!(pivots_worth_having(&distances, &[5.0; 147], 3), Ok(1));
+    assert_eq!(pivots_worth_having(&[], &[], 3), Ok(1));
+    let none = pivots_worth_having(&[], &[], 0);
+    assert_eq!(none, Err(KernelError::Least { what: "pivots", least: 1, got: 0 }));
+    assert_eq!(pivots_worth_having(&[], &[], 17), Err(KernelError::Value { what: "pivots", at: 17 }));
+    let short = pivots_worth_having(&distances[1..], &table, 3);
+    assert_eq!(short, Err(KernelError::Shape { what: "distances", want: 2401, got: 2400 }));
 }
 
 proptest! {
