@@ -22,6 +22,7 @@ pub mod merge_runs;
 pub mod mis;
 pub mod order_bounds;
 pub mod order_keys;
+pub mod pivots;
 pub mod points;
 pub mod positions_at_most;
 pub mod radix_sort_keys;

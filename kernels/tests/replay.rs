@@ -152,6 +152,11 @@ fn knn_panel() {
 }
 
 #[test]
+fn pivots() {
+    replay("pivots", cases::pivots::check);
+}
+
+#[test]
 fn scan() {
     replay("scan", cases::scan::check);
 }

@@ -96,6 +96,7 @@ pub(crate) fn build<S: Space>(
 ) -> Result<Built<S>, Error> {
     let started = Instant::now();
     config.check()?;
+    space.prepare();
     config.check_axes(space.axes())?;
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let rows = match space.curve(tier) {
