@@ -110,7 +110,7 @@ impl ResidualIndex {
     pub fn with_gate(self, label: &str, profile: &GateProfile, config: GateConfig) -> Result<Self, Error> {
         config.check()?;
         let (own, theirs) = (self.profile_metric(), &profile.metric);
-        if own != *theirs {
+        if own.hash != theirs.hash {
             let what = if own.kernel != theirs.kernel {
                 format!("{}, and this is {}", theirs.kernel, own.kernel)
             } else if own.lengthscales != theirs.lengthscales {
