@@ -43,6 +43,7 @@ mod earlier;
 mod items;
 mod ladder;
 mod metric;
+mod near_pairs;
 mod panel;
 #[cfg(test)]
 mod promises;
@@ -59,6 +60,7 @@ pub use earlier::{Earlier, Precedence, earliest_ranks, knn_before};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
+pub use near_pairs::{near_pairs, near_pairs_blocks};
 pub use panel::{knn_panel, knn_panel_blocks};
 pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};

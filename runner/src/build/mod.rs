@@ -8,6 +8,7 @@
 //! | `seek` | searches among the points of a batch |
 //! | `crowd` | a batch while its conflicts are settled |
 //! | `conflict` | the strategies that settle them |
+//! | `nets` | all points at once: the bulk path |
 //! | `update` | inserting into a tree, and deleting from it |
 //! | `telemetry` | what was done and how long it took |
 //!
@@ -18,6 +19,7 @@ mod config;
 mod conflict;
 mod crowd;
 mod estimate;
+mod nets;
 mod seek;
 pub mod telemetry;
 mod traverse;
@@ -97,6 +99,17 @@ pub(crate) fn build<S: Space>(
     let started = Instant::now();
     config.check()?;
     config.check_axes(space.axes())?;
+    let nets = config.asks_for_nets(space.axes());
+    if nets && space.lists_near_pairs() && !space.is_empty() {
+        return nets::build(space, config, tier, workers);
+    }
+    let by_batches;
+    let config = if config.conflict == Conflict::Nets {
+        by_batches = BuildConfig { prefix: Prefix::Doubling, conflict: Conflict::Dense, ..config.clone() };
+        &by_batches
+    } else {
+        config
+    };
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let rows = match space.curve(tier) {
         Some(order) => {

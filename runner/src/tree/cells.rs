@@ -3,8 +3,8 @@
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Group;
 
-use super::Tree;
-use super::layout::Shape;
+use super::layout::{Order, Shape};
+use super::{Ladder, Tree};
 use crate::space::Space;
 
 /// Groups that are joined to one in the layer above: as many as the search tests in one go.
@@ -45,6 +45,30 @@ pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree:
         *parent = positions[at(shape.parents[at(slot)])];
     }
     form_groups(tree, scanned);
+}
+
+/// The tree over some slots in the order in which they are given, the first of them being the root: without parents, and with
+/// everything on level 0.
+pub(crate) fn over(slots: &[Idx], axes: usize, ladder: Ladder) -> Tree {
+    let mut tree = Tree {
+        ids: slots.to_vec().into(),
+        levels: vec![0; slots.len()].into(),
+        parents: vec![NONE; slots.len()].into(),
+        reaches: vec![0.0; slots.len()].into(),
+        groups: Vec::new().into(),
+        waiting: 1,
+        order: Order::Cells,
+        ladder,
+    };
+    if !slots.is_empty() {
+        form_groups(&mut tree, scanned(axes));
+    }
+    tree
+}
+
+/// Arranges slots as in a kd-tree.
+pub(crate) fn arrange<S: Space>(space: &S, slots: &mut [Idx]) {
+    halve(space, slots, scanned(space.axes()));
 }
 
 /// Halves slots across their widest axis, again and again, down to groups that are scanned.
@@ -111,7 +135,7 @@ fn form_groups(tree: &mut Tree, scanned: usize) {
 }
 
 /// The highest level of each group.
-fn find_tops(tree: &mut Tree) {
+pub(crate) fn find_tops(tree: &mut Tree) {
     let groups = tree.groups.to_mut();
     for place in (0..groups.len()).rev() {
         let Group { first, block, kids, kids_end, .. } = groups[place];
