@@ -14,8 +14,8 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Conflict, Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
-    knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, search, search_blocks,
+    Conflict, Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn,
+    knn_before, knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -149,7 +149,11 @@ fn pairs(criterion: &mut Criterion) {
             }
             ends
         };
-        assert_eq!(search_each(), LEN + 2 * found, "{tier}: each point finds itself, and each pair is found from both ends");
+        assert_eq!(
+            search_each(),
+            LEN + 2 * found,
+            "{tier}: each point finds itself, and each pair is found from both ends"
+        );
         group.bench_function(BenchmarkId::new("search/within, each point", tier), |bench| bench.iter(&mut search_each));
     }
     group.finish();

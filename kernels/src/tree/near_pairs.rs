@@ -9,10 +9,11 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::cover::Conflict;
-use super::search::{SearchCounters, lanes_within, places};
-use super::{Boxes, Coordinates, Group, Metric, TreeView};
+use super::search::{CHUNK, SearchCounters, lanes_within, places};
+use super::{Boxes, Coordinates, Group, Metric, TreeView, run_len};
 use crate::arena::{Arena, blocks};
 use crate::dist::Form;
+use crate::dist::lanes::FEW_DIMS;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at};
 use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
@@ -278,31 +279,58 @@ impl<T: Real, F: Form> Join<'_, '_, '_, '_, T, F> {
     fn scan<L: Lanes>(&mut self, row: usize, query: &[T], from: usize, to: usize) {
         let top = self.metric.ceiling(self.radius);
         let ceiling = <T::On<L>>::splat(top);
-        let ids = self.view.parts().ids;
         self.counters.runs += 1;
         self.counters.distance_evals += (to - from) as u64; // widens
-        let mut start = from / T::LANES * T::LANES;
-        while start < to {
-            let (first, end) = (from.max(start), to.min(start + T::LANES));
-            let values = self.metric.surrogate_panel::<L>(query, first, end, top);
-            let mut mask = values.le(ceiling) & lanes_within(start, from, to);
-            if mask != 0 {
-                let (mut surrogates, mut distances) = ([T::default(); 16], [0.0; 16]);
-                values.store(&mut surrogates);
-                self.metric.distances::<L>(query, start, mask, &surrogates[..T::LANES], &mut distances);
-                self.counters.settled += u64::from(mask.count_ones());
-                while mask != 0 {
-                    let lane = mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    if distances[lane] <= self.radius {
-                        if let Some(out) = self.out.get_mut(self.found) {
-                            *out = Conflict { distance: distances[lane], id: ids[row], other: ids[start + lane] };
-                        }
-                        self.found += 1;
-                    }
+        if query.len() <= FEW_DIMS {
+            let mut start = from / T::LANES * T::LANES;
+            while start < to {
+                let (first, end) = (from.max(start), to.min(start + T::LANES));
+                let values = self.metric.surrogate_panel::<L>(query, first, end, top);
+                let mask = values.le(ceiling) & lanes_within(start, from, to);
+                if mask != 0 {
+                    let mut surrogates = [T::default(); 16];
+                    values.store(&mut surrogates);
+                    self.settle::<L>(row, query, start, mask, &surrogates[..T::LANES]);
+                }
+                start += T::LANES;
+            }
+            return;
+        }
+        // Several panels in step: the sums of one would wait for each other.
+        let mut surrogates = [T::default(); CHUNK + 16];
+        let mut first = from;
+        while first < to {
+            let base = first / T::LANES * T::LANES;
+            let end = to.min(base + CHUNK);
+            let len = run_len(T::LANES, first, end);
+            self.metric.surrogates::<L>(query, first, end, top, &mut surrogates[..len]);
+            for (panel, values) in surrogates[..len].chunks_exact(T::LANES).enumerate() {
+                let start = base + panel * T::LANES;
+                let mask = <T::On<L>>::load(values).le(ceiling) & lanes_within(start, first, end);
+                if mask != 0 {
+                    self.settle::<L>(row, query, start, mask, values);
                 }
             }
-            start += T::LANES;
+            first = end;
+        }
+    }
+
+    /// Writes those of the points of one panel whose bit is set in `mask` that are near enough by the formula.
+    #[inline(always)]
+    fn settle<L: Lanes>(&mut self, row: usize, query: &[T], start: usize, mut mask: u32, values: &[T]) {
+        let ids = self.view.parts().ids;
+        let mut distances = [0.0; 16];
+        self.metric.distances::<L>(query, start, mask, values, &mut distances);
+        self.counters.settled += u64::from(mask.count_ones());
+        while mask != 0 {
+            let lane = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            if distances[lane] <= self.radius {
+                if let Some(out) = self.out.get_mut(self.found) {
+                    *out = Conflict { distance: distances[lane], id: ids[row], other: ids[start + lane] };
+                }
+                self.found += 1;
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ macro_rules! named {
 }
 
 /// Most axes with which `auto` chooses nets.
-const NETS_AXES: usize = 8;
+const NETS_AXES: usize = 5;
 
 named! {
     /// How points of a batch that want the same place are told apart.
@@ -214,7 +214,9 @@ impl BuildConfig {
         }
         let by_batches = matches!(self.prefix, Prefix::Doubling | Prefix::Adaptive);
         if self.conflict == Conflict::Nets && (by_batches || self.chain_cap.is_some()) {
-            return refuse("conflict nets takes all points at once: choose prefix auto or whole, and no chain-cap".into());
+            return refuse(
+                "conflict nets takes all points at once: choose prefix auto or whole, and no chain-cap".into(),
+            );
         }
         if self.shard_pairs.is_some() && !graph && self.conflict != Conflict::TwoPhase {
             return refuse(format!("shard-pairs goes with dense, two-phase or auto: {} has no shards", self.conflict));

@@ -103,13 +103,15 @@ pub(crate) fn build<S: Space>(
     if nets && space.lists_near_pairs() && !space.is_empty() {
         return nets::build(space, config, tier, workers);
     }
-    let by_batches;
-    let config = if config.conflict == Conflict::Nets {
-        by_batches = BuildConfig { prefix: Prefix::Doubling, conflict: Conflict::Dense, ..config.clone() };
-        &by_batches
-    } else {
-        config
-    };
+    if config.conflict == Conflict::Nets {
+        let by_batches = BuildConfig { prefix: Prefix::Doubling, conflict: Conflict::Dense, ..config.clone() };
+        let mut built = build(space, &by_batches, tier, workers)?;
+        built
+            .2
+            .notes
+            .push("conflict nets: these points have no boxes to join; dense was used instead, by batches".into());
+        return Ok(built);
+    }
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let rows = match space.curve(tier) {
         Some(order) => {

@@ -43,10 +43,13 @@ const PAIRS: usize = 32;
 const SAMPLE: usize = 64;
 
 /// Neighbours that they are asked for.
-const NEIGHBOURS: usize = 8;
+const NEIGHBOURS: usize = 16;
 
 /// Neighbours that they may have within the radius of the highest level that pairs are listed for, on average.
-const FEW: usize = 3;
+const FEW: usize = 8;
+
+/// Points that are taken at a time are worth it while they cover one in so many.
+const WORTH: usize = 32;
 
 /// Builds the tree over all points of a space, which lists near pairs and is not empty.
 pub(super) fn build<S: Space>(
@@ -122,6 +125,11 @@ fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<I
     (rows, Grown { tree, runs: Runs::default(), packed })
 }
 
+/// The level of a point that one of this level covers.
+fn below(level: i32) -> i32 {
+    if level == TWIN { TWIN } else { level - 1 }
+}
+
 /// The median distance of some pairs.
 fn median(pairs: &mut [Conflict]) -> f64 {
     let middle = pairs.len() / 2;
@@ -131,7 +139,8 @@ fn median(pairs: &mut [Conflict]) -> f64 {
 
 /// The first row of a random permutation.
 fn root(len: Idx, seed: u64) -> Idx {
-    let least = parallel::pieces(at(len), ROWS, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
+    let least =
+        parallel::pieces(at(len), ROWS, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
     least.into_iter().flatten().min().map_or(0, |(_, row)| row)
 }
 
@@ -158,49 +167,45 @@ struct Listed {
 impl<S: Space> Nets<'_, S> {
     /// Climbs until the root stands alone; returns the first tree.
     fn climb(&mut self, whole: Grown<S>) -> Grown<S> {
-        self.passes(&whole, i32::MAX);
+        self.pass(&whole);
         while self.standing.len() > 1 {
-            let tree = cells::over(&self.standing, self.builder.space.axes(), self.builder.ladder.clone());
-            let packed = self.builder.space.pack(&tree, self.builder.tier);
-            self.passes(&Grown { tree, runs: Runs::default(), packed }, i32::MAX);
+            self.pass(&self.over(&self.standing));
         }
         whole
     }
 
     /// Settles some more levels of the points that stand, which are those of the tree.
-    fn passes(&mut self, grown: &Grown<S>, mut most: i32) {
+    fn pass(&mut self, grown: &Grown<S>) {
         if self.standing.len() < 2 {
             return;
         }
         let ladder = self.builder.ladder.view();
-        // The lowest level with a radius is that of the least positive number.
+        // The lowest level that has a radius is that of the least positive number.
+        let lowest = ladder.level_over(f64::from_bits(1));
         let next = self.settled.map_or(TWIN, |settled| settled + 1);
-        let wanted = self.few_up_to(grown);
+        let mut level = self.few_up_to(grown).max(next);
         loop {
-            let level = wanted.min(most).max(next);
-            let (mut row, mut graph_ms, mut mis_ms) = (LevelRow::default(), 0.0, 0.0);
-            match timed(&mut graph_ms, || self.list(grown, level)) {
+            let (mut graph_ms, mut mis_ms) = (0.0, 0.0);
+            let listed = timed(&mut graph_ms, || self.list(grown, level));
+            self.row.conflict_graph_ms += graph_ms;
+            match listed {
                 Ok(listed) => timed(&mut mis_ms, || self.settle(&listed)),
                 Err(typical) if typical > 0.0 && level > next => {
                     // A crowd: its levels come first.
-                    most = (level - 1).min(ladder.level_over(typical) - 1);
-                    self.row.conflict_graph_ms += graph_ms;
+                    level = (level - 1).min(ladder.level_over(typical) - 1).max(next);
                     continue;
                 }
                 Err(typical) => {
-                    let level = if typical > 0.0 { level } else { TWIN };
-                    timed(&mut mis_ms, || self.thin(grown, level, &mut row));
+                    level = if typical > 0.0 { level } else { TWIN };
+                    let mut row = LevelRow::default();
+                    timed(&mut mis_ms, || self.thin(level, &mut row));
                     self.finish_level(level, mis_ms, row);
-                    self.row.conflict_graph_ms += graph_ms;
-                    self.settled = Some(level.max(ladder.level_over(f64::from_bits(1)) - 1));
-                    break;
                 }
             }
-            self.row.conflict_graph_ms += graph_ms;
             self.row.mis_ms += mis_ms;
-            self.settled = Some(level.max(ladder.level_over(f64::from_bits(1)) - 1));
             break;
         }
+        self.settled = Some(level.max(lowest - 1));
         let levels = &self.placement.levels;
         self.standing.retain(|&slot| levels[at(slot)] == STANDS);
     }
@@ -307,23 +312,28 @@ impl<S: Space> Nets<'_, S> {
         Listed { pairs: sorted, runs }
     }
 
-    /// Settles levels, upward, by all of their pairs. Of those that conflict the first in order stays.
+    /// Settles levels, upward, by all of their pairs.
     fn settle(&mut self, listed: &[Listed]) {
         let mut levels: Vec<i32> = listed.iter().flat_map(|listed| listed.runs.iter().map(|run| run.0)).collect();
         levels.sort_unstable();
         levels.dedup();
         for level in levels {
-            let mut row = LevelRow::default();
-            for listed in listed {
-                let Ok(place) = listed.runs.binary_search_by_key(&level, |run| run.0) else { continue };
-                let first = if place == 0 { 0 } else { listed.runs[place - 1].1 };
-                let pairs = &listed.pairs[first..listed.runs[place].1];
-                row.conflict_adj_pairs += pairs.len() as u64; // widens
-                for pair in pairs {
-                    row.dominated += usize::from(self.meet(pair, level));
-                }
+            let (mut row, mut mis_ms) = (LevelRow::default(), 0.0);
+            timed(&mut mis_ms, || self.settle_level(listed, level, &mut row));
+            self.finish_level(level, mis_ms, row);
+        }
+    }
+
+    /// Settles one level by all of its pairs: of those that conflict the first in order stays.
+    fn settle_level(&mut self, listed: &[Listed], level: i32, row: &mut LevelRow) {
+        for listed in listed {
+            let Ok(place) = listed.runs.binary_search_by_key(&level, |run| run.0) else { continue };
+            let first = if place == 0 { 0 } else { listed.runs[place - 1].1 };
+            let pairs = &listed.pairs[first..listed.runs[place].1];
+            row.conflict_adj_pairs += pairs.len() as u64; // widens
+            for pair in pairs {
+                row.dominated += usize::from(self.meet(pair, level));
             }
-            self.finish_level(level, 0.0, row);
         }
     }
 
@@ -335,7 +345,7 @@ impl<S: Space> Nets<'_, S> {
         if levels[keeper] != STANDS {
             return false;
         }
-        let below = if level == TWIN { TWIN } else { level - 1 };
+        let below = below(level);
         let stood = levels[other] == STANDS;
         if stood || (levels[other] == below && pair.distance < distances[other]) {
             levels[other] = below;
@@ -345,54 +355,100 @@ impl<S: Space> Nets<'_, S> {
         stood
     }
 
-    /// Settles one level without its pairs, in rounds.
-    fn thin(&mut self, grown: &Grown<S>, level: i32, row: &mut LevelRow) {
-        let mut tree = cells::over(&self.standing, self.builder.space.axes(), self.builder.ladder.clone());
-        tree.levels[0] = 1; // nothing beats the root
-        cells::find_tops(&mut tree);
-        let _ = grown;
-        let packed = self.builder.space.pack(&tree, self.builder.tier);
-        let level_grown = Grown { tree, runs: Runs::default(), packed };
-        let scene = Draft { builder: self.builder, grown: &level_grown };
-        let tree = &level_grown.tree;
-        let radius = if level == TWIN { 0.0 } else { self.builder.ladder.view().radius(level) };
-        let below = if level == TWIN { TWIN } else { level - 1 };
-        let seed = self.builder.config.seed ^ level as u64; // any bits do
-        let mut open: Vec<Idx> = (0..tree.len() as Idx).collect();
-        while !open.is_empty() {
+    /// Settles the level above all that are settled without listing its pairs: a few points at a time, spread evenly, as long
+    /// as they cover many; then the rest, which stands less dense.
+    fn thin(&mut self, level: i32, row: &mut LevelRow) {
+        let mut open = self.standing.clone();
+        loop {
+            let (before, len) = (open.len(), open.len().min(2 * PAIRS));
+            let block: Vec<Idx> = (0..len).map(|number| open[number * open.len() / len]).collect();
+            // So few have no more pairs than are listed.
+            let listed = self.list(&self.over(&block), level).unwrap_or_default();
+            self.settle_level(&listed, level, row);
+            let winners: Vec<Idx> = block.into_iter().filter(|&slot| self.stands(slot)).collect();
+            open.retain(|&slot| self.stands(slot) && winners.binary_search(&slot).is_err());
+            let queries: Vec<Query> = open.iter().map(|&slot| self.query(slot, usize::MAX, level)).collect();
+            let grown = self.over(&winners);
+            self.cover(&Draft { builder: self.builder, grown: &grown }, vec![1; winners.len()], &queries, level, row);
+            open.retain(|&slot| self.stands(slot));
             row.rounds += 1;
-            row.mis_iterations += 1;
-            let query = |&position: &Idx| Query {
-                slot: tree.ids[at(position)],
-                position: at(position),
-                level: tree.levels[at(position)],
-                radius,
-            };
-            let queries: Vec<Query> = open.iter().map(query).collect();
-            let marks = Marks::new(tree, open.iter().copied());
-            let rivals = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Rival { seed }, 1);
-            let mut beaten = vec![false; self.standing.len()];
-            let position = |slot: Idx| self.standing.binary_search(&slot).expect("it stands");
-            rivals.all.iter().for_each(|rival| beaten[position(rival.id)] = true);
-            let (losers, winners): (Vec<Idx>, Vec<Idx>) = open.iter().partition(|&&place| beaten[at(place)]);
-            let marks = Marks::new(tree, winners.iter().copied());
-            let queries: Vec<Query> = losers.iter().map(query).collect();
-            let covers = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Nearest, 1);
-            self.row.distance_evals += rivals.evals + covers.evals;
-            row.dominated += covers.all.len();
-            for cover in &covers.all {
-                let slot = at(cover.id);
-                self.placement.levels[slot] = below;
-                self.placement.parents[slot] = cover.other;
-                self.placement.distances[slot] = cover.distance;
+            if before - open.len() < before / WORTH {
+                break;
             }
-            let levels = &self.placement.levels;
-            open = losers;
-            open.retain(|&place| levels[at(tree.ids[at(place)])] == STANDS);
+        }
+        if open.is_empty() {
+            return;
+        }
+        let grown = self.over(&open);
+        match self.list(&grown, level) {
+            Ok(listed) => self.settle_level(&listed, level, row),
+            Err(_) => self.thin_by_rivals(&grown, level, row),
         }
     }
 
+    /// Settles the level for the points of a tree: what no rival beats is kept, what that covers goes, and again.
+    fn thin_by_rivals(&mut self, grown: &Grown<S>, level: i32, row: &mut LevelRow) {
+        let scene = Draft { builder: self.builder, grown };
+        let seed = self.builder.config.seed ^ level as u64; // any bits do
+        let ids = &grown.tree.ids;
+        let mut open: Vec<Idx> = (0..ids.len() as Idx).collect(); // positions
+        while !open.is_empty() {
+            row.rounds += 1;
+            row.mis_iterations += 1;
+            let query = |&place: &Idx| self.query(ids[at(place)], at(place), level);
+            let queries: Vec<Query> = open.iter().map(query).collect();
+            let marks = Marks::new(&grown.tree, open.iter().copied());
+            let rivals = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Rival { seed }, 1);
+            self.row.distance_evals += rivals.evals;
+            let mut beaten: Vec<Idx> = rivals.all.iter().map(|rival| rival.id).collect();
+            beaten.sort_unstable();
+            let is_beaten = |place: &Idx| beaten.binary_search(&ids[at(*place)]).is_ok();
+            let (losers, winners): (Vec<Idx>, Vec<Idx>) = open.into_iter().partition(is_beaten);
+            let mut flags = vec![0; ids.len()];
+            winners.into_iter().for_each(|place| flags[at(place)] = 1);
+            let queries: Vec<Query> =
+                losers.iter().map(|&place| self.query(ids[at(place)], at(place), level)).collect();
+            self.cover(&scene, flags, &queries, level, row);
+            open = losers;
+            open.retain(|&place| self.stands(ids[at(place)]));
+        }
+    }
+
+    /// Takes from the level what the marked points of a tree cover.
+    fn cover(&mut self, scene: &Draft<'_, S>, flags: Vec<u8>, queries: &[Query], level: i32, row: &mut LevelRow) {
+        let marks = Marks::of(&scene.grown.tree, flags);
+        let covers = scene.seek(&marks, queries, &even_shards(queries.len()), Goal::Nearest, 1);
+        self.row.distance_evals += covers.evals;
+        row.dominated += covers.all.len();
+        for cover in &covers.all {
+            let slot = at(cover.id);
+            self.placement.levels[slot] = below(level);
+            self.placement.parents[slot] = cover.other;
+            self.placement.distances[slot] = cover.distance;
+        }
+    }
+
+    /// The search for a slot within the radius of a level.
+    fn query(&self, slot: Idx, position: usize, level: i32) -> Query {
+        let radius = if level == TWIN { 0.0 } else { self.builder.ladder.view().radius(level) };
+        Query { slot, position, level: 0, radius }
+    }
+
+    fn stands(&self, slot: Idx) -> bool {
+        self.placement.levels[at(slot)] == STANDS
+    }
+
+    /// A tree over some slots, all of them on level 0.
+    fn over(&self, slots: &[Idx]) -> Grown<S> {
+        let tree = cells::over(slots, self.builder.space.axes(), self.builder.ladder.clone());
+        let packed = self.builder.space.pack(&tree, self.builder.tier);
+        Grown { tree, runs: Runs::default(), packed }
+    }
+
     fn finish_level(&mut self, level: i32, mis_ms: f64, mut row: LevelRow) {
+        if row.conflict_adj_pairs == 0 && row.rounds == 0 {
+            return;
+        }
         let before: usize = self.levels.iter().map(|row| row.dominated).sum();
         (row.level, row.mis_ms, row.coverage_ratio) = (level, mis_ms, 1.0);
         row.candidates = self.placement.levels.len() - before;
@@ -414,3 +470,6 @@ impl<S: Space> Builder<'_, S> {
         tree.ids = rows.to_vec().into();
     }
 }
+
+#[cfg(test)]
+mod tests;

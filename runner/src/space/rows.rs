@@ -362,8 +362,8 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     fn near_pairs(&self, near: &NearIn<'_, Self>, out: &mut [kernel::Conflict], arena: &mut Arena<'_>) -> (usize, u64) {
         let join = M::near_pairs().expect("asked before");
         let kernel = self.kernel(near.packed);
-        let (found, counters) =
-            join(near.tier, near.view, &kernel, near.rows.clone(), near.radius, out, arena).expect("sized for the tree");
+        let (found, counters) = join(near.tier, near.view, &kernel, near.rows.clone(), near.radius, out, arena)
+            .expect("sized for the tree");
         (found, counters.distance_evals)
     }
 

@@ -113,8 +113,7 @@ fn wrong_arguments_are_refused_before_anything_is_written() {
     let call = |made: &HandMade<f32>, rows: Range<usize>, radius: f64, blocks: usize| {
         let (mut out, mut memory) = (vec![Conflict::default(); 500], vec![Block::default(); blocks]);
         let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
-        let refused =
-            near_pairs(Tier::detect(), view, &metric, rows, radius, &mut out, &mut Arena::new(&mut memory));
+        let refused = near_pairs(Tier::detect(), view, &metric, rows, radius, &mut out, &mut Arena::new(&mut memory));
         assert!(out.iter().all(|pair| *pair == Conflict::default()) || refused.is_ok());
         refused.map(|(found, _)| found)
     };

@@ -289,3 +289,37 @@ fn grids_tell_what_they_did_and_fall_back_above_eight_axes() {
     assert!(telemetry.notes[0].contains("parent was used instead"), "{:?}", telemetry.notes);
     assert!(telemetry.batches.iter().all(|batch| batch.conflict == "parent"));
 }
+
+#[test]
+fn nets_settle_crowds() {
+    let plain = BuildConfig { conflict: Conflict::Nets, ..BuildConfig::default() };
+    for (distribution, rows, dim) in [
+        (Distribution::Duplicates, 1500, 2),
+        (Distribution::Clusters, 1500, 3),
+        (Distribution::Annulus, 1200, 2),
+        (Distribution::Lattice, 1200, 3),
+        (Distribution::Gaussian, 900, 12),
+        (Distribution::Filament, 900, 5),
+    ] {
+        for (base, dtype) in [(2.0, Dtype::F32), (1.2, Dtype::F64)] {
+            let config = BuildConfig { base, ..plain.clone() };
+            Case { config, distribution, rows, dim, dtype, under: Under::Name(MetricName::Euclidean) }.check();
+        }
+    }
+}
+
+#[test]
+fn nets_are_the_default_for_few_axes_and_give_way_where_there_are_no_boxes() {
+    let told = |dim: usize, metric: MetricName, conflict: Conflict| {
+        let points = GenerateConfig { rows: 300, dim, ..GenerateConfig::default() }.generate().unwrap();
+        let (config, workers) = (BuildConfig { conflict, ..BuildConfig::default() }, Workers::new());
+        let (_, told) = AnyIndex::build_with(Tier::detect(), "points", &points, metric, &config, &workers).unwrap();
+        (told.batches[0].conflict, told.batches.len() == 1, told.notes.len())
+    };
+    assert_eq!(told(3, MetricName::Euclidean, Conflict::Auto), ("nets", true, 0));
+    assert_eq!(told(12, MetricName::Euclidean, Conflict::Auto), ("dense", false, 0));
+    assert_eq!(told(12, MetricName::Manhattan, Conflict::Nets), ("nets", true, 0));
+    assert_eq!(told(17, MetricName::Euclidean, Conflict::Nets), ("dense", false, 1));
+    assert_eq!(told(3, MetricName::Angular, Conflict::Nets), ("dense", false, 1));
+    assert_eq!(told(3, MetricName::Angular, Conflict::Auto), ("dense", false, 0));
+}
