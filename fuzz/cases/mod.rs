@@ -23,6 +23,7 @@ pub mod mis;
 pub mod near_pairs;
 pub mod order_bounds;
 pub mod order_keys;
+pub mod pivots;
 pub mod points;
 pub mod positions_at_most;
 pub mod radix_sort_keys;

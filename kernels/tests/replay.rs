@@ -157,6 +157,11 @@ fn near_pairs() {
 }
 
 #[test]
+fn pivots() {
+    replay("pivots", cases::pivots::check);
+}
+
+#[test]
 fn scan() {
     replay("scan", cases::scan::check);
 }

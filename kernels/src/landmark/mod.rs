@@ -165,16 +165,8 @@ pub fn project(
     len: usize,
     memory: &mut FrameMemory<'_, f64>,
 ) -> Result<(), KernelError> {
-    struct Body<'a, 'o>(&'a Frame, &'a [f64], &'a [f64], &'a [f64], &'a mut FrameMemory<'o, f64>);
-    impl OnLanes for Body<'_, '_> {
-        type Out = ();
-        #[inline(always)]
-        fn run<L: Lanes>(self) {
-            lanes::project::<L, false>(self.0, self.1, self.2, self.3, self.4);
-        }
-    }
     check_projection(frame, factor, rho, errors, len, memory)?;
-    tier.run(Body(frame, factor, rho, errors, memory));
+    tier.run(Projection::<false> { frame, factor, rho, errors, memory });
     Ok(())
 }
 
@@ -198,17 +190,26 @@ pub fn project_weighted(
     len: usize,
     memory: &mut FrameMemory<'_, f64>,
 ) -> Result<(), KernelError> {
-    struct Body<'a, 'o>(&'a Frame, &'a [f64], &'a [f64], &'a [f64], &'a mut FrameMemory<'o, f64>);
-    impl OnLanes for Body<'_, '_> {
-        type Out = ();
-        #[inline(always)]
-        fn run<L: Lanes>(self) {
-            lanes::project::<L, true>(self.0, self.1, self.2, self.3, self.4);
-        }
-    }
     check_projection(frame, factor, rho, errors, len, memory)?;
-    tier.run(Body(frame, factor, rho, errors, memory));
+    tier.run(Projection::<true> { frame, factor, rho, errors, memory });
     Ok(())
+}
+
+/// The body of [`project`] and of [`project_weighted`].
+struct Projection<'a, 'o, const WEIGHTED: bool> {
+    frame: &'a Frame,
+    factor: &'a [f64],
+    rho: &'a [f64],
+    errors: &'a [f64],
+    memory: &'a mut FrameMemory<'o, f64>,
+}
+
+impl<const WEIGHTED: bool> OnLanes for Projection<'_, '_, WEIGHTED> {
+    type Out = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        lanes::project::<L, WEIGHTED>(self.frame, self.factor, self.rho, self.errors, self.memory);
+    }
 }
 
 fn check_projection(

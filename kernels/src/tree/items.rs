@@ -101,11 +101,27 @@ impl<'a, X, D> Items<'a, X, D> {
     pub fn with_slack(self, slack: Slack) -> Self {
         Self { slack, ..self }
     }
+
+    /// How far computed distances may break the triangle inequality.
+    pub fn slack(&self) -> Slack {
+        self.slack
+    }
+
+    /// Number of positions.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there are no positions.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
 }
 
 impl<X: 'static, D: Fn(&X, &X) -> f64> Items<'_, X, D> {
+    /// The distance from the query to the item at a position, as every search takes it.
     #[inline(always)]
-    fn between(&self, query: Item<'_, X>, position: usize) -> f64 {
+    pub fn between(&self, query: Item<'_, X>, position: usize) -> f64 {
         let row = self.order[position];
         let item = &self.items[at(row)];
         let swap = !query.outside && row < query.row;

@@ -20,7 +20,7 @@
 //!   The children are one tile, so their distances bound their subtrees by balls.
 //! - *by cells*: behind the root, points that are neighbours in space are neighbours in the order, as in the leaves of a
 //!   kd-tree, whatever their parents. Subtrees of a cover tree overlap by about their radius; cells do not, so that
-//!   boxes around runs of positions are tight. Only for metrics of few coordinates.
+//!   boxes around runs of positions are tight. Only for metrics of few coordinates; distances to a few pivots serve as such.
 //!
 //! ```text
 //! position   0 | 1  2  3 | 4  5 | 6  7  8 | ...
@@ -45,6 +45,7 @@ mod ladder;
 mod metric;
 mod near_pairs;
 mod panel;
+mod pivots;
 #[cfg(test)]
 mod promises;
 mod scan;
@@ -62,6 +63,7 @@ pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
 pub use near_pairs::{near_pairs, near_pairs_blocks};
 pub use panel::{knn_panel, knn_panel_blocks};
+pub use pivots::{PIVOTS_MAX, PivotItem, PivotItems, Remotest, pivots_worth_having};
 pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};

@@ -1,6 +1,7 @@
 //! Many queries to one body: through the tree, or by brute force where the tree would read most points anyway.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
@@ -22,8 +23,12 @@ use crate::workers::Workers;
 /// Queries that one task answers.
 const CHUNK: usize = SCAN_QUERIES;
 
-/// Queries that are put to the tree first, to see how much of it they read.
+/// Queries that are put to the tree first, to see how much of it they read; fewer where that would be more than one of
+/// [`SHARE`].
 const SAMPLE: usize = 32;
+
+/// At most one query of so many is answered to find out how to answer all. Few queries are over before it would pay.
+const SHARE: usize = 32;
 
 /// What a pair of a query and a point costs by brute force, in register tiles. The unit of this and of what follows is half
 /// of that; all were fitted to times of the three kernels on one thread of a Zen 3 over 32,768 normally distributed points
@@ -43,14 +48,12 @@ fn cost(pair: u64, work: &SearchCounters) -> u64 {
     pair * work.distance_evals + 60 * work.settled + 80 * work.groups + 4 * work.pruned
 }
 
-/// Fewer queries are answered one by one where there are boxes: it takes some to find out what is better.
-const LEAST_FOR_PANELS: usize = 32 * SAMPLE;
-
 /// Panels of queries that are put to the tree first.
 const PANELS: usize = 8;
 
 /// Answers a run of queries from the given one on into ids and distances; the last is memory.
-type Answer<'a> = dyn Fn(usize, &mut [Idx], &mut [f64], &mut [Block]) -> Result<SearchCounters, KernelError> + 'a;
+type Answer<'a> =
+    dyn Fn(usize, &mut [Idx], &mut [f64], &mut [Block]) -> Result<SearchCounters, KernelError> + Sync + 'a;
 
 /// What is asked for the neighbours of.
 pub(super) enum Asked<'q, T: Clone> {
@@ -81,15 +84,46 @@ enum Way<M: PanelMetric> {
     Scan(Scan<M>),
 }
 
+/// Runs of queries, evenly spread over all of them.
+struct Sample {
+    samples: usize,
+    /// Queries of a run.
+    size: usize,
+    /// Queries in all.
+    count: usize,
+    k: usize,
+}
+
+impl Sample {
+    /// The work of answering them.
+    fn work(&self, workers: &Workers, blocks: usize, answer: &Answer<'_>) -> Result<SearchCounters, KernelError> {
+        let Self { samples, size, count, k } = *self;
+        let run = |sample: Range<usize>| {
+            // In the middle of its share of the queries, for the first ones may be outliers. Panels begin at a multiple.
+            let place = (2 * sample.start + 1) * (count / samples) / 2 / size * size;
+            let (mut ids, mut distances) = (vec![NONE; k * size], vec![0.0; k * size]);
+            workers.with(blocks, |memory| answer(place, &mut ids, &mut distances, memory))
+        };
+        let mut total = SearchCounters::default();
+        for work in parallel::pieces(samples, 1, &run) {
+            total.merge(&work?);
+        }
+        Ok(total)
+    }
+}
+
 impl<M: PanelMetric> Queries<'_, M> {
+    /// Fewer queries are not put into panels: it takes some to find out what is better.
+    const LEAST_FOR_PANELS: usize = SHARE * PANELS * <M::Real as Real>::LANES;
+
     /// Answers all queries, of which there are as many as the answers have rows.
     pub fn answer(mut self, answers: &mut Answers) -> Result<SearchCounters, Error> {
         let k = answers.k;
         let workers = Workers::new();
         let count = answers.ids.len() / k;
         let mut total = SearchCounters::default();
-        let sorted = if count < LEAST_FOR_PANELS { None } else { self.sort() };
-        let way = self.way(count, k, &mut total)?;
+        let sorted = if count < Self::LEAST_FOR_PANELS { None } else { self.sort() };
+        let way = self.way(count, k, &workers, &mut total)?;
         let scratch = match way {
             Way::Scan(_) => scan_blocks::<M::Real>(self.body.dim()),
             Way::Singly => search_blocks(self.body.tree.waiting),
@@ -127,49 +161,32 @@ impl<M: PanelMetric> Queries<'_, M> {
     }
 
     /// The fastest way, by what a sample of the queries reads of the tree.
-    fn way(&self, count: usize, k: usize, total: &mut SearchCounters) -> Result<Way<M>, Error> {
-        if count < 2 * SAMPLE {
+    fn way(&self, count: usize, k: usize, workers: &Workers, total: &mut SearchCounters) -> Result<Way<M>, Error> {
+        let singles = SAMPLE.min(count / SHARE);
+        let scan = M::scan();
+        let panel = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= Self::LEAST_FOR_PANELS);
+        if singles == 0 || (scan.is_none() && panel.is_none()) {
             return Ok(Way::Singly);
         }
-        let work = self.sample(SAMPLE, 1, count, k, &|first, ids, distances, memory| {
-            self.search(first, k, ids, distances, memory)
-        })?;
+        let sample = Sample { samples: singles, size: 1, count, k };
+        let blocks = search_blocks(self.body.tree.waiting);
+        let work = sample
+            .work(workers, blocks, &|first, ids, distances, memory| self.search(first, k, ids, distances, memory))?;
         total.merge(&work);
         let (mut way, mut least) = (Way::Singly, cost(SINGLE_PAIR, &work));
-        let panel = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= LEAST_FOR_PANELS);
         if let Some(panel) = panel {
             let lanes = <M::Real as Real>::LANES;
-            let work = self.sample(PANELS, lanes, count, k, &|first, ids, distances, memory| {
+            let sample = Sample { samples: PANELS, size: lanes, count, k };
+            let blocks = knn_panel_blocks::<M::Real>(self.body.tree.waiting, self.body.dim(), k);
+            let work = sample.work(workers, blocks, &|first, ids, distances, memory| {
                 self.panels(panel, first, k, ids, distances, memory)
             })?;
             total.merge(&work);
-            let cost = cost(PANEL_PAIR, &work) * SAMPLE as u64 / (PANELS * lanes) as u64;
+            let cost = cost(PANEL_PAIR, &work) * singles as u64 / (PANELS * lanes) as u64;
             (way, least) = if cost < least { (Way::Panels(panel), cost) } else { (way, least) };
         }
-        let all = SCAN_PAIR * (SAMPLE * self.body.tree.len()) as u64;
-        Ok(M::scan().filter(|_| all < least).map_or(way, Way::Scan))
-    }
-
-    /// The work of `samples` runs of `size` queries, evenly spread.
-    fn sample(
-        &self,
-        samples: usize,
-        size: usize,
-        count: usize,
-        k: usize,
-        answer: &Answer<'_>,
-    ) -> Result<SearchCounters, KernelError> {
-        let tree = &self.body.tree;
-        let blocks = knn_panel_blocks::<M::Real>(tree.waiting, self.body.dim(), k).max(search_blocks(tree.waiting));
-        let mut memory = vec![Block::default(); blocks];
-        let (mut ids, mut distances) = (vec![NONE; k * size], vec![0.0; k * size]);
-        let mut work = SearchCounters::default();
-        for sample in 0..samples {
-            // In the middle of its share of the queries, for the first ones may be outliers. Panels begin at a multiple.
-            let place = (2 * sample + 1) * (count / samples) / 2 / size * size;
-            work.merge(&answer(place, &mut ids, &mut distances, &mut memory)?);
-        }
-        Ok(work)
+        let all = SCAN_PAIR * (singles * self.body.tree.len()) as u64;
+        Ok(scan.filter(|_| all < least).map_or(way, Way::Scan))
     }
 
     /// Writes the row of a query into `room`; gives the id that is left out of its answer.

@@ -98,6 +98,7 @@ pub(crate) fn build<S: Space>(
 ) -> Result<Built<S>, Error> {
     let started = Instant::now();
     config.check()?;
+    space.prepare();
     config.check_axes(space.axes())?;
     let nets = config.asks_for_nets(space.axes());
     if nets && space.lists_near_pairs() && !space.is_empty() {

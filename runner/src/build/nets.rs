@@ -372,12 +372,12 @@ impl<S: Space> Nets<'_, S> {
             self.cover(&Draft { builder: self.builder, grown: &grown }, vec![1; winners.len()], &queries, level, row);
             open.retain(|&slot| self.stands(slot));
             row.rounds += 1;
+            if open.is_empty() {
+                return;
+            }
             if before - open.len() < before / WORTH {
                 break;
             }
-        }
-        if open.is_empty() {
-            return;
         }
         let grown = self.over(&open);
         match self.list(&grown, level) {

@@ -48,6 +48,7 @@ pub(crate) fn update<S: Space>(
 ) -> Result<Built<S>, Error> {
     let started = Instant::now();
     config.check()?;
+    space.prepare();
     config.check_axes(space.axes())?;
     let len = idx_len(space.len())?;
     let order: Vec<Idx> = match space.curve(tier) {

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use covertree_kernels::index::{Idx, at, idx_len};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{Item, Items, Slack, Witness};
+use covertree_kernels::tree::{Item, Items, PIVOTS_MAX, PivotItem, PivotItems, Slack, Witness};
 
-use super::Space;
+use super::pivots::Pivots;
+use super::{PackedPoints, Space};
 use crate::error::Error;
+use crate::order::{Curve, curve_order};
 use crate::tree::{Order, Tree};
 
 /// Items of any type under a distance function: strings, sets, graphs, or indices into data that the function looks up.
@@ -16,6 +18,9 @@ use crate::tree::{Order, Tree};
 /// obeying the triangle inequality. Of these, the first two are watched while it is called, and [`Space::check`] reports the
 /// pair that broke them. It is called with the item of the lower row first, and with the query first for queries that are
 /// no items; its result is the published formula.
+///
+/// When the index is built, a few items far from each other become *pivots*. The distances to them are coordinates for
+/// everything that has to be near or far only roughly, so that the function, which may be slow, is asked little.
 ///
 /// ```
 /// use covertree::space::{ItemSpace, Space};
@@ -41,6 +46,8 @@ pub struct ItemSpace<X, D> {
     slack: Slack,
     /// Row of each slot.
     rows: Vec<Idx>,
+    /// None before the index is built.
+    pivots: Pivots,
     wrong: FirstWrong,
 }
 
@@ -53,7 +60,14 @@ impl<X, D> ItemSpace<X, D> {
         let len = items.len();
         let too_many = |_| Error::TooManyRows { file: "items".to_owned(), rows: len as u64 };
         let rows = (0..idx_len(len).map_err(too_many)?).collect();
-        Ok(Self { items, distance, slack: Slack::default(), rows, wrong: FirstWrong::default() })
+        Ok(Self {
+            items,
+            distance,
+            slack: Slack::default(),
+            rows,
+            pivots: Pivots::default(),
+            wrong: FirstWrong::default(),
+        })
     }
 
     /// The same with the slack that the author of the function declares.
@@ -65,22 +79,50 @@ impl<X, D> ItemSpace<X, D> {
     pub fn items(&self) -> &[X] {
         &self.items
     }
+}
 
+impl<X, D> ItemSpace<X, D>
+where
+    X: Send + Sync + 'static,
+    D: Fn(&X, &X) -> f64 + Sync,
+{
     /// The item of a row as a query.
-    pub fn member(&self, row: usize) -> Item<'_, X> {
-        Item { value: &self.items[row], row: row as Idx, outside: false } // a row, so it was counted
+    pub fn member(&self, row: usize) -> PivotItem<'_, X> {
+        let item = Item { value: &self.items[row], row: row as Idx, outside: false }; // a row, so it was counted
+        PivotItem::new(item, self.pivots.of(row)).expect("there are not too many pivots")
     }
 
     /// A value as query `number` of a set of queries.
-    pub fn outside<'q>(&self, value: &'q X, number: usize) -> Item<'q, X> {
+    ///
+    /// # Cost
+    /// Up to sixteen calls of the distance function: the distances to the pivots.
+    pub fn outside<'q>(&'q self, value: &'q X, number: usize) -> PivotItem<'q, X> {
         let row = Idx::try_from(number).unwrap_or(Idx::MAX); // it only serves to name the query
-        Item { value, row, outside: true }
+        let item = Item { value, row, outside: true };
+        let (metric, mut distances) = (self.metric(&self.pivots.rows), [0.0; PIVOTS_MAX]);
+        let distances = &mut distances[..self.pivots.len()];
+        distances.iter_mut().enumerate().for_each(|(pivot, distance)| *distance = metric.between(item, pivot));
+        PivotItem::new(item, distances).expect("there are not too many pivots")
+    }
+
+    /// The slots along a curve through their distances to the pivots.
+    fn along(&self, curve: Curve, tier: Tier) -> Option<Vec<Idx>> {
+        let table: Vec<f64> = self.rows.iter().flat_map(|&row| self.pivots.of(at(row))).copied().collect();
+        Some(curve_order(curve, tier, &table, self.pivots.width()))
+    }
+
+    /// The metric over the items of these rows.
+    fn metric<'a>(&'a self, rows: &'a [Idx]) -> Items<'a, X, D> {
+        let metric = Items::new(&self.items, rows, &self.distance, &self.wrong);
+        metric.expect("rows of these items").with_slack(self.slack)
     }
 }
 
-/// The rows of the items in the order of a tree.
+/// The items in the order of a tree.
 pub struct PackedItems {
     rows: Vec<Idx>,
+    /// The distances to the pivots.
+    table: PackedPoints<f64>,
 }
 
 impl<X, D> Space for ItemSpace<X, D>
@@ -90,16 +132,24 @@ where
 {
     type Packed = PackedItems;
     type Kernel<'a>
-        = Items<'a, X, D>
+        = PivotItems<'a, X, D>
     where
         D: 'a;
+
+    fn prepare(&mut self) {
+        self.pivots = Pivots::choose(&self.metric(&self.rows), &self.items);
+    }
 
     fn len(&self) -> usize {
         self.items.len()
     }
 
-    fn curve(&self, _tier: Tier) -> Option<Vec<Idx>> {
-        None
+    fn curve(&self, tier: Tier) -> Option<Vec<Idx>> {
+        self.along(Curve::Hilbert, tier)
+    }
+
+    fn morton(&self, tier: Tier) -> Option<Vec<Idx>> {
+        self.along(Curve::Morton, tier)
     }
 
     fn reorder(&mut self, order: &[Idx]) {
@@ -107,23 +157,45 @@ where
     }
 
     fn order(&self) -> Order {
-        Order::Blocks
+        Order::Cells
     }
 
-    fn pack(&self, tree: &Tree, _tier: Tier) -> PackedItems {
-        self.pack_slots(tree.ids())
+    fn axes(&self) -> usize {
+        self.pivots.width()
     }
 
-    fn kernel<'a>(&'a self, packed: &'a PackedItems) -> Items<'a, X, D> {
-        let metric = Items::new(&self.items, &packed.rows, &self.distance, &self.wrong);
-        metric.expect("packed rows are rows of these items").with_slack(self.slack)
+    /// Fewer than where a distance costs next to nothing.
+    fn scanned(&self) -> usize {
+        32
+    }
+
+    fn coordinate(&self, slot: usize, axis: usize) -> f64 {
+        self.pivots.of(at(self.rows[slot]))[axis]
+    }
+
+    fn pack(&self, tree: &Tree, tier: Tier) -> PackedItems {
+        let mut packed = self.pack_slots(tree.ids());
+        packed.table.enclose(self.pivots.width(), &tree.groups, tier);
+        packed
+    }
+
+    fn kernel<'a>(&'a self, packed: &'a PackedItems) -> PivotItems<'a, X, D> {
+        let table = packed.table.panels();
+        let metric = PivotItems::new(self.metric(&packed.rows), table, self.pivots.farthest);
+        let metric = metric.expect("the table has a row for each item");
+        match packed.table.boxes() {
+            Some(boxes) => metric.with_boxes(boxes).expect("an axis for each pivot"),
+            None => metric,
+        }
     }
 
     fn pack_slots(&self, slots: &[Idx]) -> PackedItems {
-        PackedItems { rows: slots.iter().map(|&slot| self.rows[at(slot)]).collect() }
+        let rows: Vec<Idx> = slots.iter().map(|&slot| self.rows[at(slot)]).collect();
+        let table = PackedPoints::pack(&self.pivots.table, self.pivots.width(), &rows);
+        PackedItems { rows, table }
     }
 
-    fn query<'a>(&'a self, slot: usize) -> Item<'a, X> {
+    fn query<'a>(&'a self, slot: usize) -> PivotItem<'a, X> {
         self.member(at(self.rows[slot]))
     }
 

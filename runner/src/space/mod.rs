@@ -5,14 +5,16 @@
 //! | `rows` | rows of coordinates under Euclidean, Manhattan or Chebyshev distance, and any other metric over panels |
 //! | `sphere` | directions and places: the angle, the great-circle distance |
 //! | `items` | anything under a closure |
+//! | `pivots` | coordinates for what has none: distances to a few far items |
 //! | `prepare` | how points and queries become what a metric stores: precision and scaling, chosen at run time |
 
 mod items;
+mod pivots;
 mod prepare;
 mod rows;
 mod sphere;
 
-pub use covertree_kernels::tree::{Item, Slack};
+pub use covertree_kernels::tree::{PivotItem, Slack};
 pub use items::{ItemSpace, PackedItems};
 pub use prepare::{Preparation, Scaling};
 pub use rows::{
@@ -44,6 +46,8 @@ pub trait Space: Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Called once before a tree is built, and before anything else is asked.
+    fn prepare(&mut self) {}
     /// The points along a space-filling curve; `None` where there is none, and the given order has to do.
     fn curve(&self, tier: Tier) -> Option<Vec<Idx>>;
     /// The slots along the Morton curve; `None` where there is none.
@@ -58,6 +62,15 @@ pub trait Space: Sync {
     /// Number of axes along which points are arranged; none where there are no coordinates.
     fn axes(&self) -> usize {
         0
+    }
+    /// Most points of a group that is scanned from end to end, in the order by cells. The more axes, the more of the
+    /// neighbouring boxes a query meets, and the less it pays to tell them apart.
+    fn scanned(&self) -> usize {
+        match self.axes() {
+            0..=4 => 40,
+            5..=6 => 64,
+            _ => 96,
+        }
     }
     /// Coordinate of the point of a slot on one of the [axes](Self::axes).
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {

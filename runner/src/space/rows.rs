@@ -256,6 +256,18 @@ impl<T: Real> PackedPoints<T> {
         Ok(Self { data, corners, dim, len, groups })
     }
 
+    /// Packs these rows of `data`, without boxes.
+    pub(super) fn pack(data: &[T], dim: usize, order: &[Idx]) -> Self {
+        let rows = Rows::new(data, dim).expect("whole rows");
+        let mut packed = vec![T::default(); panels_len::<T>(order.len(), dim)];
+        parallel::chunks(&mut packed, PACK_PANELS * T::LANES * dim, &|chunk, out| {
+            let first = chunk * PACK_PANELS * T::LANES;
+            let order = &order[first..order.len().min(first + PACK_PANELS * T::LANES)];
+            pack_rows(rows, order, out).expect("these are rows, and the chunk has their size");
+        });
+        Self { data: packed.into(), corners: Storage::default(), dim, len: order.len(), groups: 0 }
+    }
+
     /// The panels.
     pub fn panels(&self) -> Panels<'_, T> {
         Panels::new(&self.data, self.dim, self.len).expect("the shape was made by pack")
@@ -277,7 +289,7 @@ impl<T: Real> PackedPoints<T> {
     }
 
     /// Encloses the first `dim` values of each group of the tree.
-    fn enclose(&mut self, dim: usize, groups: &[Group], tier: Tier) {
+    pub(super) fn enclose(&mut self, dim: usize, groups: &[Group], tier: Tier) {
         let lanes = T::LANES;
         let stride = 2 * dim * lanes;
         let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
@@ -380,15 +392,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn pack_slots(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
-        let lanes = M::Real::LANES;
-        let rows = Rows::new(&self.data, self.dim).expect("the shape was checked when the space was made");
-        let mut data = vec![M::Real::default(); panels_len::<M::Real>(slots.len(), self.dim)];
-        parallel::chunks(&mut data, PACK_PANELS * lanes * self.dim, &|chunk, out| {
-            let first = chunk * PACK_PANELS * lanes;
-            let slots = &slots[first..slots.len().min(first + PACK_PANELS * lanes)];
-            pack_rows(rows, slots, out).expect("slots are rows, and the chunk has their size");
-        });
-        PackedPoints { data: data.into(), corners: Storage::default(), dim: self.dim, len: slots.len(), groups: 0 }
+        PackedPoints::pack(&self.data, self.dim, slots)
     }
 
     fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {

@@ -338,11 +338,9 @@ fn a_closure_that_is_no_metric_is_reported_with_its_rows() {
     let asked = [3, 99];
     let query = |row: usize| index.space().outside(&asked[row], row);
     let text = index.knn(2, 1, query, |_| NONE).unwrap_err().to_string();
-    assert_eq!(
-        text,
-        "the distance between query 1 and row 0 (counted from 0) is negative or not a finite number; correct the \
-         distance function"
-    );
+    // The first row that the search asked about, whichever that is.
+    assert!(text.starts_with("the distance between query 1 and row "), "{text}");
+    assert!(text.ends_with(" (counted from 0) is negative or not a finite number; correct the distance function"));
     assert_eq!(index.knn(1, 1, query, |_| NONE).unwrap().0.ids, [3], "one bad query spoils no other call");
 }
 

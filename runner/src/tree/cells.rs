@@ -13,16 +13,6 @@ const FAN: usize = 16;
 /// Runs above this size are halved by several tasks.
 const SPLIT: usize = 1 << 12;
 
-/// Groups of at most this many points are scanned from end to end. The more axes, the more of the neighbouring boxes a
-/// query meets, and the less it pays to tell them apart.
-fn scanned(axes: usize) -> usize {
-    match axes {
-        0..=4 => 40,
-        5..=6 => 64,
-        _ => 96,
-    }
-}
-
 /// Places the root, and every other point behind it, and forms the groups. With `arranged`, the points are put as in a
 /// kd-tree; else they keep the order of their slots.
 pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree: &mut Tree) {
@@ -30,7 +20,7 @@ pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree:
     let Some(&root) = shape.slots.iter().find(|slot| is_root(slot)) else { return };
     tree.ids[0] = root;
     tree.levels[0] = shape.levels[at(root)];
-    let scanned = scanned(space.axes());
+    let scanned = space.scanned();
     let mut order: Vec<Idx> = shape.slots.iter().copied().filter(|&slot| slot != root).collect();
     if arranged {
         arrange(space, &mut order);

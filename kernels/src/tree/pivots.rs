@@ -1,0 +1,257 @@
+//! Items under a distance function, told apart by their distances to a few of them: the pivots.
+//!
+//! Two items whose distances to a pivot differ by `g` are at least `g` apart. So the distances to `P` pivots are coordinates
+//! under which the Chebyshev distance never exceeds the true one, and everything that is done with coordinates can be done with
+//! them: cells, boxes around groups, vector operations that rule out whole panels. The distance function, which nothing is
+//! known of and which may be arbitrarily slow, is asked only about what is left.
+//!
+//! Sources: Mico, Oncina and Vidal, *A new version of the nearest-neighbour approximating and eliminating search algorithm*
+//! (Pattern Recognition Letters 1994), for the bound; Traina, Filho, Traina, Vieira and Faloutsos, *The Omni-family of all-purpose
+//! access methods* (VLDB Journal 2007), for boxes in the space of the pivots.
+
+use super::{Boxes, Coordinates, Item, Items, Metric};
+use crate::dist::Chebyshev;
+use crate::error::{KernelError, want};
+use crate::simd::{Lanes, Real};
+use crate::view::Panels;
+
+/// Most pivots.
+pub const PIVOTS_MAX: usize = 16;
+
+/// An item as a query, with its distances to the pivots.
+#[derive(Debug)]
+pub struct PivotItem<'q, X> {
+    item: Item<'q, X>,
+    distances: [f64; PIVOTS_MAX],
+}
+
+impl<X> Clone for PivotItem<'_, X> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<X> Copy for PivotItem<'_, X> {}
+
+impl<'q, X> PivotItem<'q, X> {
+    /// The item with its distances to the pivots, in their order.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when there are more than [`PIVOTS_MAX`].
+    pub fn new(item: Item<'q, X>, distances: &[f64]) -> Result<Self, KernelError> {
+        want("distances", distances.len().min(PIVOTS_MAX), distances.len())?;
+        let mut all = [0.0; PIVOTS_MAX];
+        all[..distances.len()].copy_from_slice(distances);
+        Ok(Self { item, distances: all })
+    }
+}
+
+/// What one step of choosing pivots found in a run of items.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Remotest {
+    /// The first of the items that are farthest from their nearest pivots.
+    pub position: usize,
+    /// That distance.
+    pub distance: f64,
+    /// The largest distance from the newest pivot.
+    pub largest: f64,
+}
+
+impl Remotest {
+    /// Of two runs, the first of which stands before the other.
+    pub fn join(self, later: Self) -> Self {
+        let largest = if later.largest > self.largest { later.largest } else { self.largest };
+        Self { largest, ..if later.distance > self.distance { later } else { self } }
+    }
+}
+
+impl<X: 'static, D: Fn(&X, &X) -> f64> Items<'_, X, D> {
+    /// One step of choosing pivots, each the farthest from those before it, over the items from position `from` on, as many as
+    /// both outputs have room for: writes their distances from the newest pivot into `column`, and lowers `least`, their
+    /// distances from their nearest pivots, to them.
+    ///
+    /// Gonzalez, *Clustering to minimize the maximum intercluster distance* (1985).
+    ///
+    /// # Cost
+    /// One call of the distance function per item.
+    pub fn remotest(&self, pivot: Item<'_, X>, from: usize, column: &mut [f64], least: &mut [f64]) -> Remotest {
+        let mut remotest = Remotest { position: from, ..Remotest::default() };
+        for (position, (out, least)) in (from..self.len()).zip(column.iter_mut().zip(least)) {
+            let distance = self.between(pivot, position);
+            *out = distance;
+            *least = if distance < *least { distance } else { *least };
+            remotest = remotest.join(Remotest { position, distance: *least, largest: distance });
+        }
+        remotest
+    }
+}
+
+/// How many of the pivots are worth their cost, judged by a sample of items: the fewest that leave at most a quarter more
+/// pairs undecided than all do. A pair is undecided where the pivots do not show that the items are farther apart than the
+/// first of them and its nearest neighbour in the sample.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `distances` | `[items][items]`, of the sample |
+/// | `table` | `[items][pivots]`, to the pivots |
+///
+/// # Errors
+/// [`KernelError::Least`] without pivots; [`KernelError::Shape`] when the lengths do not fit, [`KernelError::Value`] for more than
+/// [`PIVOTS_MAX`] pivots.
+///
+/// # Cost
+/// `items^2 pivots` operations.
+pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> Result<usize, KernelError> {
+    if pivots == 0 {
+        return Err(KernelError::Least { what: "pivots", least: 1, got: 0 });
+    }
+    if pivots > PIVOTS_MAX {
+        return Err(KernelError::Value { what: "pivots", at: pivots });
+    }
+    let items = table.len() / pivots;
+    want("table", items * pivots, table.len())?;
+    want("distances", items * items, distances.len())?;
+    let mut undecided = [0u64; PIVOTS_MAX];
+    for item in 0..items {
+        let row = &distances[item * items..][..items];
+        let others = || (0..items).filter(move |&other| other != item);
+        let nearest = others().fold(f64::INFINITY, |least, other| if row[other] < least { row[other] } else { least });
+        for other in others() {
+            let (mine, theirs) = (&table[item * pivots..][..pivots], &table[other * pivots..][..pivots]);
+            for (count, (a, b)) in undecided.iter_mut().zip(mine.iter().zip(theirs)) {
+                if a - b > nearest || b - a > nearest {
+                    break;
+                }
+                *count += 1;
+            }
+        }
+    }
+    let all = undecided[pivots - 1];
+    let enough = undecided[..pivots].iter().position(|&count| count <= all + all / 4);
+    Ok(enough.map_or(pivots, |place| place + 1))
+}
+
+/// [`Items`] with their distances to pivots.
+///
+/// A surrogate is the largest difference of two items' distances to a pivot; it bounds the distance from below only, so
+/// [`at_most`](Metric::at_most) is infinite and [`floor`](Metric::floor) is 0.
+///
+/// # Margins
+/// Let `x` be at a computed distance `D` from the query `q`, `s` and `a` the relative and absolute [`Slack`](super::Slack), `C` the
+/// largest distance of an item to a pivot. For each pivot `c`, as computed,
+///
+/// ```text
+/// d(q, c) <= d(q, x) + d(x, c) + s (d(q, x) + d(x, c)) + a  <=  d(x, c) + D + s (D + C) + a,
+/// d(x, c) <= d(q, x) + d(q, c) + s (d(q, x) + d(q, c)) + a  <=  d(q, c) + D + s (D + C) + a,
+/// ```
+///
+/// the last where `d(q, c) <= d(x, c) <= C`, which is where it matters. So no surrogate exceeds `D + s (D + C) + a` but for
+/// the rounding of a difference, which the Chebyshev metric over the table accounts for; four units in the last place of `D + C` pay
+/// for the arithmetic here.
+pub struct PivotItems<'a, X, D> {
+    items: Items<'a, X, D>,
+    table: Coordinates<'a, f64, Chebyshev>,
+    axes: usize,
+    relative: f64,
+    /// `s C + a`, with the units.
+    constant: f64,
+}
+
+impl<'a, X, D> PivotItems<'a, X, D> {
+    /// The metric over items of which `table` holds the distances to the pivots, in the order of the tree; none of them is
+    /// above `farthest`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the table has more than [`PIVOTS_MAX`] columns, or not a row for each item.
+    pub fn new(items: Items<'a, X, D>, table: Panels<'a, f64>, farthest: f64) -> Result<Self, KernelError> {
+        want("table", items.len(), table.len())?;
+        let axes = table.dim();
+        want("pivots", axes.min(PIVOTS_MAX), axes)?;
+        let slack = items.slack();
+        let relative = slack.relative + 4.0 * f64::EPSILON;
+        let constant = relative * farthest + slack.absolute;
+        Ok(Self { items, table: Coordinates::new(table), axes, relative, constant })
+    }
+
+    /// The same with a box around each group of the tree, in the space of the pivots.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] unless a box has an axis for each pivot.
+    pub fn with_boxes(self, boxes: Boxes<'a, f64>) -> Result<Self, KernelError> {
+        want("boxes", self.axes, boxes.axes())?;
+        Ok(Self { table: self.table.with_boxes(boxes), ..self })
+    }
+}
+
+impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
+    type Real = f64;
+    type Query<'q> = PivotItem<'q, X>;
+
+    #[inline(always)]
+    fn surrogates<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, ceiling: f64, out: &mut [f64]) {
+        self.table.surrogates::<L>(&query.distances[..self.axes], from, to, ceiling, out);
+    }
+
+    #[inline(always)]
+    fn surrogate_panel<L: Lanes>(
+        &self,
+        query: PivotItem<'_, X>,
+        from: usize,
+        to: usize,
+        ceiling: f64,
+    ) -> <f64 as Real>::On<L> {
+        self.table.surrogate_panel::<L>(&query.distances[..self.axes], from, to, ceiling)
+    }
+
+    #[inline(always)]
+    fn has_boxes(&self) -> bool {
+        self.table.has_boxes()
+    }
+
+    #[inline(always)]
+    fn box_bounds<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, out: &mut [f64]) {
+        self.table.box_bounds::<L>(&query.distances[..self.axes], from, to, out);
+    }
+
+    #[inline(always)]
+    fn box_panel<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize) -> <f64 as Real>::On<L> {
+        self.table.box_panel::<L>(&query.distances[..self.axes], from, to)
+    }
+
+    #[inline(always)]
+    fn ceiling(&self, distance: f64) -> f64 {
+        if distance < 0.0 {
+            return self.table.ceiling(distance);
+        }
+        self.table.ceiling(distance + (self.relative * distance + self.constant))
+    }
+
+    #[inline(always)]
+    fn floor(&self, _distance: f64) -> f64 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn at_least<L: Lanes>(&self, surrogate: f64) -> f64 {
+        let bound = (self.table.at_least::<L>(surrogate) - self.constant) / (1.0 + self.relative);
+        if bound > 0.0 { bound * (1.0 - 4.0 * f64::EPSILON) } else { 0.0 }
+    }
+
+    #[inline(always)]
+    fn at_most<L: Lanes>(&self, _surrogate: f64) -> f64 {
+        f64::INFINITY
+    }
+
+    #[inline(always)]
+    fn distance<L: Lanes>(&self, query: PivotItem<'_, X>, position: usize, _surrogate: f64) -> f64 {
+        self.items.between(query.item, position)
+    }
+
+    #[inline(always)]
+    fn beyond(&self, center: f64, reach: f64) -> f64 {
+        self.items.beyond(center, reach)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+use super::*;
+use crate::arena::{Arena, Block};
+use crate::index::{Idx, NONE};
+use crate::simd::{OnLanes, Tier};
+use crate::tree::promises::pack;
+use crate::tree::{Group, Slack, TreeParts, TreeView, box_of_run, knn, search_blocks};
+use crate::trials;
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+/// Bits in which two numbers differ: few values, so ties everywhere.
+fn hamming(a: &u64, b: &u64) -> f64 {
+    f64::from((a ^ b).count_ones())
+}
+
+fn member<X>(items: &[X], row: usize) -> Item<'_, X> {
+    Item { value: &items[row], row: row as Idx, outside: false }
+}
+
+/// Pivots, each the farthest from those before it, and the distances of all items to them, row by row.
+fn chosen<X: 'static, D: Fn(&X, &X) -> f64>(
+    metric: &Items<'_, X, D>,
+    items: &[X],
+    count: usize,
+) -> (Vec<usize>, Vec<f64>, f64) {
+    let (mut rows, mut columns, mut farthest, mut row) = (Vec::new(), Vec::new(), 0.0, 0);
+    let mut least = vec![f64::INFINITY; items.len()];
+    for _ in 0..count {
+        let mut column = vec![-7.0; items.len()];
+        let found = metric.remotest(member(items, row), 0, &mut column, &mut least);
+        farthest = f64::max(farthest, found.largest);
+        columns.push(column);
+        rows.push(row);
+        row = found.position;
+    }
+    let table = (0..items.len()).flat_map(|item| columns.iter().map(move |column| column[item])).collect();
+    (rows, table, farthest)
+}
+
+/// For a query, the surrogate, the distance and the lower bound of each item.
+struct Measure<'m, 'q, X: 'static, D: Fn(&X, &X) -> f64>(&'m PivotItems<'m, X, D>, PivotItem<'q, X>);
+
+impl<X: 'static, D: Fn(&X, &X) -> f64> OnLanes for Measure<'_, '_, X, D> {
+    type Out = Vec<(f64, f64, f64)>;
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Self::Out {
+        let Self(metric, query) = self;
+        let mut out = vec![-7.0; metric.items.len().next_multiple_of(f64::LANES)];
+        metric.surrogates::<L>(query, 0, metric.items.len(), f64::INFINITY, &mut out);
+        let one = |(position, surrogate): (usize, &f64)| {
+            (*surrogate, metric.distance::<L>(query, position, *surrogate), metric.at_least::<L>(*surrogate))
+        };
+        out[..metric.items.len()].iter().enumerate().map(one).collect()
+    }
+}
+
+/// Checks every bound, and a search over two groups with boxes, for queries that are items and for one that is none.
+fn check<X: Clone + 'static, D: Fn(&X, &X) -> f64>(items: &[X], other: &X, pivots: usize, slack: Slack, distance: &D) {
+    let len = items.len();
+    let order: Vec<Idx> = (0..len as Idx).collect();
+    let plain = || Items::new(items, &order, distance, &()).unwrap().with_slack(slack);
+    let (rows, table, farthest) = chosen(&plain(), items, pivots);
+    let packed = pack(&table, pivots);
+    let panels = Panels::new(&packed, pivots, len).unwrap();
+    let half = 1 + len / 2;
+    let part = |first: usize, end: usize| Group {
+        first: first as Idx,
+        block: end as Idx,
+        end: end as Idx,
+        center: first as Idx,
+        reach: f32::INFINITY,
+        ..Group::default()
+    };
+    let groups = [Group { block: 1, center: 0, kids: 1, kids_end: 3, ..part(1, len) }, part(1, half), part(half, len)];
+    let levels = vec![0; len];
+    let parts = TreeParts { ids: &order, levels: &levels, groups: &groups, waiting: 2 };
+    let outside = Item { value: other, row: 0, outside: true };
+    for tier in Tier::all() {
+        let mut corners = vec![0.0; 2 * pivots * 3];
+        for (corner, group) in corners.chunks_exact_mut(2 * pivots).zip(&groups) {
+            let (low, high) = corner.split_at_mut(pivots);
+            box_of_run(tier, panels, group.first as usize, group.end as usize, low, high).unwrap();
+        }
+        let corners = pack(&corners, 2 * pivots);
+        let boxes = Boxes::new(Panels::new(&corners, 2 * pivots, 3).unwrap()).unwrap();
+        let metric = PivotItems::new(plain(), panels, farthest).unwrap().with_boxes(boxes).unwrap();
+        for query in trials::thin(5, (0..len).map(|row| member(items, row)).chain([outside])) {
+            let mut distances = [0.0; PIVOTS_MAX];
+            for (out, &row) in distances.iter_mut().zip(&rows) {
+                *out = metric.items.between(query, row);
+            }
+            let query = PivotItem::new(query, &distances[..pivots]).unwrap();
+            let mut all = Vec::new();
+            for (id, (surrogate, distance, at_least)) in tier.run(Measure(&metric, query)).into_iter().enumerate() {
+                assert!(surrogate <= metric.ceiling(distance), "{surrogate:e} hides an item at {distance:e}");
+                assert!(at_least <= distance, "{at_least:e} is no bound of {distance:e}");
+                all.push((distance, id as Idx));
+            }
+            all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            for k in [1, 4, len + 1] {
+                let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
+                let mut memory = vec![Block::default(); search_blocks(2)];
+                let (view, arena) = (TreeView::new(parts).unwrap(), &mut Arena::new(&mut memory));
+                knn(tier, view, &metric, query, NONE, &mut distances, &mut ids, arena).unwrap();
+                let found: Vec<(f64, Idx)> = distances.into_iter().zip(ids).take(len).collect();
+                assert_eq!(found, all[..k.min(len)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn words_of_bits_are_found_by_any_number_of_pivots() {
+    let items: Vec<u64> = (0..61u64).map(|i| crate::hash::mix64(i) % 512).collect();
+    for pivots in [1, 2, PIVOTS_MAX] {
+        check(&items, &0b1_0110, pivots, Slack::default(), &hamming);
+    }
+}
+
+#[test]
+fn pivots_are_remote_from_each_other() {
+    let items: Vec<u64> = (0..97u64).map(|i| crate::hash::mix64(i) % 4096).collect();
+    let order: Vec<Idx> = (0..97).collect();
+    let metric = Items::new(&items, &order, &hamming, &()).unwrap();
+    let (rows, table, farthest) = chosen(&metric, &items, 5);
+    for (place, &row) in rows.iter().enumerate().skip(1) {
+        let least = |item: usize| rows[..place].iter().map(|&row| hamming(&items[row], &items[item]) as u32).min();
+        let best = (0..97).map(|item| least(item).unwrap()).max().unwrap();
+        assert_eq!(Some(row), (0..97).find(|&item| least(item).unwrap() == best), "pivot {place}");
+    }
+    assert_eq!(farthest, table.iter().copied().fold(0.0, f64::max));
+    // Two runs are one.
+    let (mut whole, mut halves) = (vec![f64::INFINITY; 97], vec![f64::INFINITY; 97]);
+    let (mut column, mut parts) = (vec![0.0; 97], vec![0.0; 97]);
+    let all = metric.remotest(member(&items, 3), 0, &mut column, &mut whole);
+    let (left, right) = parts.split_at_mut(40);
+    let (low, high) = halves.split_at_mut(40);
+    let front = metric.remotest(member(&items, 3), 0, left, low);
+    assert_eq!(front.join(metric.remotest(member(&items, 3), 40, right, high)), all);
+    assert_eq!((column, whole), (parts, halves));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (items, order) = ([1, 2, 3], [0, 1, 2]);
+    let metric = || Items::new(&items, &order, &hamming, &()).unwrap();
+    let table = pack(&[0.0; 51], 17);
+    let wide = Panels::new(&table, 17, 3).unwrap();
+    let refused = PivotItems::new(metric(), wide, 1.0).err();
+    assert_eq!(refused, Some(KernelError::Shape { what: "pivots", want: 16, got: 17 }));
+    let short = Panels::new(&table[..16], 2, 2).unwrap();
+    let refused = PivotItems::new(metric(), short, 1.0).err();
+    assert_eq!(refused, Some(KernelError::Shape { what: "table", want: 3, got: 2 }));
+    let fine = PivotItems::new(metric(), Panels::new(&table[..16], 2, 3).unwrap(), 1.0).unwrap();
+    let boxes = Boxes::new(Panels::new(&table[..16], 2, 1).unwrap()).unwrap();
+    assert_eq!(fine.with_boxes(boxes).err(), Some(KernelError::Shape { what: "boxes", want: 2, got: 1 }));
+    let refused = PivotItem::new(member(&items, 0), &[0.0; 17]).err();
+    assert_eq!(refused, Some(KernelError::Shape { what: "distances", want: 16, got: 17 }));
+}
+
+#[test]
+fn as_many_pivots_are_worth_having_as_tell_more_apart() {
+    // Places in a plane and, far outside of them, three pivots: two tell all apart, the third one adds nothing.
+    let places: Vec<[f64; 2]> = (0..49).map(|i| [f64::from(i % 7), f64::from(i / 7)]).collect();
+    let larger = |a: &[f64; 2], b: &[f64; 2]| f64::max((a[0] - b[0]).abs(), (a[1] - b[1]).abs());
+    let distances: Vec<f64> = places.iter().flat_map(|a| places.iter().map(move |b| larger(a, b))).collect();
+    let table: Vec<f64> =
+        places.iter().flat_map(|place| [100.0 + place[0], 100.0 + place[1], 100.0 + place[0]]).collect();
+    assert_eq!(pivots_worth_having(&distances, &table, 3), Ok(2));
+    // Pivots that are as far from everything tell nothing apart.
+    assert_eq!(pivots_worth_having(&distances, &[5.0; 147], 3), Ok(1));
+    assert_eq!(pivots_worth_having(&[], &[], 3), Ok(1));
+    let none = pivots_worth_having(&[], &[], 0);
+    assert_eq!(none, Err(KernelError::Least { what: "pivots", least: 1, got: 0 }));
+    assert_eq!(pivots_worth_having(&[], &[], 17), Err(KernelError::Value { what: "pivots", at: 17 }));
+    let short = pivots_worth_having(&distances[1..], &table, 3);
+    assert_eq!(short, Err(KernelError::Shape { what: "distances", want: 2401, got: 2400 }));
+}
+
+proptest! {
+    #![proptest_config(trials::cases(48))]
+
+    #[test]
+    fn a_noisy_function_is_bounded_within_its_slack(
+        places in prop::collection::vec((-100.0f64..100.0, -1.0f64..1.0), 8..40),
+        pivots in 1usize..5,
+        (relative, absolute) in (0.0f64..1e-3, 0.0f64..1e-2),
+        magnitude in -30i32..30,
+    ) {
+        let scale = libm::pow(10.0, f64::from(magnitude));
+        // A distance that is off by a share that depends on the pair, and symmetric.
+        let noisy = move |a: &(f64, f64), b: &(f64, f64)| {
+            let distance = (a.0 - b.0).abs();
+            let noise = a.1 * b.1;
+            ((distance + noise * (relative * distance + absolute)) * scale).max(0.0)
+        };
+        // Each of three distances may be off.
+        let slack = Slack { relative: 4.0 * relative + 4.0 * f64::EPSILON, absolute: 4.0 * absolute * scale };
+        let (other, items) = places.split_last().unwrap();
+        check(items, other, pivots, slack, &noisy);
+    }
+}
