@@ -113,7 +113,7 @@ fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<I
     space.reorder(&slots);
     rows = slots.iter().map(|&slot| rows[at(slot)]).collect();
     slots = (0..len).collect();
-    let mut tree = cells::over(&slots, space.axes(), Ladder::new(config.base, 1.0));
+    let mut tree = cells::over(&slots, space.scanned(), Ladder::new(config.base, 1.0));
     let packed = space.pack(&tree, tier);
     let distances = {
         let kernel = space.kernel(&packed);
@@ -440,7 +440,7 @@ impl<S: Space> Nets<'_, S> {
 
     /// A tree over some slots, all of them on level 0.
     fn over(&self, slots: &[Idx]) -> Grown<S> {
-        let tree = cells::over(slots, self.builder.space.axes(), self.builder.ladder.clone());
+        let tree = cells::over(slots, self.builder.space.scanned(), self.builder.ladder.clone());
         let packed = self.builder.space.pack(&tree, self.builder.tier);
         Grown { tree, runs: Runs::default(), packed }
     }

@@ -39,7 +39,7 @@ pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree:
 
 /// The tree over some slots in the order in which they are given, the first of them being the root: without parents, and with
 /// everything on level 0.
-pub(crate) fn over(slots: &[Idx], axes: usize, ladder: Ladder) -> Tree {
+pub(crate) fn over(slots: &[Idx], scanned: usize, ladder: Ladder) -> Tree {
     let mut tree = Tree {
         ids: slots.to_vec().into(),
         levels: vec![0; slots.len()].into(),
@@ -51,14 +51,14 @@ pub(crate) fn over(slots: &[Idx], axes: usize, ladder: Ladder) -> Tree {
         ladder,
     };
     if !slots.is_empty() {
-        form_groups(&mut tree, scanned(axes));
+        form_groups(&mut tree, scanned);
     }
     tree
 }
 
 /// Arranges slots as in a kd-tree.
 pub(crate) fn arrange<S: Space>(space: &S, slots: &mut [Idx]) {
-    halve(space, slots, scanned(space.axes()), &mut Room::default());
+    halve(space, slots, space.scanned(), &mut Room::default());
 }
 
 /// Memory of a task that halves.
