@@ -56,7 +56,7 @@ mod visit;
 
 pub use boxes::{Boxes, box_of_run};
 pub use coordinates::Coordinates;
-pub use cover::{Conflict, Conflicts, Covering, cover_ceilings};
+pub use cover::{Conflict, Covering, cover_ceilings};
 pub use earlier::{Earlier, Precedence, earliest_ranks, knn_before};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
