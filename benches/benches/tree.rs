@@ -14,8 +14,8 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
-    knn_panel, knn_panel_blocks, search, search_blocks,
+    Conflict, Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn,
+    knn_before, knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -121,6 +121,44 @@ fn searches(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// All pairs within a radius of which a point has about four others, beside a search for each point.
+fn pairs(criterion: &mut Criterion) {
+    let made = tree();
+    let waiting = TreeView::new(made.parts()).expect("it is whole").waiting_bound();
+    let view = TreeView::new(TreeParts { waiting, ..made.parts() }).expect("the bound is one");
+    let (metric, radius) = (made.metric::<SquaredEuclidean>(), 0.03);
+    let blocks = near_pairs_blocks::<f32>(waiting, made.groups.len(), DIM).max(search_blocks(waiting));
+    let (mut memory, mut out) = (vec![Block::default(); blocks], vec![Conflict::default(); 8 * LEN]);
+    let (mut near, mut apart) = (vec![NONE; LEN], vec![0.0; LEN]);
+    let mut group = criterion.benchmark_group("pairs of a tree");
+    group.throughput(Throughput::Elements(LEN as u64));
+    for tier in Tier::all() {
+        let mut join = || {
+            let arena = &mut Arena::new(&mut memory);
+            near_pairs(tier, view, &metric, 0..LEN, radius, &mut out, arena).expect("the shapes fit").0
+        };
+        let found = join();
+        group.bench_function(BenchmarkId::new("near_pairs", tier), |bench| bench.iter(&mut join));
+        let mut search_each = || {
+            let mut ends = 0;
+            for position in 0..LEN {
+                let visitor = Within::new(&made.ids, NONE, radius, &mut near, &mut apart).expect("equal lengths");
+                let arena = &mut Arena::new(&mut memory);
+                let answer = search(tier, view, &metric, made.row(position), visitor, arena).expect("it fits");
+                ends += answer.0.found().expect("few") as usize; // not negative
+            }
+            ends
+        };
+        assert_eq!(
+            search_each(),
+            LEN + 2 * found,
+            "{tier}: each point finds itself, and each pair is found from both ends"
+        );
+        group.bench_function(BenchmarkId::new("search/within, each point", tier), |bench| bench.iter(&mut search_each));
+    }
+    group.finish();
+}
+
 /// What is done once per tree.
 fn once(criterion: &mut Criterion) {
     let made = tree();
@@ -151,6 +189,6 @@ criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = searches, once
+    targets = searches, pairs, once
 }
 criterion_main!(benches);

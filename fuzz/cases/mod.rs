@@ -20,6 +20,7 @@ pub mod kth_smallest;
 pub mod landmark;
 pub mod merge_runs;
 pub mod mis;
+pub mod near_pairs;
 pub mod order_bounds;
 pub mod order_keys;
 pub mod pivots;

@@ -152,6 +152,11 @@ fn knn_panel() {
 }
 
 #[test]
+fn near_pairs() {
+    replay("near_pairs", cases::near_pairs::check);
+}
+
+#[test]
 fn pivots() {
     replay("pivots", cases::pivots::check);
 }

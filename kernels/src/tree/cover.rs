@@ -1,4 +1,4 @@
-//! The two searches that build a tree: who covers a new point, and which other new points it conflicts with.
+//! The search that builds a tree: who covers a new point; and what pairs of new points are kept as.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -125,72 +125,4 @@ pub struct Conflict {
     pub id: Idx,
     /// The other one: on a higher level, or at a higher position on the same.
     pub other: Idx,
-}
-
-/// Finds the new points on a higher level, or at a higher position on the same, that are too close to one new point: at
-/// most the radius of its level. So each pair is found once, from its lower member.
-///
-/// It runs over a tree in which *all* new points already hang under the nodes that cover them, as if none were in the
-/// way of another.
-pub struct Conflicts<'a, 'o> {
-    view: TreeView<'a>,
-    /// `[len]`: whether the point at each position is new; no new node has descendants.
-    fresh: &'a [u8],
-    position: usize,
-    level: i32,
-    radius: f64,
-    out: &'o mut [Conflict],
-    found: usize,
-}
-
-impl<'a, 'o> Conflicts<'a, 'o> {
-    /// The conflicts of the new point at `position`, to be written to the front of `out`.
-    pub fn new(
-        view: TreeView<'a>,
-        ladder: Ladder<'a>,
-        fresh: &'a [u8],
-        position: usize,
-        out: &'o mut [Conflict],
-    ) -> Self {
-        let level = view.parts().levels[position];
-        Self { view, fresh, position, level, radius: ladder.radius(level), out, found: 0 }
-    }
-
-    /// How many conflicts there are; the first ones were written, as many as there was room for.
-    pub fn found(&self) -> usize {
-        self.found
-    }
-}
-
-impl<R: Real> Visitor<R> for Conflicts<'_, '_> {
-    const BY_GROUP: bool = true;
-
-    #[inline(always)]
-    fn cap(&self) -> f64 {
-        self.radius
-    }
-
-    #[inline(always)]
-    fn cap_in(&self, _number: usize, group: &Group) -> f64 {
-        // What stands lower than this point, or before it on its level, looks for the conflict itself.
-        let holds_any = group.top > self.level || (group.top == self.level && group.end as usize > self.position);
-        if holds_any { self.radius } else { f64::NEG_INFINITY }
-    }
-
-    #[inline(always)]
-    fn admits(&self, position: usize) -> bool {
-        let level = self.view.parts().levels[position];
-        self.fresh[position] != 0 && (level > self.level || (level == self.level && position > self.position))
-    }
-
-    #[inline(always)]
-    fn offer(&mut self, position: usize, distance: f64) {
-        if distance <= self.radius {
-            let ids = self.view.parts().ids;
-            if let Some(slot) = self.out.get_mut(self.found) {
-                *slot = Conflict { distance, id: ids[self.position], other: ids[position] };
-            }
-            self.found += 1;
-        }
-    }
 }

@@ -43,6 +43,7 @@ mod earlier;
 mod items;
 mod ladder;
 mod metric;
+mod near_pairs;
 mod panel;
 mod pivots;
 #[cfg(test)]
@@ -55,11 +56,12 @@ mod visit;
 
 pub use boxes::{Boxes, box_of_run};
 pub use coordinates::Coordinates;
-pub use cover::{Conflict, Conflicts, Covering, cover_ceilings};
+pub use cover::{Conflict, Covering, cover_ceilings};
 pub use earlier::{Earlier, Precedence, earliest_ranks, knn_before};
 pub use items::{Item, Items, Slack, Witness};
 pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
+pub use near_pairs::{near_pairs, near_pairs_blocks};
 pub use panel::{knn_panel, knn_panel_blocks};
 pub use pivots::{PIVOTS_MAX, PivotItem, PivotItems, Remotest, pivots_worth_having};
 pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks};

@@ -63,7 +63,7 @@ impl<'a> Schedule<'a> {
         }
         let config = self.config;
         let factor = match config.prefix {
-            Prefix::Doubling => 2.0,
+            Prefix::Auto | Prefix::Doubling => 2.0,
             Prefix::Adaptive if rho > config.rho_high => config.growth[0],
             Prefix::Adaptive if rho < config.rho_low => config.growth[2],
             Prefix::Adaptive => config.growth[1],

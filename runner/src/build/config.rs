@@ -43,11 +43,13 @@ macro_rules! named {
     };
 }
 
+/// Most axes with which `auto` chooses nets.
+const NETS_AXES: usize = 5;
+
 named! {
     /// How points of a batch that want the same place are told apart.
     Conflict {
         /// The whole conflict graph of the batch, and independent sets of it level by level: the reference.
-        #[default]
         Dense = "dense",
         /// No graph: leaders of grid cells, stitched, and repaired until nothing can be added.
         Grid = "grid",
@@ -55,7 +57,11 @@ named! {
         TwoPhase = "two-phase",
         /// No graph: an independent set below each parent, stitched, and repaired until nothing can be added.
         Parent = "parent",
-        /// For each batch one of the others, by the metric, the dimension and how crowded the batch is.
+        /// All points at once, level by level upward: of near pairs that both still stand, one stays.
+        Nets = "nets",
+        /// `nets` where all points are taken at once; else for each batch one of the others, by the metric, the dimension and how
+        /// crowded the batch is.
+        #[default]
         Auto = "auto",
     }
 }
@@ -80,8 +86,10 @@ named! {
 named! {
     /// How large the batches are.
     Prefix {
-        /// Each as large as all before it.
+        /// `whole` where `nets` settle it, else `doubling`.
         #[default]
+        Auto = "auto",
+        /// Each as large as all before it.
         Doubling = "doubling",
         /// Smaller where many points of the last batch were dominated, larger where few were.
         Adaptive = "adaptive",
@@ -204,10 +212,27 @@ impl BuildConfig {
                 self.conflict
             ));
         }
+        let by_batches = matches!(self.prefix, Prefix::Doubling | Prefix::Adaptive);
+        if self.conflict == Conflict::Nets && (by_batches || self.chain_cap.is_some()) {
+            return refuse(
+                "conflict nets takes all points at once: choose prefix auto or whole, and no chain-cap".into(),
+            );
+        }
         if self.shard_pairs.is_some() && !graph && self.conflict != Conflict::TwoPhase {
             return refuse(format!("shard-pairs goes with dense, two-phase or auto: {} has no shards", self.conflict));
         }
         Ok(())
+    }
+
+    /// Whether nets settle all points at once, where the points admit it.
+    pub(crate) fn asks_for_nets(&self, axes: usize) -> bool {
+        let capped = self.chain_cap.is_some() || self.degree_cap.is_some() || self.shard_pairs.is_some();
+        match (self.prefix, self.conflict) {
+            (Prefix::Auto | Prefix::Whole, Conflict::Nets) => true,
+            (Prefix::Auto, Conflict::Auto) => !capped && axes <= NETS_AXES && self.batch_order == BatchOrder::Brio,
+            (Prefix::Whole, Conflict::Auto) => !capped && axes <= NETS_AXES,
+            _ => false,
+        }
     }
 
     /// Refuses what points without coordinates cannot have.
@@ -256,7 +281,7 @@ mod tests {
             assert_eq!(conflict.to_string().parse::<Conflict>().unwrap(), *conflict);
         }
         let refused = "sparse".parse::<Conflict>().unwrap_err().to_string();
-        assert_eq!(refused, "\"sparse\" is none of dense, grid, two-phase, parent, auto");
+        assert_eq!(refused, "\"sparse\" is none of dense, grid, two-phase, parent, nets, auto");
     }
 
     #[test]
@@ -275,6 +300,8 @@ mod tests {
             (BuildConfig { group_cap: 0, ..fine.clone() }, "group-cap"),
             (BuildConfig { degree_cap: Some(8), conflict: Conflict::Grid, ..fine.clone() }, "degree-cap"),
             (BuildConfig { shard_pairs: Some(8), conflict: Conflict::Parent, ..fine.clone() }, "shard-pairs"),
+            (BuildConfig { conflict: Conflict::Nets, prefix: Prefix::Doubling, ..fine.clone() }, "nets"),
+            (BuildConfig { conflict: Conflict::Nets, chain_cap: Some(2), ..fine.clone() }, "nets"),
         ] {
             let problem = config.check().unwrap_err().to_string();
             assert!(problem.contains(word) && !problem.contains('\n'), "{problem}");

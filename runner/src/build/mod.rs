@@ -8,6 +8,7 @@
 //! | `seek` | searches among the points of a batch |
 //! | `crowd` | a batch while its conflicts are settled |
 //! | `conflict` | the strategies that settle them |
+//! | `nets` | all points at once: the bulk path |
 //! | `update` | inserting into a tree, and deleting from it |
 //! | `telemetry` | what was done and how long it took |
 //!
@@ -18,6 +19,7 @@ mod config;
 mod conflict;
 mod crowd;
 mod estimate;
+mod nets;
 mod seek;
 pub mod telemetry;
 mod traverse;
@@ -98,6 +100,19 @@ pub(crate) fn build<S: Space>(
     config.check()?;
     space.prepare();
     config.check_axes(space.axes())?;
+    let nets = config.asks_for_nets(space.axes());
+    if nets && space.lists_near_pairs() && !space.is_empty() {
+        return nets::build(space, config, tier, workers);
+    }
+    if config.conflict == Conflict::Nets {
+        let by_batches = BuildConfig { prefix: Prefix::Doubling, conflict: Conflict::Dense, ..config.clone() };
+        let mut built = build(space, &by_batches, tier, workers)?;
+        built
+            .2
+            .notes
+            .push("conflict nets: these points have no boxes to join; dense was used instead, by batches".into());
+        return Ok(built);
+    }
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let rows = match space.curve(tier) {
         Some(order) => {

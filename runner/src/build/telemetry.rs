@@ -360,7 +360,7 @@ mod tests {
             rows.iter().map(|row| row["row"].as_str().unwrap()).collect::<Vec<_>>(),
             ["header", "batch", "level", "summary"]
         );
-        assert_eq!((&rows[0]["schema"], &rows[0]["config"]["prefix"]), (&SCHEMA.into(), &"doubling".into()));
+        assert_eq!((&rows[0]["schema"], &rows[0]["config"]["prefix"]), (&SCHEMA.into(), &"auto".into()));
         assert_eq!(rows[3]["rho"], 0.25);
         let names = "batch_index batch_size level candidates selected dominated rho prefix_factor mis_iterations \
             traversal_ms conflict_graph_ms conflict_adj_scatter_ms mis_ms insert_ms conflict_adj_pairs \

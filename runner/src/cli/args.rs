@@ -154,7 +154,7 @@ pub(crate) struct StrategyArgs {
     /// Ratio of the radii of neighbouring levels
     #[arg(long, value_name = "B", default_value_t = BuildConfig::default().base)]
     pub base: f64,
-    /// How points that want the same place are told apart: dense, grid, two-phase, parent, auto
+    /// How points that want the same place are told apart: dense, grid, two-phase, parent, nets, auto
     #[arg(long, value_name = "HOW", default_value_t)]
     pub conflict: Conflict,
     /// grid: shifted grids per round, 1 to 4
@@ -166,7 +166,7 @@ pub(crate) struct StrategyArgs {
     /// Order of insertion: random, hilbert, morton, natural, brio
     #[arg(long, value_name = "ORDER", default_value_t)]
     pub batch_order: BatchOrder,
-    /// Sizes of batches: doubling, adaptive, whole
+    /// Sizes of batches: auto, doubling, adaptive, whole
     #[arg(long, value_name = "HOW", default_value_t)]
     pub prefix: Prefix,
     /// adaptive: a share of dominated points below this is low

@@ -22,6 +22,9 @@ pub use rows::{
 };
 pub use sphere::{Angular, Haversine};
 
+use std::ops::Range;
+
+use covertree_kernels::arena::Arena;
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree as kernel;
@@ -74,6 +77,24 @@ pub trait Space: Sync {
         let _ = (slot, axis);
         0.0
     }
+    /// Whether [`near_pairs`](Self::near_pairs) can be asked for.
+    fn lists_near_pairs(&self) -> bool {
+        false
+    }
+    /// Blocks of scratch that [`near_pairs`](Self::near_pairs) takes.
+    fn near_pairs_blocks(&self, tree: &Tree) -> usize {
+        let _ = tree;
+        0
+    }
+    /// Lists the pairs of some points of a tree with later ones, as [`kernel::near_pairs`] does; returns how many there are, and
+    /// how many distances that took.
+    fn near_pairs(&self, near: &NearIn<'_, Self>, out: &mut [kernel::Conflict], arena: &mut Arena<'_>) -> (usize, u64)
+    where
+        Self: Sized,
+    {
+        let _ = (near, out, arena);
+        (0, 0)
+    }
     /// Packs the points of a tree whose ids are slots.
     fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
     /// The kernel metric over packed points.
@@ -89,6 +110,20 @@ pub trait Space: Sync {
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Which near pairs are asked for.
+pub struct NearIn<'a, S: Space> {
+    /// Vector instructions.
+    pub tier: Tier,
+    /// The tree, by cells.
+    pub view: kernel::TreeView<'a>,
+    /// Its points.
+    pub packed: &'a S::Packed,
+    /// Positions of the points that are searched for.
+    pub rows: Range<usize>,
+    /// How near.
+    pub radius: f64,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Points that are rows of numbers.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use covertree_kernels::arena::Arena;
 use covertree_kernels::dist::{self, Form};
@@ -10,7 +11,7 @@ use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 
-use super::{Scaling, Space};
+use super::{NearIn, Scaling, Space};
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::parallel;
@@ -57,7 +58,23 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
     fn knn_panel() -> Option<KnnPanel<Self>> {
         None
     }
+
+    /// The join of a tree with itself, if the metric has one; it needs boxes.
+    fn near_pairs() -> Option<NearPairs<Self>> {
+        None
+    }
 }
+
+/// Lists the near pairs of a tree: [`kernel::near_pairs`] for the kernel metric of `M`.
+pub type NearPairs<M> = fn(
+    Tier,
+    kernel::TreeView<'_>,
+    &<M as PanelMetric>::Kernel<'_>,
+    Range<usize>,
+    f64,
+    &mut [kernel::Conflict],
+    &mut Arena<'_>,
+) -> Result<(usize, kernel::SearchCounters), KernelError>;
 
 /// Answers a panel of queries through a tree: [`kernel::knn_panel`] for the kernel metric of `M`.
 pub type KnnPanel<M> = fn(
@@ -131,6 +148,10 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
 
     fn knn_panel() -> Option<KnnPanel<Self>> {
         Some(kernel::knn_panel::<T, F>)
+    }
+
+    fn near_pairs() -> Option<NearPairs<Self>> {
+        Some(kernel::near_pairs::<T, F>)
     }
 
     fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
@@ -340,6 +361,22 @@ impl<M: PanelMetric> Space for RowSpace<M> {
 
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {
         self.data[slot * self.dim + axis].to_f64()
+    }
+
+    fn lists_near_pairs(&self) -> bool {
+        M::near_pairs().is_some() && self.order() == Order::Cells
+    }
+
+    fn near_pairs_blocks(&self, tree: &Tree) -> usize {
+        kernel::near_pairs_blocks::<M::Real>(tree.waiting, tree.groups.len(), self.dim)
+    }
+
+    fn near_pairs(&self, near: &NearIn<'_, Self>, out: &mut [kernel::Conflict], arena: &mut Arena<'_>) -> (usize, u64) {
+        let join = M::near_pairs().expect("asked before");
+        let kernel = self.kernel(near.packed);
+        let (found, counters) = join(near.tier, near.view, &kernel, near.rows.clone(), near.radius, out, arena)
+            .expect("sized for the tree");
+        (found, counters.distance_evals)
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {

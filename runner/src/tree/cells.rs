@@ -3,8 +3,8 @@
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Group;
 
-use super::Tree;
-use super::layout::Shape;
+use super::layout::{Order, Shape};
+use super::{Ladder, Tree};
 use crate::space::Space;
 
 /// Groups that are joined to one in the layer above: as many as the search tests in one go.
@@ -23,7 +23,7 @@ pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree:
     let scanned = space.scanned();
     let mut order: Vec<Idx> = shape.slots.iter().copied().filter(|&slot| slot != root).collect();
     if arranged {
-        halve(space, &mut order, scanned);
+        arrange(space, &mut order);
     }
     let mut positions = vec![0 as Idx; shape.parents.len()];
     for (place, &slot) in order.iter().enumerate() {
@@ -37,35 +37,85 @@ pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree:
     form_groups(tree, scanned);
 }
 
+/// The tree over some slots in the order in which they are given, the first of them being the root: without parents, and with
+/// everything on level 0.
+pub(crate) fn over(slots: &[Idx], scanned: usize, ladder: Ladder) -> Tree {
+    let mut tree = Tree {
+        ids: slots.to_vec().into(),
+        levels: vec![0; slots.len()].into(),
+        parents: vec![NONE; slots.len()].into(),
+        reaches: vec![0.0; slots.len()].into(),
+        groups: Vec::new().into(),
+        waiting: 1,
+        order: Order::Cells,
+        ladder,
+    };
+    if !slots.is_empty() {
+        form_groups(&mut tree, scanned);
+    }
+    tree
+}
+
+/// Arranges slots as in a kd-tree.
+pub(crate) fn arrange<S: Space>(space: &S, slots: &mut [Idx]) {
+    halve(space, slots, space.scanned(), &mut Room::default());
+}
+
+/// Memory of a task that halves.
+#[derive(Default)]
+struct Room {
+    /// Largest and smallest coordinate along each axis.
+    highs: Vec<f64>,
+    lows: Vec<f64>,
+    /// A coordinate of each slot, as a number in the same order, and the slot.
+    keys: Vec<(u64, Idx)>,
+}
+
+/// The bits of a number as an integer in the order of `f64::total_cmp`.
+fn ordered(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
+}
+
 /// Halves slots across their widest axis, again and again, down to groups that are scanned.
-fn halve<S: Space>(space: &S, slots: &mut [Idx], scanned: usize) {
+fn halve<S: Space>(space: &S, slots: &mut [Idx], scanned: usize, room: &mut Room) {
     if slots.len() <= scanned || space.axes() == 0 {
         return;
     }
-    let (mut widest, mut axis) = (-1.0, 0);
-    for candidate in 0..space.axes() {
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for &slot in &*slots {
-            let value = space.coordinate(at(slot), candidate);
-            low = low.min(value);
-            high = high.max(value);
-        }
-        if high - low > widest {
-            (widest, axis) = (high - low, candidate);
-        }
-    }
+    let axis = widest(space, slots, room);
+    let keys = &mut room.keys;
+    keys.clear();
+    keys.extend(slots.iter().map(|&slot| (ordered(space.coordinate(at(slot), axis)), slot)));
     let middle = slots.len() / 2;
-    slots.select_nth_unstable_by(middle, |&a, &b| {
-        space.coordinate(at(a), axis).total_cmp(&space.coordinate(at(b), axis)).then(a.cmp(&b))
-    });
+    keys.select_nth_unstable(middle);
+    slots.iter_mut().zip(keys.iter()).for_each(|(slot, key)| *slot = key.1);
     let split = slots.len() > SPLIT;
     let (left, right) = slots.split_at_mut(middle);
     if split {
-        rayon::join(|| halve(space, left, scanned), || halve(space, right, scanned));
+        rayon::join(|| halve(space, left, scanned, room), || halve(space, right, scanned, &mut Room::default()));
     } else {
-        halve(space, left, scanned);
-        halve(space, right, scanned);
+        halve(space, left, scanned, room);
+        halve(space, right, scanned, room);
     }
+}
+
+/// The axis along which slots extend farthest; the first of several.
+fn widest<S: Space>(space: &S, slots: &[Idx], room: &mut Room) -> usize {
+    let axes = space.axes();
+    let (lows, highs) = (&mut room.lows, &mut room.highs);
+    lows.clear();
+    highs.clear();
+    lows.resize(axes, f64::INFINITY);
+    highs.resize(axes, f64::NEG_INFINITY);
+    for &slot in slots {
+        for (axis, (low, high)) in lows.iter_mut().zip(highs.iter_mut()).enumerate() {
+            let value = space.coordinate(at(slot), axis);
+            *low = if value < *low { value } else { *low };
+            *high = if value > *high { value } else { *high };
+        }
+    }
+    let extents = lows.iter().zip(highs.iter()).map(|(low, high)| high - low);
+    extents.zip(0..).fold((-1.0, 0), |best, next| if next.0 > best.0 { next } else { best }).1
 }
 
 /// Halves the run of all positions just as [`halve`] does, sixteen parts to a group.
@@ -101,7 +151,7 @@ fn form_groups(tree: &mut Tree, scanned: usize) {
 }
 
 /// The highest level of each group.
-fn find_tops(tree: &mut Tree) {
+pub(crate) fn find_tops(tree: &mut Tree) {
     let groups = tree.groups.to_mut();
     for place in (0..groups.len()).rev() {
         let Group { first, block, kids, kids_end, .. } = groups[place];

@@ -1,6 +1,6 @@
 //! The tree as the runner owns it.
 
-mod cells;
+pub(crate) mod cells;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -66,7 +66,8 @@ const CROWDED: f64 = 64.0;
 /// The strategy for a batch.
 pub(in crate::build) fn choose(config: &BuildConfig, axes: usize, crowding: &Crowding) -> Choice {
     match config.conflict {
-        Conflict::Dense => Choice::Dense,
+        // Nets take all points at once; a batch is settled by the graph.
+        Conflict::Dense | Conflict::Nets => Choice::Dense,
         Conflict::TwoPhase => Choice::TwoPhase,
         Conflict::Parent => Choice::Parent,
         Conflict::Grid if axes > AXES_MAX => Choice::Parent,

@@ -136,13 +136,18 @@ impl Case {
 
 /// Every strategy, and every value of every other setting, at least once.
 fn strategies() -> Vec<BuildConfig> {
-    let plain = BuildConfig::default();
+    let plain = BuildConfig { conflict: Conflict::Dense, prefix: Prefix::Doubling, ..BuildConfig::default() };
+    let by_batches = Conflict::ALL.iter().filter(|conflict| **conflict != Conflict::Nets);
     let of = |conflict| BuildConfig { conflict, ..plain.clone() };
-    let mut all: Vec<BuildConfig> = Conflict::ALL.iter().map(|&conflict| of(conflict)).collect();
+    let mut all: Vec<BuildConfig> = by_batches.map(|&conflict| of(conflict)).collect();
     all.extend(BatchOrder::ALL.iter().map(|&batch_order| BuildConfig { batch_order, ..plain.clone() }));
     all.extend(Prefix::ALL.iter().map(|&prefix| BuildConfig { prefix, ..plain.clone() }));
     all.extend(MisForm::ALL.iter().map(|&mis| BuildConfig { mis, ..plain.clone() }));
     all.extend([
+        BuildConfig::default(),
+        BuildConfig { prefix: Prefix::Whole, ..of(Conflict::Nets) },
+        BuildConfig { prefix: Prefix::Auto, base: 1.3, ..of(Conflict::Nets) },
+        BuildConfig { prefix: Prefix::Auto, base: 3.0, seed: 5, ..of(Conflict::Nets) },
         BuildConfig { chain_cap: Some(1), ..plain.clone() },
         BuildConfig { chain_cap: Some(4), ..of(Conflict::TwoPhase) },
         BuildConfig { chain_cap: Some(2), prefix: Prefix::Adaptive, ..of(Conflict::Grid) },
@@ -205,6 +210,8 @@ fn cases() -> impl Strategy<Value = Case> {
         let (conflict, batch_order, prefix, mis) = settings;
         let (chain, degree, shard, group_cap, grid_shifts, base) = caps;
         let graph = matches!(conflict, Conflict::Dense | Conflict::Auto);
+        let nets = conflict == Conflict::Nets;
+        let prefix = if nets && prefix != Prefix::Auto { Prefix::Whole } else { prefix };
         let config = BuildConfig {
             base,
             seed,
@@ -214,7 +221,7 @@ fn cases() -> impl Strategy<Value = Case> {
             mis,
             group_cap,
             grid_shifts,
-            chain_cap: (chain > 0).then_some(chain),
+            chain_cap: (chain > 0 && !nets).then_some(chain),
             degree_cap: (degree > 0 && graph).then_some(degree),
             shard_pairs: (shard > 0 && graph).then_some(shard),
             ..BuildConfig::default()
@@ -236,11 +243,11 @@ proptest! {
 fn a_graph_that_would_be_quadratic_is_refused_before_any_work() {
     let points = GenerateConfig { rows: 60_000, dim: 2, ..GenerateConfig::default() }.generate().unwrap();
     let build = |config: BuildConfig| AnyIndex::build(&points, MetricName::Euclidean, &config).err();
-    let whole = BuildConfig { prefix: Prefix::Whole, ..BuildConfig::default() };
+    let whole = BuildConfig { prefix: Prefix::Whole, conflict: Conflict::Dense, ..BuildConfig::default() };
     let text = build(whole.clone()).unwrap().to_string();
     assert!(text.contains("conflicts") && text.contains("GiB") && text.contains("choose"), "{text}");
-    assert!(build(BuildConfig { conflict: Conflict::TwoPhase, ..whole }).is_some());
-    let sorted = BuildConfig { batch_order: BatchOrder::Hilbert, ..BuildConfig::default() };
+    assert!(build(BuildConfig { conflict: Conflict::TwoPhase, ..whole.clone() }).is_some());
+    let sorted = BuildConfig { prefix: Prefix::Doubling, batch_order: BatchOrder::Hilbert, ..whole };
     assert!(build(sorted).is_some());
 }
 
@@ -275,4 +282,38 @@ fn grids_tell_what_they_did_and_fall_back_above_eight_axes() {
     let telemetry = told(&GenerateConfig { dim: 9, ..points }.generate().unwrap());
     assert!(telemetry.notes[0].contains("parent was used instead"), "{:?}", telemetry.notes);
     assert!(telemetry.batches.iter().all(|batch| batch.conflict == "parent"));
+}
+
+#[test]
+fn nets_settle_crowds() {
+    let plain = BuildConfig { conflict: Conflict::Nets, ..BuildConfig::default() };
+    for (distribution, rows, dim) in [
+        (Distribution::Duplicates, 1500, 2),
+        (Distribution::Clusters, 1500, 3),
+        (Distribution::Annulus, 1200, 2),
+        (Distribution::Lattice, 1200, 3),
+        (Distribution::Gaussian, 900, 12),
+        (Distribution::Filament, 900, 5),
+    ] {
+        for (base, dtype) in [(2.0, Dtype::F32), (1.2, Dtype::F64)] {
+            let config = BuildConfig { base, ..plain.clone() };
+            Case { config, distribution, rows, dim, dtype, under: Under::Name(MetricName::Euclidean) }.check();
+        }
+    }
+}
+
+#[test]
+fn nets_are_the_default_for_few_axes_and_give_way_where_there_are_no_boxes() {
+    let told = |dim: usize, metric: MetricName, conflict: Conflict| {
+        let points = GenerateConfig { rows: 300, dim, ..GenerateConfig::default() }.generate().unwrap();
+        let (config, workers) = (BuildConfig { conflict, ..BuildConfig::default() }, Workers::new());
+        let (_, told) = AnyIndex::build_with(Tier::detect(), "points", &points, metric, &config, &workers).unwrap();
+        (told.batches[0].conflict, told.batches.len() == 1, told.notes.len())
+    };
+    assert_eq!(told(3, MetricName::Euclidean, Conflict::Auto), ("nets", true, 0));
+    assert_eq!(told(12, MetricName::Euclidean, Conflict::Auto), ("dense", false, 0));
+    assert_eq!(told(12, MetricName::Manhattan, Conflict::Nets), ("nets", true, 0));
+    assert_eq!(told(17, MetricName::Euclidean, Conflict::Nets), ("dense", false, 1));
+    assert_eq!(told(3, MetricName::Angular, Conflict::Nets), ("dense", false, 1));
+    assert_eq!(told(3, MetricName::Angular, Conflict::Auto), ("dense", false, 0));
 }

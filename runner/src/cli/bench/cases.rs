@@ -113,7 +113,7 @@ fn sets(args: &BenchArgs, session: &Session) -> Result<Vec<Arc<Set>>, Error> {
     }
 }
 
-/// A setting that differs from the defaults, and which one it is.
+/// A setting that differs from the reference, and which one it is.
 type Setting = (&'static str, fn(&mut BuildConfig));
 
 /// The settings by kind; those of one kind exclude each other.
@@ -123,6 +123,7 @@ const KINDS: [&[Setting]; 8] = [
         ("two-phase", |config| config.conflict = Conflict::TwoPhase),
         ("parent", |config| config.conflict = Conflict::Parent),
         ("auto", |config| config.conflict = Conflict::Auto),
+        ("nets", |config| (config.conflict, config.prefix) = (Conflict::Nets, Prefix::Auto)),
     ],
     &[
         ("random", |config| config.batch_order = BatchOrder::Random),
@@ -138,8 +139,9 @@ const KINDS: [&[Setting]; 8] = [
     &[("base 1.5", |config| config.base = 1.5), ("base 3", |config| config.base = 3.0)],
 ];
 
-/// The reference, every setting by itself, and the pairs of settings of different kinds that mean something.
+/// The reference (the whole graph, batches that double), every setting by itself, and the pairs of settings of different kinds that mean something.
 fn strategies(plain: &BuildConfig, pairs: bool) -> Vec<(String, BuildConfig)> {
+    let plain = BuildConfig { conflict: Conflict::Dense, prefix: Prefix::Doubling, ..plain.clone() };
     let mut all = vec![("dense".to_owned(), plain.clone())];
     for (kind, settings) in KINDS.iter().enumerate() {
         for (name, set) in *settings {
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn strategies_are_distinct_and_legal() {
         let plain = BuildConfig::default();
-        assert_eq!(strategies(&plain, false).len(), 1 + 16);
+        assert_eq!(strategies(&plain, false).len(), 1 + 17);
         let all = strategies(&plain, true);
         assert!(all.len() > 80, "{}", all.len());
         for (place, (name, config)) in all.iter().enumerate() {

@@ -1,0 +1,475 @@
+//! All points at once, level by level upward: the bulk path.
+//!
+//! All points stand on the lowest level. On each level, upward, an independent set of those that still stand there is kept:
+//! of two within the radius one stays behind, on the level below, and hangs under one that stays. What is kept is a net
+//! of the next radius, and the nets are nested: the laws of a cover tree hold by construction. The root is always
+//! kept, until it stands alone.
+//!
+//! Near pairs are listed for several levels together, up to the one on which a point has a few neighbours: each pair
+//! matters on one level alone, the lowest that joins its points. Where a single level has more pairs than are worth listing (many
+//! dimensions, a crowd, duplicates), it is settled without them: what no rival beats is kept, what that covers goes, and again.
+//!
+//! The points are arranged in space before anything else, which is how they are stored in the end, so that every step
+//! reads memory in order.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use covertree_kernels::arena::{Arena, blocks};
+use covertree_kernels::hash::priority;
+use covertree_kernels::index::{Idx, NONE, at, idx_len};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{Conflict, TWIN, farthest, knn, search_blocks};
+
+use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
+use super::telemetry::{BatchRow, LevelRow, timed};
+use super::{BuildConfig, Builder, Built, Grown, Placement, REACH_SPLIT, Telemetry};
+use crate::error::Error;
+use crate::parallel;
+use crate::space::{NearIn, Space};
+use crate::tree::{Ladder, Runs, Shape, cells};
+use crate::workers::Workers;
+
+/// The level of a point that still stands.
+const STANDS: i32 = i32::MAX;
+
+/// Points whose pairs one task lists.
+const ROWS: usize = 1 << 12;
+
+/// Most pairs that are listed for a point, on average over a task.
+const PAIRS: usize = 32;
+
+/// Points that are asked how far their neighbours are.
+const SAMPLE: usize = 64;
+
+/// Neighbours that they are asked for.
+const NEIGHBOURS: usize = 16;
+
+/// Neighbours that they may have within the radius of the highest level that pairs are listed for, on average.
+const FEW: usize = 8;
+
+/// Points that are taken at a time are worth it while they cover one in so many.
+const WORTH: usize = 32;
+
+/// Builds the tree over all points of a space, which lists near pairs and is not empty.
+pub(super) fn build<S: Space>(
+    space: &mut S,
+    config: &BuildConfig,
+    tier: Tier,
+    workers: &Workers,
+) -> Result<Built<S>, Error> {
+    let started = Instant::now();
+    let mut row = BatchRow { conflict: "nets", coverage_ratio: 1.0, ..BatchRow::default() };
+    let mut insert_ms = 0.0;
+    let (rows, grown) = timed(&mut insert_ms, || arranged(space, config, tier));
+    let builder = Builder { space: &*space, config, tier, ladder: grown.tree.ladder.clone(), workers };
+    let mut nets = Nets {
+        builder: &builder,
+        placement: Placement {
+            levels: vec![STANDS; rows.len()],
+            parents: vec![NONE; rows.len()],
+            distances: vec![0.0; rows.len()],
+        },
+        standing: (0..rows.len() as Idx).collect(), // the points were counted
+        settled: None,
+        row: &mut row,
+        levels: Vec::new(),
+    };
+    let mut grown = nets.climb(grown);
+    let Nets { mut placement, levels, .. } = nets;
+    placement.levels[0] = 0;
+    timed(&mut insert_ms, || builder.finish(&mut grown, placement, &rows));
+    row.insert_ms = insert_ms;
+    row.batch_size = rows.len() - 1;
+    row.candidates = grown.tree.levels[1..].iter().filter(|&&level| level != TWIN).count();
+    row.selected = row.candidates;
+    row.prefix_factor = rows.len() as f64;
+    (row.arena_bytes, row.arena_growths) = (workers.bytes(), workers.growths());
+    row.read_memory();
+    levels.iter().for_each(|level| row.add(level));
+    let telemetry = Telemetry {
+        batches: vec![row],
+        levels,
+        notes: builder.notes(),
+        build_s: started.elapsed().as_secs_f64(),
+        arena_bytes: workers.bytes(),
+        arena_growths: workers.growths(),
+    };
+    let Grown { tree, packed, .. } = grown;
+    Ok((tree, packed, telemetry))
+}
+
+/// Puts the root first and the other points behind it as in a kd-tree. Returns the row of each slot, and the tree over
+/// the slots, without parents.
+fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<Idx>, Grown<S>) {
+    let len = idx_len(space.len()).expect("the points were counted when they were read");
+    let root = root(len, config.seed);
+    let mut rows = space.curve(tier).unwrap_or_else(|| (0..len).collect());
+    let place = rows.iter().position(|&row| row == root).expect("the curve goes through all points");
+    rows[..=place].rotate_right(1);
+    space.reorder(&rows);
+    let mut slots: Vec<Idx> = (0..len).collect();
+    cells::arrange(space, &mut slots[1..]);
+    space.reorder(&slots);
+    rows = slots.iter().map(|&slot| rows[at(slot)]).collect();
+    slots = (0..len).collect();
+    let mut tree = cells::over(&slots, space.scanned(), Ladder::new(config.base, 1.0));
+    let packed = space.pack(&tree, tier);
+    let distances = {
+        let kernel = space.kernel(&packed);
+        let reach = |part: Range<usize>| farthest(tier, &kernel, space.query(0), part.start, part.end);
+        parallel::pieces(slots.len(), REACH_SPLIT, &reach)
+    };
+    let scale = distances.into_iter().fold(0.0, f64::max);
+    tree.ladder = Ladder::new(config.base, if scale > 0.0 { scale } else { 1.0 });
+    (rows, Grown { tree, runs: Runs::default(), packed })
+}
+
+/// The level of a point that one of this level covers.
+fn below(level: i32) -> i32 {
+    if level == TWIN { TWIN } else { level - 1 }
+}
+
+/// The median distance of some pairs.
+fn median(pairs: &mut [Conflict]) -> f64 {
+    let middle = pairs.len() / 2;
+    let (_, pair, _) = pairs.select_nth_unstable_by(middle, |a, b| a.distance.total_cmp(&b.distance));
+    pair.distance
+}
+
+/// The first row of a random permutation.
+fn root(len: Idx, seed: u64) -> Idx {
+    let least =
+        parallel::pieces(at(len), ROWS, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
+    least.into_iter().flatten().min().map_or(0, |(_, row)| row)
+}
+
+/// A climb from level to level.
+struct Nets<'a, S: Space> {
+    builder: &'a Builder<'a, S>,
+    /// [`STANDS`] for the level of each slot that still stands.
+    placement: Placement,
+    /// The slots that still stand, ascending; the root is the first.
+    standing: Vec<Idx>,
+    /// The highest level whose pairs are settled; none before those at distance 0 are.
+    settled: Option<i32>,
+    row: &'a mut BatchRow,
+    levels: Vec<LevelRow>,
+}
+
+/// The near pairs of some points, by level and then by the first of each pair.
+struct Listed {
+    pairs: Vec<Conflict>,
+    /// The level and the end of each run of pairs, upward.
+    runs: Vec<(i32, usize)>,
+}
+
+impl<S: Space> Nets<'_, S> {
+    /// Climbs until the root stands alone; returns the first tree.
+    fn climb(&mut self, whole: Grown<S>) -> Grown<S> {
+        self.pass(&whole);
+        while self.standing.len() > 1 {
+            self.pass(&self.over(&self.standing));
+        }
+        whole
+    }
+
+    /// Settles some more levels of the points that stand, which are those of the tree.
+    fn pass(&mut self, grown: &Grown<S>) {
+        if self.standing.len() < 2 {
+            return;
+        }
+        let ladder = self.builder.ladder.view();
+        // The lowest level that has a radius is that of the least positive number.
+        let lowest = ladder.level_over(f64::from_bits(1));
+        let next = self.settled.map_or(TWIN, |settled| settled + 1);
+        let mut level = self.few_up_to(grown).max(next);
+        loop {
+            let (mut graph_ms, mut mis_ms) = (0.0, 0.0);
+            let listed = timed(&mut graph_ms, || self.list(grown, level));
+            self.row.conflict_graph_ms += graph_ms;
+            match listed {
+                Ok(listed) => timed(&mut mis_ms, || self.settle(&listed)),
+                Err(typical) if typical > 0.0 && level > next => {
+                    // A crowd: its levels come first.
+                    level = (level - 1).min(ladder.level_over(typical) - 1).max(next);
+                    continue;
+                }
+                Err(typical) => {
+                    level = if typical > 0.0 { level } else { TWIN };
+                    let mut row = LevelRow::default();
+                    timed(&mut mis_ms, || self.thin(level, &mut row));
+                    self.finish_level(level, mis_ms, row);
+                }
+            }
+            self.row.mis_ms += mis_ms;
+            break;
+        }
+        self.settled = Some(level.max(lowest - 1));
+        let levels = &self.placement.levels;
+        self.standing.retain(|&slot| levels[at(slot)] == STANDS);
+    }
+
+    /// The highest level within whose radius a point has few neighbours, by a sample.
+    fn few_up_to(&self, grown: &Grown<S>) -> i32 {
+        let (builder, len) = (self.builder, self.standing.len());
+        if len <= 2 * PAIRS {
+            return i32::MAX; // no more pairs than are listed
+        }
+        let (kernel, view) = (builder.space.kernel(&grown.packed), grown.tree.view());
+        let sample = len.min(SAMPLE);
+        let mut near = vec![f64::INFINITY; sample * NEIGHBOURS];
+        let mut ids = [NONE; NEIGHBOURS];
+        builder.workers.reserve(search_blocks(grown.tree.waiting));
+        builder.workers.with(search_blocks(grown.tree.waiting), |memory| {
+            for (number, near) in near.chunks_exact_mut(NEIGHBOURS).enumerate() {
+                let slot = self.standing[number * len / sample];
+                let query = builder.space.query(at(slot));
+                knn(builder.tier, view, &kernel, query, slot, near, &mut ids, &mut Arena::new(memory))
+                    .expect("the memory was sized for this tree");
+            }
+        });
+        near.sort_unstable_by(f64::total_cmp);
+        let typical = near[(sample * FEW).min(near.len() - 1)];
+        match typical {
+            0.0 => TWIN,
+            f64::INFINITY => i32::MAX,
+            _ => builder.ladder.view().level_over(typical) - 1,
+        }
+    }
+
+    /// Lists the pairs within the radius of a level.
+    ///
+    /// # Errors
+    /// A typical distance, where there are too many.
+    fn list(&mut self, grown: &Grown<S>, level: i32) -> Result<Vec<Listed>, f64> {
+        let (builder, tree) = (self.builder, &grown.tree);
+        let (view, radius) = (tree.view(), builder.ladder.view().radius(level));
+        let scratch = builder.space.near_pairs_blocks(tree);
+        let room = ROWS.min(tree.len()) * PAIRS;
+        let blocks = scratch.saturating_add(blocks::<Conflict>(room));
+        builder.workers.reserve(blocks);
+        let listed = parallel::pieces(tree.len(), ROWS, &|rows| {
+            builder.workers.with(blocks, |memory| {
+                let mut arena = Arena::new(memory);
+                let out = arena.take(room).expect("sized for so many");
+                let near = NearIn { tier: builder.tier, view, packed: &grown.packed, rows, radius };
+                let (found, evals) = builder.space.near_pairs(&near, out, &mut arena);
+                match found > out.len() {
+                    true => (Err(median(out)), evals),
+                    false => (Ok(self.by_level(&out[..found], level)), evals),
+                }
+            })
+        });
+        self.row.distance_evals += listed.iter().map(|(_, evals)| evals).sum::<u64>();
+        let listed: Result<Vec<Listed>, f64> = listed.into_iter().map(|(listed, _)| listed).collect();
+        if let Ok(listed) = &listed {
+            let pairs = listed.iter().map(|listed| listed.pairs.len() as u64).sum::<u64>(); // widens
+            self.row.pairs_before += pairs;
+            self.row.pairs_after += pairs;
+            self.row.shards += listed.len();
+        }
+        listed
+    }
+
+    /// Sorts pairs by the level on which they matter, `top` at most.
+    fn by_level(&self, pairs: &[Conflict], top: i32) -> Listed {
+        let ladder = self.builder.ladder.view();
+        let level_of = |distance: f64| {
+            if distance == 0.0 {
+                return TWIN;
+            }
+            let mut level = top;
+            for _ in 0..4 {
+                if distance > ladder.radius(level - 1) {
+                    return level;
+                }
+                level -= 1;
+            }
+            ladder.level_over(distance)
+        };
+        let levels: Vec<i32> = pairs.iter().map(|pair| level_of(pair.distance)).collect();
+        let mut runs: Vec<(i32, usize)> = Vec::new();
+        for &level in &levels {
+            match runs.binary_search_by_key(&level, |run| run.0) {
+                Ok(place) => runs[place].1 += 1,
+                Err(place) => runs.insert(place, (level, 1)),
+            }
+        }
+        let mut next: Vec<usize> = Vec::with_capacity(runs.len());
+        let mut end = 0;
+        for run in &mut runs {
+            next.push(end);
+            end += run.1;
+            run.1 = end;
+        }
+        let mut sorted = vec![Conflict::default(); pairs.len()];
+        for (pair, level) in pairs.iter().zip(levels) {
+            let place = runs.binary_search_by_key(&level, |run| run.0).expect("each level was counted");
+            sorted[next[place]] = *pair;
+            next[place] += 1;
+        }
+        Listed { pairs: sorted, runs }
+    }
+
+    /// Settles levels, upward, by all of their pairs.
+    fn settle(&mut self, listed: &[Listed]) {
+        let mut levels: Vec<i32> = listed.iter().flat_map(|listed| listed.runs.iter().map(|run| run.0)).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        for level in levels {
+            let (mut row, mut mis_ms) = (LevelRow::default(), 0.0);
+            timed(&mut mis_ms, || self.settle_level(listed, level, &mut row));
+            self.finish_level(level, mis_ms, row);
+        }
+    }
+
+    /// Settles one level by all of its pairs: of those that conflict the first in order stays.
+    fn settle_level(&mut self, listed: &[Listed], level: i32, row: &mut LevelRow) {
+        for listed in listed {
+            let Ok(place) = listed.runs.binary_search_by_key(&level, |run| run.0) else { continue };
+            let first = if place == 0 { 0 } else { listed.runs[place - 1].1 };
+            let pairs = &listed.pairs[first..listed.runs[place].1];
+            row.conflict_adj_pairs += pairs.len() as u64; // widens
+            for pair in pairs {
+                row.dominated += usize::from(self.meet(pair, level));
+            }
+        }
+    }
+
+    /// Lets the first of a pair cover the second, if it stands; says whether the second stood before.
+    fn meet(&mut self, pair: &Conflict, level: i32) -> bool {
+        let Placement { levels, parents, distances } = &mut self.placement;
+        let (keeper, other) = (at(pair.id), at(pair.other));
+        // Earlier pairs have told already whether the first stays: they name those before it.
+        if levels[keeper] != STANDS {
+            return false;
+        }
+        let below = below(level);
+        let stood = levels[other] == STANDS;
+        if stood || (levels[other] == below && pair.distance < distances[other]) {
+            levels[other] = below;
+            parents[other] = pair.id;
+            distances[other] = pair.distance;
+        }
+        stood
+    }
+
+    /// Settles the level above all that are settled without listing its pairs: a few points at a time, spread evenly, as long
+    /// as they cover many; then the rest, which stands less dense.
+    fn thin(&mut self, level: i32, row: &mut LevelRow) {
+        let mut open = self.standing.clone();
+        loop {
+            let (before, len) = (open.len(), open.len().min(2 * PAIRS));
+            let block: Vec<Idx> = (0..len).map(|number| open[number * open.len() / len]).collect();
+            // So few have no more pairs than are listed.
+            let listed = self.list(&self.over(&block), level).unwrap_or_default();
+            self.settle_level(&listed, level, row);
+            let winners: Vec<Idx> = block.into_iter().filter(|&slot| self.stands(slot)).collect();
+            open.retain(|&slot| self.stands(slot) && winners.binary_search(&slot).is_err());
+            let queries: Vec<Query> = open.iter().map(|&slot| self.query(slot, usize::MAX, level)).collect();
+            let grown = self.over(&winners);
+            self.cover(&Draft { builder: self.builder, grown: &grown }, vec![1; winners.len()], &queries, level, row);
+            open.retain(|&slot| self.stands(slot));
+            row.rounds += 1;
+            if open.is_empty() {
+                return;
+            }
+            if before - open.len() < before / WORTH {
+                break;
+            }
+        }
+        let grown = self.over(&open);
+        match self.list(&grown, level) {
+            Ok(listed) => self.settle_level(&listed, level, row),
+            Err(_) => self.thin_by_rivals(&grown, level, row),
+        }
+    }
+
+    /// Settles the level for the points of a tree: what no rival beats is kept, what that covers goes, and again.
+    fn thin_by_rivals(&mut self, grown: &Grown<S>, level: i32, row: &mut LevelRow) {
+        let scene = Draft { builder: self.builder, grown };
+        let seed = self.builder.config.seed ^ level as u64; // any bits do
+        let ids = &grown.tree.ids;
+        let mut open: Vec<Idx> = (0..ids.len() as Idx).collect(); // positions
+        while !open.is_empty() {
+            row.rounds += 1;
+            row.mis_iterations += 1;
+            let query = |&place: &Idx| self.query(ids[at(place)], at(place), level);
+            let queries: Vec<Query> = open.iter().map(query).collect();
+            let marks = Marks::new(&grown.tree, open.iter().copied());
+            let rivals = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Rival { seed }, 1);
+            self.row.distance_evals += rivals.evals;
+            let mut beaten: Vec<Idx> = rivals.all.iter().map(|rival| rival.id).collect();
+            beaten.sort_unstable();
+            let is_beaten = |place: &Idx| beaten.binary_search(&ids[at(*place)]).is_ok();
+            let (losers, winners): (Vec<Idx>, Vec<Idx>) = open.into_iter().partition(is_beaten);
+            let mut flags = vec![0; ids.len()];
+            winners.into_iter().for_each(|place| flags[at(place)] = 1);
+            let queries: Vec<Query> =
+                losers.iter().map(|&place| self.query(ids[at(place)], at(place), level)).collect();
+            self.cover(&scene, flags, &queries, level, row);
+            open = losers;
+            open.retain(|&place| self.stands(ids[at(place)]));
+        }
+    }
+
+    /// Takes from the level what the marked points of a tree cover.
+    fn cover(&mut self, scene: &Draft<'_, S>, flags: Vec<u8>, queries: &[Query], level: i32, row: &mut LevelRow) {
+        let marks = Marks::of(&scene.grown.tree, flags);
+        let covers = scene.seek(&marks, queries, &even_shards(queries.len()), Goal::Nearest, 1);
+        self.row.distance_evals += covers.evals;
+        row.dominated += covers.all.len();
+        for cover in &covers.all {
+            let slot = at(cover.id);
+            self.placement.levels[slot] = below(level);
+            self.placement.parents[slot] = cover.other;
+            self.placement.distances[slot] = cover.distance;
+        }
+    }
+
+    /// The search for a slot within the radius of a level.
+    fn query(&self, slot: Idx, position: usize, level: i32) -> Query {
+        let radius = if level == TWIN { 0.0 } else { self.builder.ladder.view().radius(level) };
+        Query { slot, position, level: 0, radius }
+    }
+
+    fn stands(&self, slot: Idx) -> bool {
+        self.placement.levels[at(slot)] == STANDS
+    }
+
+    /// A tree over some slots, all of them on level 0.
+    fn over(&self, slots: &[Idx]) -> Grown<S> {
+        let tree = cells::over(slots, self.builder.space.scanned(), self.builder.ladder.clone());
+        let packed = self.builder.space.pack(&tree, self.builder.tier);
+        Grown { tree, runs: Runs::default(), packed }
+    }
+
+    fn finish_level(&mut self, level: i32, mis_ms: f64, mut row: LevelRow) {
+        if row.conflict_adj_pairs == 0 && row.rounds == 0 {
+            return;
+        }
+        let before: usize = self.levels.iter().map(|row| row.dominated).sum();
+        (row.level, row.mis_ms, row.coverage_ratio) = (level, mis_ms, 1.0);
+        row.candidates = self.placement.levels.len() - before;
+        row.selected = row.candidates - row.dominated;
+        self.levels.push(row);
+    }
+}
+
+impl<S: Space> Builder<'_, S> {
+    /// Puts levels and parents into the tree over all slots, whose positions are the slots, and names its points by rows.
+    fn finish(&self, grown: &mut Grown<S>, placement: Placement, rows: &[Idx]) {
+        let tree = &mut grown.tree;
+        let slots: Vec<Idx> = tree.ids.to_vec();
+        let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
+        self.measure_apart(tree, &shape);
+        tree.levels = placement.levels.into();
+        tree.parents = placement.parents.into();
+        cells::find_tops(tree);
+        tree.ids = rows.to_vec().into();
+    }
+}
+
+#[cfg(test)]
+mod tests;

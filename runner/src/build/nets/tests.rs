@@ -1,0 +1,72 @@
+use super::*;
+use crate::space::{Euclidean, RowSpace};
+use covertree_kernels::hash::mix64;
+
+type Points = RowSpace<Euclidean<f32>>;
+
+/// Points on a lattice of so many steps: the fewer, the more of them coincide.
+fn points(len: usize, dim: usize, steps: u64) -> Points {
+    let value = |word: usize| (mix64(word as u64) % steps) as f32 / steps as f32;
+    RowSpace::new((0..len * dim).map(value).collect(), dim)
+}
+
+/// Settles one level after the other in some way, and holds each outcome against brute force.
+fn settles(mut space: Points, way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) {
+    let (config, tier, workers) = (BuildConfig::default(), Tier::detect(), Workers::new());
+    let (rows, grown) = arranged(&mut space, &config, tier);
+    let len = rows.len();
+    let builder =
+        Builder { space: &space, config: &config, tier, ladder: grown.tree.ladder.clone(), workers: &workers };
+    let placement = Placement { levels: vec![STANDS; len], parents: vec![NONE; len], distances: vec![0.0; len] };
+    let (mut row, standing) = (BatchRow::default(), (0..len as Idx).collect());
+    let mut nets = Nets { builder: &builder, placement, standing, settled: None, row: &mut row, levels: Vec::new() };
+    let distance = |a: Idx, b: Idx| {
+        let both = (0..space.dim()).map(|axis| space.coordinate(at(a), axis) - space.coordinate(at(b), axis));
+        both.fold(0.0, |sum, difference| sum + difference * difference).sqrt()
+    };
+    for level in std::iter::once(TWIN).chain(-24..=0) {
+        let mut row = LevelRow::default();
+        way(&mut nets, level, &mut row);
+        let radius = if level == TWIN { 0.0 } else { builder.ladder.view().radius(level) };
+        let before = nets.standing.clone();
+        let (after, gone): (Vec<Idx>, Vec<Idx>) = before.into_iter().partition(|&slot| nets.stands(slot));
+        for (place, &slot) in after.iter().enumerate() {
+            assert!(after[..place].iter().all(|&other| distance(slot, other) > radius), "{level}: {slot}");
+        }
+        for &slot in &gone {
+            let parent = nets.placement.parents[at(slot)];
+            assert!(nets.stands(parent) && distance(slot, parent) <= radius, "{level}: {slot}");
+            assert_eq!(nets.placement.distances[at(slot)], distance(slot, parent));
+            assert_eq!(nets.placement.levels[at(slot)], below(level));
+        }
+        assert_eq!(gone.len(), row.dominated);
+        nets.standing = after;
+    }
+    assert_eq!(nets.standing, [0], "only the root is left");
+}
+
+/// Sets of points: far apart, close together, coincident.
+fn each(way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) {
+    for (len, dim, steps) in [(1, 2, 9), (2, 1, 2), (300, 2, 7), (500, 3, 1 << 20), (400, 6, 1 << 20), (300, 1, 3)] {
+        settles(points(len, dim, steps), &way);
+    }
+}
+
+#[test]
+fn a_level_is_settled_by_a_few_points_at_a_time() {
+    each(|nets, level, row| nets.thin(level, row));
+}
+
+#[test]
+fn a_level_is_settled_by_rivals() {
+    each(|nets, level, row| {
+        let grown = nets.over(&nets.standing.clone());
+        nets.thin_by_rivals(&grown, level, row);
+    });
+}
+
+#[test]
+fn the_root_is_the_first_of_a_random_permutation() {
+    let least = (0..9000).min_by_key(|&row| (priority(5, 0, row), row));
+    assert_eq!(Some(root(9000, 5)), least);
+}
