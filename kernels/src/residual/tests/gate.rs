@@ -64,7 +64,7 @@ fn a_block_passes_what_either_side_lets_pass() {
             packed[i / 16 * 48 + d * 16 + i % 16] = feature(i, d);
         }
         let squares =
-            |i: usize| gate_square([f64::INFINITY, 0.0, 0.8, 1.3][i % 4]) - if i % 5 == 0 { 9.0 } else { 0.0 };
+            |i: usize| gate_square([f64::INFINITY, 0.0, 0.8, 1.3][i % 4]) - if i.is_multiple_of(5) { 9.0 } else { 0.0 };
         let (own, theirs) = ((0..rows).map(squares).collect::<Vec<_>>(), (1..=lanes).map(squares).collect::<Vec<_>>());
         let ranks = |i: usize| (i * 7 % 23) as f64;
         let (row_ranks, column_ranks): (Vec<_>, Vec<_>) =
