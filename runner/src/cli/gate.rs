@@ -38,6 +38,9 @@ pub(crate) struct SearchArgs {
     /// Do not gate points whose radius is above this, at most 1 [default: 1]
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub gate_radius_cap: Option<f64>,
+    /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall
+    #[arg(long, value_name = "ROWS", default_value_t = 0)]
+    pub verify: usize,
     /// Find the exact answer too; fail if the gate lost any neighbour
     #[arg(long)]
     pub gate_audit: bool,
@@ -74,7 +77,7 @@ pub(crate) struct GatePlan {
 impl SearchArgs {
     /// Whether anything is asked for that only correlations know.
     pub fn any(&self) -> bool {
-        self.gate.0.is_some() || self.landmarks != Landmarks::Auto || self.loose().is_some()
+        self.gate.0.is_some() || self.landmarks != Landmarks::Auto || self.verify > 0 || self.loose().is_some()
     }
 
     /// A flag of the gate that was given.
@@ -140,8 +143,6 @@ pub(crate) struct Searched {
 pub(crate) struct Searching<'a> {
     pub args: &'a SearchArgs,
     pub gate: Option<&'a GatePlan>,
-    /// Rows to verify by brute force.
-    pub verify: usize,
     /// Rows of the answer.
     pub asked: usize,
 }
@@ -172,8 +173,8 @@ impl Searching<'_> {
                     "the gate lost {lost} of {all} neighbours; raise --gate-margin, or calibrate on more --tree-points"
                 )
             });
-        } else if self.gate.is_some() || self.verify > 0 {
-            let wanted = if self.verify > 0 { self.verify } else { SAMPLE };
+        } else if self.gate.is_some() || self.args.verify > 0 {
+            let wanted = if self.args.verify > 0 { self.args.verify } else { SAMPLE };
             let rows = reference::sample(self.asked, wanted, session.seed);
             let truth = brute(&index, &rows)?;
             sampled = Some(rows.len());

@@ -127,8 +127,8 @@ impl KnnArgs {
                 return Err(Error::Usage(message.into()));
             }
             (AnyMetric::Coordinates(_), false) if self.search.any() => {
-                let message = "gates and landmarks belong to --metric residual and correlation; choose one of these, or \
-                               leave them out";
+                let message = "gates, landmarks and --verify belong to --metric residual and correlation; choose one of \
+                               these, or leave them out";
                 return Err(Error::Usage(message.into()));
             }
             _ => {}
@@ -160,7 +160,7 @@ impl KnnPlan {
         let fit = || args.covariance.fit(session, &label, &points, &set, &explained, args.search.landmarks);
         let (index, covariance_s) = session.stage("fitting", fit);
         let (rows, asked) = (points.len(), queries.as_ref().map_or(points.len(), Points::len));
-        let searching = Searching { args: &args.search, gate: gate.as_ref(), verify: 0, asked };
+        let searching = Searching { args: &args.search, gate: gate.as_ref(), asked };
         let search = |index: &ResidualIndex| match (&queries, &args.asked.queries) {
             (Some(queries), Some(path)) => index.knn(&shown(path), queries, args.k),
             _ => index.graph(args.k, args.asked.include_self),

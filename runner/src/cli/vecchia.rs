@@ -54,9 +54,6 @@ pub(crate) struct VecchiaArgs {
     /// pair in double precision). Answers are the same
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub strategy: StrategyArg,
-    /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall
-    #[arg(long, value_name = "ROWS", default_value_t = 0)]
-    pub verify: usize,
     /// Write what the search did: one JSON object per line
     #[arg(long, value_name = "FILE.jsonl")]
     pub telemetry: Option<PathBuf>,
@@ -148,7 +145,7 @@ impl VecchiaPlan {
         if let Some(file) = &order_file {
             outputs.add_npy(file, &[order.len()], &order)?;
         }
-        let searching = Searching { args: &args.search, gate: gate.as_ref(), verify: args.verify, asked: points.len() };
+        let searching = Searching { args: &args.search, gate: gate.as_ref(), asked: points.len() };
         let (mut index, mut runs, mut lines, mut failed) = (None, Vec::new(), Vec::new(), None);
         let mut telemetry = String::new();
         for (set, [ids, distances]) in sets.iter().zip(&files) {

@@ -111,3 +111,15 @@ fn what_makes_no_gate_is_refused_in_one_line() {
         assert!(message.contains(telling), "{line}: {message}");
     }
 }
+
+#[test]
+fn neighbours_under_a_correlation_are_verified_on_request() {
+    let place = furnished();
+    for metric in ["correlation --kernel rbf", &format!("residual {METRIC}")] {
+        for asked in ["", "--queries points.npy"] {
+            let text = place.done(&format!("knn points.npy -k 5 --metric {metric} {asked} --verify 300 -o nn --json"));
+            assert_eq!((field(&text, "recall"), field(&text, "sampled")), (1.0, 300.0), "{text}");
+        }
+    }
+    assert!(place.refused("knn points.npy -k 5 --verify 9 -o nn").contains("belong to --metric residual"));
+}
