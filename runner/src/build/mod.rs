@@ -1,4 +1,5 @@
-//! Building a tree: batches, each searched against the tree so far, thinned by independent sets, and merged.
+//! Building a tree: all points at once, upward in nets, or in batches, each searched against the tree so far, thinned by
+//! independent sets, and merged.
 //!
 //! | file | part |
 //! | --- | --- |

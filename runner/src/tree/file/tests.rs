@@ -307,7 +307,7 @@ fn headers_that_make_no_sense_are_refused() {
     type Change = fn(&mut Header);
     let cases: [(Change, &str); 20] = [
         (|header| header.order = 3, "its order of storage is 3"),
-        (|header| header.order = 1, "where it cannot hang"),
+        (|header| header.order = 1, "its section \"corners\" holds 64 values, which box no 1 groups"),
         (|header| header.len = -1, "it claims -1 points"),
         (|header| header.len = i32::MAX, "it claims 2147483647 points"),
         (|header| header.len += 1, "its section \"ids\" holds 20 values instead of 21"),
