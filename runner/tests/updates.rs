@@ -145,7 +145,8 @@ fn a_far_crowd_in_one_batch_is_settled_without_a_quadratic_graph() {
     let near = points(Distribution::Gaussian, 12_000, 2, Dtype::F64).to_f64().into_owned();
     let far = near.iter().map(|value| value * 1e-3 + 1e4);
     let all = Points::new(2, Values::F64(near.iter().copied().chain(far).collect())).unwrap();
-    let mut world = World::new(all, 12_000, MetricName::Euclidean, &BuildConfig::default());
+    let dense = BuildConfig { conflict: Conflict::Dense, ..BuildConfig::default() };
+    let mut world = World::new(all, 12_000, MetricName::Euclidean, &dense);
     let rows: Vec<i32> = (12_000..24_000).collect();
     let told = world.index.insert("far", &world.all.take_rows(&rows).unwrap()).unwrap();
     assert!(told.notes.iter().any(|note| note.contains("quadratic")), "{:?}", told.notes);

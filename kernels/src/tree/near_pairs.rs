@@ -22,8 +22,8 @@ use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
 /// groups, for points of `dim` coordinates.
 pub const fn near_pairs_blocks<T: Real>(waiting: Idx, groups: usize, dim: usize) -> usize {
     let stacks = 2 * blocks::<Idx>(places(waiting));
-    let panels = blocks::<[u32; 2]>(groups.div_ceil(T::LANES));
-    stacks.saturating_add(panels).saturating_add(3 * blocks::<T>(dim))
+    let near = blocks::<[u32; 2]>(groups);
+    stacks.saturating_add(near).saturating_add(3 * blocks::<T>(dim))
 }
 
 /// The pairs of the points at `rows` with all points at later positions that are at most `radius` away.
@@ -80,7 +80,7 @@ pub fn near_pairs<T: Real, F: Form>(
     let mut scratch = arena.scope();
     let room = places(parts.waiting);
     let (walk, open) = (scratch.take(room)?, scratch.take(room)?);
-    let near = scratch.take(parts.groups.len().div_ceil(T::LANES))?;
+    let near = scratch.take(parts.groups.len())?;
     let corners = (scratch.take(dim)?, scratch.take(dim)?);
     let query = scratch.take(dim)?;
     let mut join = Join {
@@ -113,7 +113,8 @@ struct Join<'a, 'm, 'o, 's, T, F> {
     found: usize,
     /// `[room]`: groups that wait on the way down.
     open: &'s mut [Idx],
-    /// `[panels of boxes]`: panels with small groups that are near, and which of their lanes those are; `count` of them.
+    /// `[groups]`: panels of boxes with small groups that are near, and which of their lanes those are; `count` of them. A
+    /// panel comes up once for each group that has parts in it.
     near: &'s mut [[u32; 2]],
     count: usize,
     /// The box of the present small group.
@@ -246,7 +247,7 @@ impl<T: Real, F: Form> Join<'_, '_, '_, '_, T, F> {
                     }
                 }
                 if small != 0 {
-                    self.near[self.count] = [panel as u32, small]; // fits: fewer panels than groups
+                    self.near[self.count] = [panel as u32, small]; // fits: the view checked the number of groups
                     self.count += 1;
                 }
             }
