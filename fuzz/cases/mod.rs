@@ -26,6 +26,7 @@ pub mod order_keys;
 pub mod pivots;
 pub mod points;
 pub mod positions_at_most;
+pub mod projection;
 pub mod radix_sort_keys;
 pub mod residual;
 pub mod residual_search;

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | ground | [`index`], [`error`], [`arena`], [`view`], [`hash`] | 32-bit indices, one error type, memory of the caller, checked views, seeded mixing |
 //! | vectors | [`simd`] | one lane trait, its tiers, the choice between them at run time; the only `unsafe` |
-//! | loops over points | [`dist`], [`order`], [`grid`], [`covariance`], [`residual`] | tiles, keys, cells, correlations |
+//! | loops over points | [`dist`], [`order`], [`grid`], [`projection`], [`covariance`], [`residual`] | tiles, keys, cells, principal axes, correlations |
 //! | sets and graphs | [`group`], [`conflict`], [`mis`], [`topk`], [`select`], [`landmark`] | counting sort, sparse rows, Luby rounds, the best few, bounds |
 //! | search | [`tree`] | the compressed cover tree as borrowed slices, and the traversals over it |
 //!
@@ -72,6 +72,7 @@
 //! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
 //! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
+//! | distances of stored projections | a relative `4 e` and `8 e` of the spread, `e = gamma(dim + 3) + 2 u` | [`projection`] |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
 //! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |
 //!
@@ -97,6 +98,7 @@ pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod order;
+pub mod projection;
 pub mod residual;
 pub mod select;
 pub mod simd;

@@ -157,6 +157,11 @@ fn near_pairs() {
 }
 
 #[test]
+fn projection() {
+    replay("projection", cases::projection::check);
+}
+
+#[test]
 fn pivots() {
     replay("pivots", cases::pivots::check);
 }

@@ -46,7 +46,7 @@ fn cases() -> impl Strategy<Value = Case> {
     // The large offset would ruin single precision, and leave its range: differences of 1e-3 near 1e7, in units of the
     // scale.
     let offset = select(vec![0.0, 0.0, 1.0, 1e10]);
-    let numbers = (1..=20usize, select(vec![2.0, 1.3, 4.0]), 1..30usize, any::<u64>());
+    let numbers = (1..=40usize, select(vec![2.0, 1.3, 4.0]), 1..30usize, any::<u64>());
     (shapes, rows, any::<bool>(), metric, -30..=30i32, offset, numbers).prop_map(
         |(shape, rows, double, metric, exponent, offset, (dim, base, k, seed))| {
             let dtype = if double { Dtype::F64 } else { Dtype::F32 };

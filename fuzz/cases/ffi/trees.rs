@@ -59,7 +59,21 @@ pub(super) fn tree(call: &mut Hostile<'_>) {
     let status = unsafe { covertree_tree_verify(bytes.as_ptr(), bytes.len(), &raw mut call.error) };
     assert_eq!(status, covertree_status::Checksum, "an image has no checksum");
     call.error = NO_ERROR;
+    query_row(&mut Hostile::new(call.data), &tree, &made);
     search(call, &tree, Some(&made));
+}
+
+/// The query that a row makes for a tree without projections.
+fn query_row(call: &mut Hostile<'_>, tree: &covertree_tree, made: &HandMade<f32>) {
+    let (row, len) = (&made.data[..made.dim], call.len(made.dim));
+    let (given, out) = (call.input(row, len), call.output::<f32>(made.dim));
+    let (tier, error) = (call.tier(), &raw mut call.error);
+    // SAFETY: every pointer that is not to be refused has its length.
+    let status = unsafe { covertree_tree_query_f32(tier, tree, given, len, out, made.dim, error) };
+    if call.settle(status) {
+        // SAFETY: it was written.
+        assert_eq!(unsafe { std::slice::from_raw_parts(out, made.dim) }, row, "it is copied");
+    }
 }
 
 /// Searches of a tree that was opened, all three kinds; with the tree, the answers are compared.

@@ -319,7 +319,7 @@ static void open_tree(void) {
     DONE(covertree_tree_verify(tree_file, bytes, &error));
     DONE(covertree_tree_open(tree_file, bytes, &tree, &error));
     DONE(covertree_tree_about(&tree, &info, &error));
-    CHECK(info.dim == DIM && info.coordinate_bytes == 4 && info.scaling == 0 && (size_t)info.points == count);
+    CHECK(info.dim == DIM && info.coordinates == DIM && info.coordinate_bytes == 4 && info.scaling == 0 && (size_t)info.points == count);
     CHECK(memcmp(info.metric, "euclidean", 10) == 0 && info.search_blocks <= LEN(scratch) && count <= POINTS_MAX);
 }
 
@@ -334,7 +334,10 @@ static void search_tree(void) {
         const float *query = points + id * DIM;
         brute_force(query);
         for (uint32_t tier = COVERTREE_TIER_PORTABLE; tier <= covertree_tier_best(); tier++) {
-            DONE(covertree_knn_f32(tier, &tree, query, DIM, -1, distances, ids, k, &found, scratch, blocks, &error));
+            float made[DIM];
+            DONE(covertree_tree_query_f32(tier, &tree, query, DIM, made, DIM, &error));
+            CHECK(memcmp(made, query, sizeof made) == 0);
+            DONE(covertree_knn_f32(tier, &tree, made, DIM, -1, distances, ids, k, &found, scratch, blocks, &error));
             CHECK(nearest(distances, ids, found, k, count));
             DONE(covertree_knn_before_f32(tier, &tree, query, DIM, earliest, groups, (int32_t)id, distances, ids, k, &found,
                                           scratch, blocks, &error));

@@ -199,13 +199,16 @@ typedef struct covertree_tree_info {
   int32_t points;
   // Number of groups: elements of what `covertree_earliest` writes.
   int32_t groups;
-  // Elements of a query: coordinates of a point, as the metric stores them.
+  // Elements of a query: values of a point, as the metric stores them.
   uint32_t dim;
   // Bytes of a coordinate, 4 or 8; 0 where the file has no points and cannot be searched here.
   uint32_t coordinate_bytes;
   // Coordinates are those of the input over two to this power, and so must those of a query be; distances times it are
   // those of the input. Nearly always 0.
   int32_t scaling;
+  // Elements of a row of which `covertree_tree_query_f32` or `_f64` makes a query: `dim`, unless the points have projections ahead of
+  // their coordinates.
+  uint32_t coordinates;
   // Blocks of scratch that a search takes.
   size_t search_blocks;
   // The metric, zero-terminated: `euclidean`, `manhattan`, `chebyshev`, `angular` or `haversine`.
@@ -611,7 +614,32 @@ covertree_status covertree_tree_about(const struct covertree_tree *tree,
                                       struct covertree_tree_info *info,
                                       struct covertree_error *error);
 
-// The unit vector that a tree under the metric `angular` takes as a query.
+// Makes a query of a row of coordinates (under the metric `angular`, of a unit vector) for any tree with coordinates of 4 bytes: puts the
+// projection ahead of them where the tree's points have one, and only copies them where not.
+//
+// # Safety
+// `tree` points to a handle that `covertree_tree_open` filled, `row` to `row_len` elements, `out` to `out_len`.
+covertree_status covertree_tree_query_f32(uint32_t tier,
+                                          const struct covertree_tree *tree,
+                                          const float *row,
+                                          size_t row_len,
+                                          float *out,
+                                          size_t out_len,
+                                          struct covertree_error *error);
+
+// `covertree_tree_query_f32`, for a tree with coordinates of 8 bytes.
+//
+// # Safety
+// As for `covertree_tree_query_f32`.
+covertree_status covertree_tree_query_f64(uint32_t tier,
+                                          const struct covertree_tree *tree,
+                                          const double *row,
+                                          size_t row_len,
+                                          double *out,
+                                          size_t out_len,
+                                          struct covertree_error *error);
+
+// The unit vector of which a tree under the metric `angular` takes the query.
 //
 // # Safety
 // `row` and `out` point to `dim` elements each.

@@ -17,6 +17,9 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// Whether a step begins with the difference of its operands, for which it needs a register.
     const SUBTRACTS: bool;
 
+    /// Whether no orthonormal projection has a larger sum, so that points may have [projections](crate::projection).
+    const PROJECTS: bool = false;
+
     /// Adds one dimension to the sum.
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
 
@@ -90,6 +93,7 @@ impl Form for SquaredEuclidean {
     const GROWS: bool = true;
     const FUSES: bool = true;
     const SUBTRACTS: bool = true;
+    const PROJECTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         let diff = query.sub(point);

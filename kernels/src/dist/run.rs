@@ -90,11 +90,11 @@ impl<T: Real, F: Form> OnLanes for BlockToRun<'_, T, F> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (len, dim, panels) = (self.queries.len(), self.queries.dim(), self.panels.data());
-        tile::pack_queries::<T, F, L>(self.queries.data(), dim, self.packed);
+        tile::pack_queries::<T, F, L>(self.queries.data(), 0, dim, self.packed);
         if !F::FUSES || self.kind.exact {
-            tile::block_to_run::<T, F, L, true>(self.packed, len, dim, panels, Plain, self.out);
+            tile::block_to_run::<T, F, L, true>(self.packed, len, (0, dim), panels, Plain, self.out);
         } else {
-            tile::block_to_run::<T, F, L, false>(self.packed, len, dim, panels, Plain, self.out);
+            tile::block_to_run::<T, F, L, false>(self.packed, len, (0, dim), panels, Plain, self.out);
         }
     }
 }
@@ -126,9 +126,9 @@ impl<T: Real> OnLanes for SquaredByDots<'_, T> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (len, dim, panels) = (self.queries.len(), self.queries.dim(), self.panels.data());
-        tile::pack_queries::<T, Dot, L>(self.queries.data(), dim, self.packed);
+        tile::pack_queries::<T, Dot, L>(self.queries.data(), 0, dim, self.packed);
         tile::squared_norms_of_rows(self.queries.data(), dim, self.query_norms);
         let finish = FromDots { queries: self.query_norms, points: self.norms };
-        tile::block_to_run::<T, Dot, L, false>(self.packed, len, dim, panels, finish, self.out);
+        tile::block_to_run::<T, Dot, L, false>(self.packed, len, (0, dim), panels, finish, self.out);
     }
 }

@@ -308,9 +308,9 @@ fn tiles_of_every_shape_give_the_same_bits_on_every_tier() {
         fn run<L: Lanes>(self) {
             let (queries, dim) = (self.0.queries(), self.0.dim);
             let mut packed = vec![f32::NAN; tile::packed_len(queries.len(), dim)];
-            tile::pack_tiles::<f32, ROWS>(queries.data(), dim, &mut packed);
+            tile::pack_tiles::<f32, ROWS>(queries.data(), 0, dim, &mut packed);
             let panels = &self.0.packed;
-            tile::tiles::<f32, Manhattan, L, true, ROWS>(&packed, queries.len(), dim, panels, Plain, self.1);
+            tile::tiles::<f32, Manhattan, L, true, ROWS>(&packed, queries.len(), (0, dim), panels, Plain, self.1);
         }
     }
     for (dim, queries) in trials::thin(4, [(7, 12), (2, 13), (5, 1), (258, 25)]) {

@@ -76,26 +76,27 @@ impl<T: Real> Finish<T> for FromDots<'_, T> {
     }
 }
 
-/// Packs row-major queries into tiles `[tile][dim][rows]` for [`block_to_run`] of the same form; takes
-/// [`packed_len`] elements or more. The last tile repeats the last query.
+/// Packs the last `dim` values of row-major queries, each of `ahead + dim` values, into tiles `[tile][dim][rows]` for
+/// [`block_to_run`] of the same form; takes [`packed_len`] elements or more. The last tile repeats the last query.
 #[inline(always)]
-pub(crate) fn pack_queries<T: Real, F: Form, L: Lanes>(queries: &[T], dim: usize, packed: &mut [T]) {
+pub(crate) fn pack_queries<T: Real, F: Form, L: Lanes>(queries: &[T], ahead: usize, dim: usize, packed: &mut [T]) {
     match tile_rows::<F, L>() {
-        2 => pack_tiles::<T, 2>(queries, dim, packed),
-        4 => pack_tiles::<T, 4>(queries, dim, packed),
-        6 => pack_tiles::<T, 6>(queries, dim, packed),
-        _ => pack_tiles::<T, 12>(queries, dim, packed),
+        2 => pack_tiles::<T, 2>(queries, ahead, dim, packed),
+        4 => pack_tiles::<T, 4>(queries, ahead, dim, packed),
+        6 => pack_tiles::<T, 6>(queries, ahead, dim, packed),
+        _ => pack_tiles::<T, 12>(queries, ahead, dim, packed),
     }
 }
 
 #[inline(always)]
-pub(super) fn pack_tiles<T: Real, const ROWS: usize>(queries: &[T], dim: usize, packed: &mut [T]) {
-    let len = queries.len() / dim;
+pub(super) fn pack_tiles<T: Real, const ROWS: usize>(queries: &[T], ahead: usize, dim: usize, packed: &mut [T]) {
+    let width = ahead + dim;
+    let len = queries.len() / width;
     for first in (0..len).step_by(ROWS) {
         let (tile, _) = packed[first * dim..][..ROWS * dim].as_chunks_mut::<ROWS>();
         // Row by row: a load and a store per element, and nothing to check.
         for r in 0..ROWS {
-            let row = &queries[(first + r).min(len - 1) * dim..][..dim];
+            let row = &queries[(first + r).min(len - 1) * width + ahead..][..dim];
             for (out, &q) in tile.iter_mut().zip(row) {
                 out[r] = q;
             }
@@ -111,22 +112,22 @@ pub(crate) fn squared_norms_of_rows<T: Real>(queries: &[T], dim: usize, out: &mu
     }
 }
 
-/// Sums of `len` packed queries against contiguous panels (`[count][dim][LANES]`), finished and written to `out`
-/// (`[len][count][LANES]`).
+/// Sums of `len` packed queries against the last `dim` values of the points of contiguous panels
+/// (`[count][ahead + dim][LANES]`), finished and written to `out` (`[len][count][LANES]`).
 #[inline(always)]
 pub(crate) fn block_to_run<T: Real, F: Form, L: Lanes, const EXACT: bool>(
     packed: &[T],
     len: usize,
-    dim: usize,
+    (ahead, dim): (usize, usize),
     panels: &[T],
     finish: impl Finish<T>,
     out: &mut [T],
 ) {
     match tile_rows::<F, L>() {
-        2 => tiles::<T, F, L, EXACT, 2>(packed, len, dim, panels, finish, out),
-        4 => tiles::<T, F, L, EXACT, 4>(packed, len, dim, panels, finish, out),
-        6 => tiles::<T, F, L, EXACT, 6>(packed, len, dim, panels, finish, out),
-        _ => tiles::<T, F, L, EXACT, 12>(packed, len, dim, panels, finish, out),
+        2 => tiles::<T, F, L, EXACT, 2>(packed, len, (ahead, dim), panels, finish, out),
+        4 => tiles::<T, F, L, EXACT, 4>(packed, len, (ahead, dim), panels, finish, out),
+        6 => tiles::<T, F, L, EXACT, 6>(packed, len, (ahead, dim), panels, finish, out),
+        _ => tiles::<T, F, L, EXACT, 12>(packed, len, (ahead, dim), panels, finish, out),
     }
 }
 
@@ -134,20 +135,20 @@ pub(crate) fn block_to_run<T: Real, F: Form, L: Lanes, const EXACT: bool>(
 pub(super) fn tiles<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: usize>(
     packed: &[T],
     len: usize,
-    dim: usize,
+    (ahead, dim): (usize, usize),
     panels: &[T],
     finish: impl Finish<T>,
     out: &mut [T],
 ) {
-    if dim <= FEW_DIMS {
+    if dim <= FEW_DIMS && ahead == 0 {
         return few_dims::<T, F, L, EXACT, ROWS>(packed, len, dim, panels, finish, out);
     }
-    let stride = panels.len() / dim;
+    let stride = panels.len() / (ahead + dim);
     let queries_at_once = (QUERY_BYTES / (dim * size_of::<T>())).max(ROWS) / ROWS * ROWS;
     for first_query in (0..len).step_by(queries_at_once) {
         let end = len.min(first_query + queries_at_once);
         for lane in (0..stride).step_by(T::LANES) {
-            let panel = &panels[lane * dim..][..T::LANES * dim];
+            let panel = &panels[lane * (ahead + dim) + ahead * T::LANES..][..T::LANES * dim];
             for first in (0..dim).step_by(PANEL_DIMS) {
                 let last = dim.min(first + PANEL_DIMS);
                 let panel = &panel[first * T::LANES..last * T::LANES];

@@ -5,6 +5,8 @@ use core::marker::PhantomData;
 use super::Boxes;
 use super::metric::Metric;
 use crate::dist::{Form, lanes};
+use crate::error::{KernelError, want};
+use crate::projection::stretch;
 use crate::simd::{Lanes, Real, Vector};
 use crate::view::Panels;
 
@@ -26,10 +28,14 @@ use crate::view::Panels;
 /// exact one, `g` the bound of its sum in `f64`. So `center - reach` is off by `e (center + reach)`, and the distance that it
 /// bounds, which is at most `center + reach`, by as much again: `2 e (center + reach)`. A sum whose squares underflow
 /// is off by an absolute `a`, its root by `sqrt(a)`; of three distances that is less than `4 sqrt(a)`.
+///
+/// *Projections.* See [`projected`](Self::projected).
 #[derive(Clone, Copy, Debug)]
 pub struct Coordinates<'a, T, F> {
     points: Panels<'a, T>,
     boxes: Option<Boxes<'a, T>>,
+    /// The values of a row before its coordinates.
+    ahead: Ahead<T>,
     /// Bounds on the error of a surrogate.
     relative: f64,
     absolute: f64,
@@ -44,7 +50,12 @@ pub struct Coordinates<'a, T, F> {
 impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
     /// The metric over packed points.
     pub fn new(points: Panels<'a, T>) -> Self {
-        let dim = points.dim();
+        Self::after(Ahead::default(), points)
+    }
+
+    /// The metric over the coordinates of packed rows that have something ahead of them.
+    fn after(ahead: Ahead<T>, points: Panels<'a, T>) -> Self {
+        let dim = points.dim() - ahead.count;
         // Surrogate and published sum may both be off. The factor 2 covers terms of second order and the roundings
         // inside the translations below.
         let relative = 2.0 * (F::relative_error::<T>(dim) + F::relative_error::<f64>(dim)) + 8.0 * f64::EPSILON;
@@ -59,7 +70,7 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
         } else {
             (T::from_f64(1.0), T::INFINITY)
         };
-        Self { points, boxes: None, relative, absolute, slack, slack_absolute, margin, form: PhantomData }
+        Self { points, boxes: None, ahead, relative, absolute, slack, slack_absolute, margin, form: PhantomData }
     }
 
     /// The same with a box around each group of the tree.
@@ -67,9 +78,19 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
         Self { boxes: Some(boxes), ..self }
     }
 
-    /// The packed points.
+    /// The packed points; projected ones with their projections.
     pub fn points(&self) -> Panels<'a, T> {
         self.points
+    }
+
+    /// Values of a row ahead of its coordinates: the axes of a projection, or none.
+    pub fn projected_axes(&self) -> usize {
+        self.ahead.count
+    }
+
+    /// Refuses projected rows.
+    pub(crate) fn want_plain(&self) -> Result<(), KernelError> {
+        want("projected axes", 0, self.ahead.count)
     }
 
     /// The boxes around the groups, if there are any.
@@ -91,15 +112,109 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
     }
 }
 
+impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
+    /// The metric over packed [projected rows](crate::projection::project_rows), to which a query is one as well: `axes` values of
+    /// a projection, then the coordinates. Boxes are around the projections. `excess` is what
+    /// [`excess`](crate::projection::excess) gives for the points. Without axes, this is [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] unless there are coordinates besides, and for axes under a form that does not
+    /// [project](Form::PROJECTS); [`KernelError::Value`] for an `excess` that is negative or not finite, or so large that `T` does not
+    /// hold the square of sixteen times as much.
+    ///
+    /// # Margins
+    /// Let `d` be the exact distance of a point, `S` that of the two stored projections, `m` the [`stretch`] and `e` the excess:
+    /// `S <= d m + e`, so for any positive `h`, `S^2 <= (1 + h) m^2 d^2 + (1 + 1/h) e^2`. The sum over the axes, as computed, is
+    /// at most `S^2 (1 + r) + a`, and that over the coordinates at least `d^2 (1 - r) - a`, with the larger of the relative and absolute
+    /// errors of both. With `h = 1/128`, a sum `b` over the axes therefore shows that the surrogate is at least
+    ///
+    /// ```text
+    /// b f - g,   f = (1 - 2 r) / ((1 + h) m^2),   g = 129 e^2 + 2 a.
+    /// ```
+    ///
+    /// A few roundoffs of `T` pay for the arithmetic, which is not fused. Projections of points that are nearer than some ten times the
+    /// excess tell nothing.
+    pub fn projected(points: Panels<'a, T>, axes: usize, excess: f64) -> Result<Self, KernelError> {
+        if axes == 0 {
+            return Ok(Self::new(points));
+        }
+        if !F::PROJECTS {
+            return Err(KernelError::Shape { what: "axes", want: 0, got: axes });
+        }
+        if axes >= points.dim() {
+            return Err(KernelError::Shape { what: "points", want: axes + 1, got: points.dim() });
+        }
+        let square = excess * excess;
+        if !(excess >= 0.0 && 256.0 * square < T::HUGE) {
+            return Err(KernelError::Value { what: "excess", at: 0 });
+        }
+        let dim = points.dim() - axes;
+        let most = if dim > axes { dim } else { axes };
+        let relative = F::relative_error::<T>(most);
+        let absolute = F::absolute_error::<T>(most);
+        let longer = (1.0 + 1.0 / 128.0) * stretch::<T>(dim) * stretch::<T>(dim);
+        let factor = (1.0 - 2.0 * relative) / longer * (1.0 - 16.0 * T::ROUNDOFF);
+        let term = (129.0 * square + 2.0 * absolute + 16.0 * T::TINY) * (1.0 + 16.0 * T::ROUNDOFF);
+        let factor = if factor > 0.0 { T::from_f64(factor) } else { T::default() };
+        Ok(Self::after(Ahead { count: axes, factor, term: T::from_f64(term) }, points))
+    }
+}
+
+/// What stands ahead of the coordinates of a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead<T> {
+    /// Axes of a projection.
+    count: usize,
+    /// What a sum over them shows of the surrogate: the sum times this,
+    factor: T,
+    /// less this.
+    term: T,
+}
+
+impl<T: Real> Ahead<T> {
+    /// Lower bounds of surrogates, or of boxes full of them, from sums over the axes.
+    #[inline(always)]
+    fn at_least<L: Lanes>(self, sums: T::On<L>) -> T::On<L> {
+        let bound = sums.mul(<T::On<L>>::splat(self.factor)).sub(<T::On<L>>::splat(self.term));
+        bound.max(<T::On<L>>::splat(T::default()))
+    }
+}
+
+impl<T: Real, F: Form> Coordinates<'_, T, F> {
+    /// The sums over the coordinates behind what stands ahead, of one panel.
+    #[inline(always)]
+    fn sums_behind<L: Lanes>(&self, query: &[T], panel: &[T]) -> T::On<L> {
+        let (query, panel) = (&query[self.ahead.count..], &panel[self.ahead.count * T::LANES..]);
+        if T::IS_F64 {
+            lanes::one_to_panel::<T, F, L, true>(query, panel)
+        } else {
+            lanes::one_to_panel::<T, F, L, false>(query, panel)
+        }
+    }
+
+    /// The surrogates of a panel of projected rows: bounds from the projections, where these are all above the ceiling.
+    #[inline(always)]
+    fn projected_panel<L: Lanes>(&self, query: &[T], panel: &[T], ceiling: T) -> T::On<L> {
+        let sums = lanes::one_to_panel::<T, F, L, true>(&query[..self.ahead.count], panel);
+        let bounds = self.ahead.at_least::<L>(sums);
+        if bounds.le(<T::On<L>>::splat(ceiling)) == 0 { bounds } else { self.sums_behind::<L>(query, panel) }
+    }
+}
+
 impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     type Real = T;
     type Query<'q> = &'q [T];
 
     #[inline(always)]
-    fn surrogates<L: Lanes>(&self, query: &[T], from: usize, to: usize, _ceiling: T, out: &mut [T]) {
+    fn surrogates<L: Lanes>(&self, query: &[T], from: usize, to: usize, ceiling: T, out: &mut [T]) {
         let first = from / T::LANES;
         let panels = self.points.run(first, to.div_ceil(T::LANES) - first);
-        if T::IS_F64 {
+        if F::PROJECTS && self.ahead.count > 0 {
+            let stride = self.points.dim() * T::LANES;
+            for (panel, out) in panels.chunks_exact(stride).zip(out.chunks_exact_mut(T::LANES)) {
+                self.projected_panel::<L>(query, panel, ceiling).store(out);
+            }
+        } else if T::IS_F64 {
             lanes::one_to_run::<T, F, L, true>(query, panels, out);
         } else {
             lanes::one_to_run::<T, F, L, false>(query, panels, out);
@@ -112,9 +227,11 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     }
 
     #[inline(always)]
-    fn surrogate_panel<L: Lanes>(&self, query: &[T], from: usize, _to: usize, _ceiling: T) -> T::On<L> {
+    fn surrogate_panel<L: Lanes>(&self, query: &[T], from: usize, _to: usize, ceiling: T) -> T::On<L> {
         let panel = self.points.run(from / T::LANES, 1);
-        if T::IS_F64 {
+        if F::PROJECTS && self.ahead.count > 0 {
+            self.projected_panel::<L>(query, panel, ceiling)
+        } else if T::IS_F64 {
             lanes::one_to_panel::<T, F, L, true>(query, panel)
         } else {
             lanes::one_to_panel::<T, F, L, false>(query, panel)
@@ -123,7 +240,13 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
 
     #[inline(always)]
     fn box_bounds<L: Lanes>(&self, query: &[T], from: usize, to: usize, out: &mut [T]) {
-        if let Some(boxes) = self.boxes {
+        let Some(boxes) = self.boxes else { return };
+        if F::PROJECTS && self.ahead.count > 0 {
+            boxes.bounds::<F, L>(&query[..self.ahead.count], from, to, out);
+            for out in out.chunks_exact_mut(T::LANES).take(to.div_ceil(T::LANES) - from / T::LANES) {
+                self.ahead.at_least::<L>(<T::On<L>>::load(out)).store(out);
+            }
+        } else {
             boxes.bounds::<F, L>(query, from, to, out);
         }
     }
@@ -131,6 +254,10 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     #[inline(always)]
     fn box_panel<L: Lanes>(&self, query: &[T], from: usize, _to: usize) -> T::On<L> {
         match self.boxes {
+            Some(boxes) if F::PROJECTS && self.ahead.count > 0 => {
+                let sums = boxes.panel_bounds::<F, L>(&query[..self.ahead.count], from / T::LANES);
+                self.ahead.at_least::<L>(sums)
+            }
             Some(boxes) => boxes.panel_bounds::<F, L>(query, from / T::LANES),
             None => <T::On<L>>::splat(T::default()),
         }
@@ -171,7 +298,7 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
             return F::finish::<L>(surrogate.to_f64());
         }
         let mut sum = 0.0;
-        for (d, q) in query.iter().enumerate() {
+        for (d, q) in query.iter().enumerate().skip(self.ahead.count) {
             sum = F::step_f64(sum, q.to_f64(), self.points.coordinate(position, d).to_f64());
         }
         F::finish::<L>(sum)
@@ -187,7 +314,8 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
                 out[lane] = self.distance::<L>(query, start + lane, surrogates[lane]);
             }
         } else {
-            lanes::widened::<T, F, L>(query, self.points.run(start / T::LANES, 1), out);
+            let panel = &self.points.run(start / T::LANES, 1)[self.ahead.count * T::LANES..];
+            lanes::widened::<T, F, L>(&query[self.ahead.count..], panel, out);
         }
     }
 

@@ -47,7 +47,7 @@ mod near_pairs;
 mod panel;
 mod pivots;
 #[cfg(test)]
-mod promises;
+pub(crate) mod promises;
 mod scan;
 mod search;
 mod sphere;

@@ -30,7 +30,7 @@ pub const fn near_pairs_blocks<T: Real>(waiting: Idx, groups: usize, dim: usize)
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `metric` | over the points of the tree, with the boxes of its groups |
+/// | `metric` | over the points of the tree, which are not projected, with the boxes of its groups |
 /// | `rows` | positions |
 /// | `radius` | not negative, not NaN |
 /// | `out` | the pairs, by ascending position of their first point; `id` is the id of that point, `other` of the later one |
@@ -63,6 +63,7 @@ pub fn near_pairs<T: Real, F: Form>(
 ) -> Result<(usize, SearchCounters), KernelError> {
     let (dim, parts) = (metric.points().dim(), view.parts());
     want("points", view.len(), metric.points().len())?;
+    metric.want_plain()?;
     let boxes = metric.boxes().filter(|boxes| boxes.axes() == dim && boxes.len() == parts.groups.len());
     let Some(boxes) = boxes else {
         let got = metric.boxes().map_or(0, |boxes| boxes.len());

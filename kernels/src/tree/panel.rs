@@ -56,7 +56,7 @@ pub const fn knn_panel_blocks<T: Real>(waiting: Idx, dim: usize, k: usize) -> us
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `metric` | over the points of the tree, with the boxes of its groups |
+/// | `metric` | over the points of the tree, which are not projected, with the boxes of its groups |
 /// | `queries` | `[dim][LANES]`: a packed panel of which the first `except.len()` lanes are queries, finite |
 /// | `except` | at most `[LANES]`: for each query an id that is left out, or `NONE` |
 /// | `distances`, `out` | `[except.len()][k]`, overwritten: ascending; padded with plus infinity and `NONE` |
@@ -89,6 +89,7 @@ pub fn knn_panel<T: Real, F: Form>(
     let (points, parts) = (metric.points(), view.parts());
     let (dim, count) = (points.dim(), except.len());
     want("points", view.len(), points.len())?;
+    metric.want_plain()?;
     want("queries", dim * T::LANES, queries.len())?;
     want("out", distances.len(), out.len())?;
     let boxes = metric.boxes().filter(|boxes| boxes.axes() == dim && boxes.len() == parts.groups.len());

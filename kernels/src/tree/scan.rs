@@ -49,7 +49,7 @@ pub const fn scan_blocks<T: Real>(dim: usize) -> usize {
 /// | --- | --- |
 /// | `metric` | over `len` packed points |
 /// | `ids` | `[len]`: the id of the point at each position |
-/// | `queries` | at most [`SCAN_QUERIES`] rows of the dimension of the points, finite |
+/// | `queries` | at most [`SCAN_QUERIES`] rows like those of the points, finite |
 /// | `except` | `[queries]`: for each query an id that is left out, or `NONE` |
 /// | `distances`, `out` | `[queries][k]`, overwritten: ascending; padded with plus infinity and `NONE` |
 /// | `arena` | [`scan_blocks`]`(dim)`, given back |
@@ -125,10 +125,12 @@ impl<'k, T: Real, F: Form> OnLanes for Scan<'_, 'k, T, F> {
 
     #[inline(always)]
     fn run<L: Lanes>(mut self) -> Self::Out {
-        let (points, count, dim) = (self.metric.points(), self.queries.len(), self.queries.dim());
+        let (points, count) = (self.metric.points(), self.queries.len());
+        let ahead = self.metric.projected_axes();
+        let dim = self.queries.dim() - ahead;
         let mut counters = ScanCounters::default();
         counters.distance_evals += count as u64 * points.len() as u64;
-        tile::pack_queries::<T, F, L>(self.queries.data(), dim, self.packed);
+        tile::pack_queries::<T, F, L>(self.queries.data(), ahead, dim, self.packed);
         let all = points.len().div_ceil(T::LANES);
         let mut first = 0;
         while first < all {
@@ -137,9 +139,9 @@ impl<'k, T: Real, F: Form> OnLanes for Scan<'_, 'k, T, F> {
             let run = points.run(first, panels);
             let sums = &mut self.sums[..count * stride];
             if T::IS_F64 {
-                tile::block_to_run::<T, F, L, true>(self.packed, count, dim, run, tile::Plain, sums);
+                tile::block_to_run::<T, F, L, true>(self.packed, count, (ahead, dim), run, tile::Plain, sums);
             } else {
-                tile::block_to_run::<T, F, L, false>(self.packed, count, dim, run, tile::Plain, sums);
+                tile::block_to_run::<T, F, L, false>(self.packed, count, (ahead, dim), run, tile::Plain, sums);
             }
             for query in 0..count {
                 counters.settled += self.offer::<L>(query, first, stride);

@@ -14,7 +14,7 @@ use crate::answers::Answers;
 use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
 use crate::parallel;
-use crate::space::{PackedPoints, PanelMetric, QueryIsRow, RowSpace};
+use crate::space::{Ahead, PackedPoints, PanelMetric, QueryIsRow, RowSpace, boxed};
 use crate::tree::Tree;
 use crate::tree::validate::{PackedQueries, Report, ValidateConfig, validate};
 use crate::within::{Neighborhoods, Part};
@@ -30,22 +30,25 @@ pub(super) struct Body<M: PanelMetric> {
 }
 
 impl<M: PanelMetric> Body<M> {
-    /// Builds the tree over rows of prepared coordinates, `dim` each.
+    /// Builds the tree over rows of prepared coordinates, `dim` each with what is ahead of them.
     pub fn build(
         data: Vec<M::Real>,
-        dim: usize,
+        (dim, ahead): (usize, Ahead),
         config: &BuildConfig,
         tier: Tier,
         workers: &Workers,
     ) -> Result<(Self, Telemetry), Error> {
-        let (tree, points, telemetry) = build(&mut RowSpace::<M>::new(data, dim), config, tier, workers)?;
+        let (tree, points, telemetry) =
+            build(&mut RowSpace::<M>::new(data, dim).with_ahead(ahead), config, tier, workers)?;
         Ok((Self { tree, points }, telemetry))
     }
 
-    /// The tree without some of its points, and with rows of prepared coordinates, whose ids begin with `next_id`.
+    /// The tree without some of its points, and with rows of prepared coordinates, whose ids begin with `next_id`; `ahead` is
+    /// what stands ahead of them all then.
     pub fn changed(
         &self,
         (deleted, new, next_id): (&[bool], &[M::Real], Idx),
+        ahead: Ahead,
         config: &BuildConfig,
         tier: Tier,
         workers: &Workers,
@@ -53,8 +56,8 @@ impl<M: PanelMetric> Body<M> {
         let mut rows = self.rows();
         rows.extend_from_slice(new);
         let change = Change { tree: &self.tree, deleted, next_id };
-        let (tree, points, telemetry) =
-            update(&mut RowSpace::<M>::new(rows, self.dim()), &change, config, tier, workers)?;
+        let mut space = RowSpace::<M>::new(rows, self.dim()).with_ahead(ahead);
+        let (tree, points, telemetry) = update(&mut space, &change, config, tier, workers)?;
         Ok((Self { tree, points }, telemetry))
     }
 
@@ -67,7 +70,7 @@ impl<M: PanelMetric> Body<M> {
     pub fn boxes_fit(&self) -> bool {
         let rows = panels_len::<M::Real>(self.tree.groups.len(), 1);
         let corners = self.points.corners().len();
-        corners == 0 || corners == 2 * M::boxed(self.dim()) * rows
+        corners == 0 || corners == 2 * boxed::<M>(self.dim(), self.points.ahead()) * rows
     }
 
     /// Bytes of the tree and of its points.
@@ -106,7 +109,7 @@ impl<M: PanelMetric> Body<M> {
         let dim = self.dim();
         let (view, workers) = (self.tree.view(), Workers::new());
         let part = |queries: Range<usize>| -> Result<Part, KernelError> {
-            let kernel = M::kernel(self.points.panels(), self.points.boxes());
+            let kernel = self.points.metric::<M>();
             let mut part = Part::default();
             workers.with(search_blocks(self.tree.waiting), |memory| {
                 for row in rows[queries.start * dim..queries.end * dim].chunks_exact(dim) {
@@ -154,6 +157,8 @@ impl<M: PanelMetric<Real = f32>> Body<M> {
         };
         let groups = if corners.is_empty() { 0 } else { self.tree.groups.len() };
         let points = PackedPoints::new(packed(&rows, dim)?.into(), corners.into(), dim, self.tree.len(), groups)?;
+        // Projections are as wrong as they were.
+        let points = points.with_ahead(self.points.ahead())?;
         Ok(Body { tree: self.tree.clone(), points })
     }
 }

@@ -2,11 +2,12 @@
 
 use covertree_kernels::index::{Idx, LEN_MAX, idx_len};
 
-use super::{AnyBody, AnyIndex};
+use super::{AnyBody, AnyIndex, shape_of};
 use crate::Workers;
 use crate::build::Telemetry;
 use crate::error::Error;
 use crate::points::{Dtype, Points, Values};
+use crate::space::Projected;
 
 impl AnyIndex {
     /// Inserts points. They get the next ids, in their order; an id is never given twice, whatever is deleted.
@@ -35,7 +36,14 @@ impl AnyIndex {
             return Err(Error::Usage(problem));
         }
         let prepared = self.preparation.points(label, points)?;
-        self.change(&vec![false; self.len()], Some(&prepared), idx_len(after)?)
+        let mut projected = self.projected.clone();
+        let prepared = match &mut projected {
+            Some(projected) => projected.points(&prepared, self.tier),
+            None => prepared,
+        };
+        let telemetry = self.change(&vec![false; self.len()], Some(&prepared), projected.as_ref(), idx_len(after)?)?;
+        self.projected = projected;
+        Ok(telemetry)
     }
 
     /// Deletes points by their ids.
@@ -59,7 +67,7 @@ impl AnyIndex {
                 None => "two points of the tree have one id; build it anew".into(),
             }));
         }
-        self.change(&deleted, None, self.next_id)
+        self.change(&deleted, None, self.projected.clone().as_ref(), self.next_id)
     }
 
     /// The first number that is not yet the id of a point.
@@ -67,8 +75,15 @@ impl AnyIndex {
         self.next_id
     }
 
-    fn change(&mut self, deleted: &[bool], new: Option<&Values>, after: Idx) -> Result<Telemetry, Error> {
+    fn change(
+        &mut self,
+        deleted: &[bool],
+        new: Option<&Values>,
+        projected: Option<&Projected>,
+        after: Idx,
+    ) -> Result<Telemetry, Error> {
         let workers = Workers::new();
+        let (_, ahead) = shape_of(&self.preparation, projected);
         let (next_id, config, tier) = (self.next_id, self.config.clone(), self.tier);
         macro_rules! changed {
             ($body:expr, $kind:ident) => {{
@@ -77,7 +92,7 @@ impl AnyIndex {
                     Some(_) => unreachable!("points are prepared in the precision of the tree"),
                     None => &[],
                 };
-                let (body, telemetry) = $body.changed((deleted, new, next_id), &config, tier, &workers)?;
+                let (body, telemetry) = $body.changed((deleted, new, next_id), ahead, &config, tier, &workers)?;
                 *$body = body;
                 telemetry
             }};

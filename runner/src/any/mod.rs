@@ -12,7 +12,7 @@ use covertree_kernels::dist::Form;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::SearchCounters;
-use covertree_kernels::tree::stored::SCALING;
+use covertree_kernels::tree::stored::{PROJECTION, SCALING};
 
 use crate::answers::Answers;
 use crate::build::{BuildConfig, Telemetry};
@@ -20,7 +20,8 @@ use crate::error::{Error, shown};
 use crate::formats::output::Outputs;
 use crate::metric::MetricName;
 use crate::points::{Dtype, Points, Values};
-use crate::space::{Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan, PanelMetric, Preparation, Scaling};
+use crate::space::{Ahead, Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan};
+use crate::space::{PanelMetric, Preparation, Projected, Scaling};
 use crate::tree::Tree;
 use crate::tree::file::{self, Contents, Packed, PackedRef, ReadMode, SavedTree};
 use crate::tree::validate::{Report, ValidateConfig};
@@ -46,6 +47,8 @@ use queries::Asked;
 /// ```
 pub struct AnyIndex {
     preparation: Preparation,
+    /// The axes onto which rows are projected, where they have many coordinates.
+    projected: Option<Projected>,
     config: BuildConfig,
     tier: Tier,
     body: AnyBody,
@@ -138,16 +141,30 @@ impl AnyIndex {
     ) -> Result<(Self, Telemetry), Error> {
         config.check()?;
         let preparation = Preparation::of(metric, label, points)?;
-        let prepared = preparation.points(label, points)?;
-        let width = preparation.width();
+        let mut prepared = preparation.points(label, points)?;
+        let mut projected = preparation.axes(&prepared, tier);
+        if let Some(projected) = &mut projected {
+            prepared = projected.points(&prepared, tier);
+        }
+        let shape = shape_of(&preparation, projected.as_ref());
         let mut telemetry = Telemetry::default();
         let body = variant!(metric, prepared, Values, values => {
-            let (body, told) = Body::build(values, width, config, tier, workers)?;
+            let (body, told) = Body::build(values, shape, config, tier, workers)?;
             telemetry = told;
             body
         });
         let body = body.expect("points are prepared in a precision of their metric");
-        Ok((Self { preparation, config: config.clone(), tier, body, next_id: points.rows() }, telemetry))
+        let (config, next_id) = (config.clone(), points.rows());
+        Ok((Self { preparation, projected, config, tier, body, next_id }, telemetry))
+    }
+
+    /// Queries as the body takes them.
+    fn queries(&self, label: &str, queries: &Points) -> Result<Values, Error> {
+        let prepared = self.preparation.queries(label, queries)?;
+        Ok(match &self.projected {
+            Some(projected) => projected.queries(&prepared, self.tier),
+            None => prepared,
+        })
     }
 
     /// How the tree was built.
@@ -179,7 +196,7 @@ impl AnyIndex {
     /// # Errors
     /// As [`knn`](Self::knn).
     pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
-        let prepared = self.preparation.queries(label, queries)?;
+        let prepared = self.queries(label, queries)?;
         let mut answers = room(queries.len(), k)?;
         let (asked, out, tier) = (&prepared, &mut answers, self.tier);
         let counters = match &self.body {
@@ -224,7 +241,7 @@ impl AnyIndex {
         // A restored distance is rounded where it is subnormal: the search goes one number farther than it may.
         let reach = if scaling == Scaling::NONE { radius } else { scaling.apply(radius.next_up()) };
         let tier = self.tier;
-        match (&self.body, &self.preparation.queries(label, queries)?) {
+        match (&self.body, &self.queries(label, queries)?) {
             (AnyBody::EuclideanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
             (AnyBody::ManhattanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
             (AnyBody::ChebyshevF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
@@ -292,6 +309,10 @@ impl AnyIndex {
         };
         let exponent = self.preparation.scaling.exponent().to_le_bytes();
         let config = self.config.to_json();
+        let mut extra: Vec<(&str, &[u8])> = vec![(SCALING, &exponent)];
+        if let Some(projected) = &self.projected {
+            extra.push((PROJECTION, bytemuck::cast_slice(projected.section())));
+        }
         let contents = Contents {
             metric: self.metric().name(),
             config: &config,
@@ -299,7 +320,7 @@ impl AnyIndex {
             next_id: self.next_id,
             tree: self.tree(),
             points,
-            extra: &[(SCALING, &exponent)],
+            extra: &extra,
         };
         file::stage(outputs, path, &contents)
     }
@@ -324,13 +345,27 @@ impl AnyIndex {
         let exponent = saved.extra(SCALING).and_then(|bytes| <[u8; 4]>::try_from(&**bytes).ok());
         let scaling = exponent.and_then(|bytes| Scaling::from_exponent(i32::from_le_bytes(bytes)));
         let scaling = scaling.ok_or_else(|| invalid("it does not tell how its points are scaled"))?;
+        let dtype = saved.points.dtype().ok_or_else(|| invalid("it has no points"))?;
+        let projected = projected(&saved).map_err(|problem| invalid(&problem))?;
         let SavedTree { seed, tree, points, config: saved_config, next_id, .. } = saved;
-        let dtype = points.dtype().ok_or_else(|| invalid("it has no points"))?;
-        let dim = if metric == MetricName::Haversine { Haversine::COLUMNS } else { points.dim() };
+        let dim = match &projected {
+            _ if metric == MetricName::Haversine => Haversine::COLUMNS,
+            Some(projected) => projected.dim(),
+            None => points.dim(),
+        };
         let preparation = Preparation { metric, dtype, dim, scaling };
-        if preparation.width() != points.dim() {
+        let (width, ahead) = shape_of(&preparation, projected.as_ref());
+        if width != points.dim() {
             return Err(invalid("its points have another number of columns than its metric"));
         }
+        if projected.is_some() && !preparation.projects() {
+            return Err(invalid("its points are projected, which its metric does not allow"));
+        }
+        let points = match points {
+            Packed::None => Packed::None,
+            Packed::F32(points) => Packed::F32(points.with_ahead(ahead).map_err(|error| invalid(&error.to_string()))?),
+            Packed::F64(points) => Packed::F64(points.with_ahead(ahead).map_err(|error| invalid(&error.to_string()))?),
+        };
         // Text of another origin is none of our concern: what the tree is made of stands elsewhere.
         let config = BuildConfig::from_json(&saved_config).unwrap_or_default();
         let config = BuildConfig { base: tree.ladder().base(), seed, ..config };
@@ -339,7 +374,7 @@ impl AnyIndex {
         if !each!(&body, body => body.boxes_fit()) {
             return Err(invalid("its boxes have another number of columns than its metric"));
         }
-        Ok(Self { preparation, config, tier, body, next_id })
+        Ok(Self { preparation, projected, config, tier, body, next_id })
     }
 
     /// The tree.
@@ -376,6 +411,22 @@ impl AnyIndex {
     pub fn bytes(&self) -> usize {
         each!(&self.body, body => body.bytes())
     }
+}
+
+/// Values of a row, and what of them stands ahead of the coordinates.
+fn shape_of(preparation: &Preparation, projected: Option<&Projected>) -> (usize, Ahead) {
+    match projected {
+        Some(projected) => (projected.width(), projected.ahead(preparation.dtype == Dtype::F32)),
+        None => (preparation.width(), Ahead::default()),
+    }
+}
+
+/// The axes onto which the points of a file are projected, if they are.
+fn projected(saved: &SavedTree) -> Result<Option<Projected>, String> {
+    let Some(bytes) = saved.extra(PROJECTION) else { return Ok(None) };
+    let section = bytes.typed::<f64>().ok_or("its section \"projection\" holds no whole numbers")?;
+    let read = Projected::read(section.to_vec(), saved.points.dim());
+    read.map(Some).map_err(|error| format!("its section \"projection\" is wrong: {error}"))
 }
 
 /// Answers of `k` to each of `count` queries, padded as if there were no points.

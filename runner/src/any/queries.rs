@@ -164,7 +164,9 @@ impl<M: PanelMetric> Queries<'_, M> {
     fn way(&self, count: usize, k: usize, workers: &Workers, total: &mut SearchCounters) -> Result<Way<M>, Error> {
         let singles = SAMPLE.min(count / SHARE);
         let scan = M::scan();
-        let panel = M::knn_panel().filter(|_| self.body.points.boxes().is_some() && count >= Self::LEAST_FOR_PANELS);
+        let points = &self.body.points;
+        let plain = points.boxes().is_some() && points.ahead().axes == 0;
+        let panel = M::knn_panel().filter(|_| plain && count >= Self::LEAST_FOR_PANELS);
         if singles == 0 || (scan.is_none() && panel.is_none()) {
             return Ok(Way::Singly);
         }
@@ -213,7 +215,7 @@ impl<M: PanelMetric> Queries<'_, M> {
         distances: &mut [f64],
         memory: &mut [Block],
     ) -> Result<SearchCounters, KernelError> {
-        let kernel = M::kernel(self.body.points.panels(), self.body.points.boxes());
+        let kernel = self.body.points.metric::<M>();
         let mut room = Vec::with_capacity(self.body.dim());
         let mut total = SearchCounters::default();
         for (row, (ids, distances)) in ids.chunks_mut(k).zip(distances.chunks_mut(k)).enumerate() {
@@ -239,7 +241,7 @@ impl<M: PanelMetric> Queries<'_, M> {
     ) -> Result<SearchCounters, KernelError> {
         let (dim, lanes) = (self.body.dim(), <M::Real as Real>::LANES);
         let points = self.body.points.panels();
-        let kernel = M::kernel(points, self.body.points.boxes());
+        let kernel = self.body.points.metric::<M>();
         let (mut packed, mut total) = (vec![M::Real::default(); dim * lanes], SearchCounters::default());
         let mut except = [NONE; 16];
         let chunks = ids.chunks_mut(k * lanes).zip(distances.chunks_mut(k * lanes));
@@ -276,7 +278,7 @@ impl<M: PanelMetric> Queries<'_, M> {
         distances: &mut [f64],
         memory: &mut [Block],
     ) -> Result<SearchCounters, KernelError> {
-        let kernel = M::kernel(self.body.points.panels(), None);
+        let kernel = self.body.points.metric::<M>();
         let mut room = Vec::with_capacity(self.body.dim() * CHUNK);
         let except: Vec<Idx> = (first..first + ids.len() / k).map(|place| self.query(place, &mut room)).collect();
         let rows = Rows::new(&room, self.body.dim())?;

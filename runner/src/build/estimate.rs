@@ -74,9 +74,8 @@ impl<S: Space> Builder<'_, S> {
         if per_point < MANY { 0.0 } else { per_point / members.len() as f64 * (batch.len() as f64).powi(2) / 2.0 }
     }
 
-    /// Whether the whole graph of a batch, of which all points stand where they would alone, is beyond all bounds: points far
-    /// from everything before them, for example.
-    pub(super) fn is_quadratic(&self, batch: &[Idx], placement: &Placement) -> bool {
+    /// The share of the pairs of a batch, all points of which stand where they would alone, that are conflicts; by a sample.
+    pub(super) fn share_of_conflicts(&self, batch: &[Idx], placement: &Placement) -> f64 {
         let members = sample(batch);
         let packed = self.space.pack_slots(&members);
         let kernel = self.space.kernel(&packed);
@@ -87,8 +86,13 @@ impl<S: Space> Builder<'_, S> {
             let distance = |position| farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
             near += (0..members.len()).filter(|&position| distance(position) <= radius).count() - 1;
         }
-        let per_point = near as f64 / members.len() as f64;
-        per_point >= MANY && per_point / members.len() as f64 * (batch.len() as f64).powi(2) / 2.0 > PAIRS_MAX
+        near as f64 / (members.len() as f64).powi(2)
+    }
+
+    /// Whether the whole graph of a batch is beyond all bounds: points far from everything before them, for example.
+    pub(super) fn is_quadratic(&self, batch: &[Idx], placement: &Placement) -> bool {
+        let share = self.share_of_conflicts(batch, placement);
+        share * batch.len().min(SAMPLE) as f64 >= MANY && share * (batch.len() as f64).powi(2) / 2.0 > PAIRS_MAX
     }
 
     /// What the builder decides by itself, in words.

@@ -248,7 +248,8 @@ impl<S: Space> Builder<'_, S> {
         let parents = batch.iter().map(|&slot| progress.placement.parents[at(slot)]);
         let crowding = Crowding::new(parents, &mut progress.scratch);
         row.conflict_scope_groups_unique = crowding.parents;
-        let mut choice = choose(self.config, self.space.axes(), &crowding);
+        let conflicts = || self.share_of_conflicts(batch, &progress.placement) * batch.len() as f64;
+        let mut choice = choose(self.config, self.space.axes(), &crowding, conflicts);
         let siblings = crowding.siblings * batch.len() as f64;
         if choice.makes_a_graph() && siblings > estimate::PAIRS_MAX && self.is_quadratic(batch, &progress.placement) {
             choice = Choice::without_graph(self.space.axes());

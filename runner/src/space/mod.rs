@@ -6,19 +6,23 @@
 //! | `sphere` | directions and places: the angle, the great-circle distance |
 //! | `items` | anything under a closure |
 //! | `pivots` | coordinates for what has none: distances to a few far items |
+//! | `projected` | rows of many coordinates, with their projection onto a few axes ahead of them |
 //! | `prepare` | how points and queries become what a metric stores: precision and scaling, chosen at run time |
 
 mod items;
 mod pivots;
 mod prepare;
+mod projected;
 mod rows;
 mod sphere;
 
 pub use covertree_kernels::tree::{PivotItem, Slack};
 pub use items::{ItemSpace, PackedItems};
 pub use prepare::{Preparation, Scaling};
+pub use projected::Projected;
+pub(crate) use rows::boxed;
 pub use rows::{
-    ByForm, Chebyshev, Euclidean, KnnPanel, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan,
+    Ahead, ByForm, Chebyshev, Euclidean, KnnPanel, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan,
 };
 pub use sphere::{Angular, Haversine};
 

@@ -1,10 +1,12 @@
 //! Precision and scaling: how points and queries become what a metric stores.
 
+use covertree_kernels::simd::Tier;
+
 use crate::error::Error;
 use crate::metric::MetricName;
 use crate::points::{Dtype, Points, Values};
 
-use super::{Angular, Euclidean, Haversine, PanelMetric};
+use super::{Angular, Euclidean, Haversine, PanelMetric, Projected};
 
 /// A power of two that brings coordinates into the range in which neither their squares nor sums of them overflow.
 ///
@@ -155,6 +157,20 @@ impl Preparation {
             (_, Dtype::F32) => Euclidean::<f32>::prepare(label, points, self.scaling).map(Values::F32),
             (_, Dtype::F64) => Euclidean::<f64>::prepare(label, points, self.scaling).map(Values::F64),
         }
+    }
+
+    /// Whether the metric allows points to be projected.
+    pub fn projects(&self) -> bool {
+        match self.metric {
+            MetricName::Euclidean => Euclidean::<f64>::projects(),
+            MetricName::Angular => Angular::projects(),
+            MetricName::Manhattan | MetricName::Chebyshev | MetricName::Haversine => false,
+        }
+    }
+
+    /// The axes onto which these points are projected; `None` unless the metric allows it and they have many coordinates.
+    pub fn axes(&self, prepared: &Values, tier: Tier) -> Option<Projected> {
+        if self.projects() { Projected::choose(prepared, self.dim, tier) } else { None }
     }
 
     /// Queries as the metric takes them; no value is ever rounded to `f32`.

@@ -46,8 +46,18 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
     /// Reads the points once or twice, on all threads of the current rayon pool.
     fn prepare(label: &str, points: &Points, scaling: Scaling) -> Result<Vec<Self::Real>, Error>;
 
-    /// The kernel metric over these points, with a box around each group if there are any.
-    fn kernel<'a>(points: Panels<'a, Self::Real>, boxes: Option<Boxes<'a, Self::Real>>) -> Self::Kernel<'a>;
+    /// Whether rows may have projections ahead of them.
+    fn projects() -> bool {
+        false
+    }
+
+    /// The kernel metric over these points, with a box around each group if there are any. `ahead` is none unless the metric
+    /// [projects](Self::projects).
+    fn kernel<'a>(
+        points: Panels<'a, Self::Real>,
+        ahead: Ahead,
+        boxes: Option<Boxes<'a, Self::Real>>,
+    ) -> Self::Kernel<'a>;
 
     /// The brute force of the metric in register tiles, if it has one.
     fn scan() -> Option<Scan<Self>> {
@@ -154,8 +164,13 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
         Some(kernel::near_pairs::<T, F>)
     }
 
-    fn kernel<'a>(points: Panels<'a, T>, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
-        let metric = Coordinates::new(points);
+    fn projects() -> bool {
+        F::PROJECTS
+    }
+
+    fn kernel<'a>(points: Panels<'a, T>, ahead: Ahead, boxes: Option<Boxes<'a, T>>) -> Coordinates<'a, T, F> {
+        let metric =
+            Coordinates::projected(points, ahead.axes, ahead.excess).expect("checked when the points were packed");
         match boxes {
             Some(boxes) => metric.with_boxes(boxes),
             None => metric,
@@ -184,10 +199,20 @@ pub type Manhattan<T> = ByForm<T, dist::Manhattan>;
 /// Chebyshev distance.
 pub type Chebyshev<T> = ByForm<T, dist::Chebyshev>;
 
+/// What stands ahead of the coordinates of prepared rows: the values of a [projection](super::Projected), or nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ahead {
+    /// How many values.
+    pub axes: usize,
+    /// By how much projections may be farther apart than the points.
+    pub excess: f64,
+}
+
 /// Prepared rows under a panel metric.
 pub struct RowSpace<M: PanelMetric> {
     data: Vec<M::Real>,
     dim: usize,
+    ahead: Ahead,
 }
 
 impl<M: PanelMetric> RowSpace<M> {
@@ -202,12 +227,23 @@ impl<M: PanelMetric> RowSpace<M> {
     /// The rows of `data`, which are prepared: `dim` values each.
     pub fn new(data: Vec<M::Real>, dim: usize) -> Self {
         assert!(dim > 0 && data.len().is_multiple_of(dim), "{} values are no rows of {dim}", data.len());
-        Self { data, dim }
+        Self { data, dim, ahead: Ahead::default() }
+    }
+
+    /// The same where the first values of a row are a projection; for metrics that [project](PanelMetric::projects).
+    pub fn with_ahead(self, ahead: Ahead) -> Self {
+        assert!(ahead.axes == 0 || (M::projects() && ahead.axes < self.dim), "{ahead:?} in rows of {}", self.dim);
+        Self { ahead, ..self }
+    }
+
+    /// How many values of a row, from the first on, boxes and curves run over.
+    fn boxed(&self) -> usize {
+        boxed::<M>(self.dim, self.ahead)
     }
 
     /// The rows along a curve through what boxes run over.
     fn along(&self, curve: Curve, tier: Tier) -> Vec<Idx> {
-        let boxed = M::boxed(self.dim);
+        let boxed = self.boxed();
         if boxed == self.dim {
             return curve_order(curve, tier, &self.data, boxed);
         }
@@ -234,6 +270,12 @@ pub struct PackedPoints<T> {
     dim: usize,
     len: usize,
     groups: usize,
+    ahead: Ahead,
+}
+
+/// How many of the `width` values of a row, from the first on, boxes and curves run over.
+pub(crate) fn boxed<M: PanelMetric>(width: usize, ahead: Ahead) -> usize {
+    if ahead.axes > 0 { ahead.axes } else { M::boxed(width) }
 }
 
 impl<T: Real> PackedPoints<T> {
@@ -253,7 +295,26 @@ impl<T: Real> PackedPoints<T> {
             let width = corners.len() / groups.next_multiple_of(T::LANES);
             Boxes::new(Panels::new(&corners, width, groups)?)?;
         }
-        Ok(Self { data, corners, dim, len, groups })
+        Ok(Self { data, corners, dim, len, groups, ahead: Ahead::default() })
+    }
+
+    /// The same where the first values of a point are a projection.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] and [`KernelError::Value`] as for [`Coordinates::projected`].
+    pub fn with_ahead(self, ahead: Ahead) -> Result<Self, KernelError> {
+        Coordinates::<T, dist::SquaredEuclidean>::projected(self.panels(), ahead.axes, ahead.excess)?;
+        Ok(Self { ahead, ..self })
+    }
+
+    /// What stands ahead of the coordinates.
+    pub fn ahead(&self) -> Ahead {
+        self.ahead
+    }
+
+    /// The kernel metric over the points, with their boxes.
+    pub fn metric<M: PanelMetric<Real = T>>(&self) -> M::Kernel<'_> {
+        M::kernel(self.panels(), self.ahead, self.boxes())
     }
 
     /// Packs these rows of `data`, without boxes.
@@ -265,7 +326,8 @@ impl<T: Real> PackedPoints<T> {
             let order = &order[first..order.len().min(first + PACK_PANELS * T::LANES)];
             pack_rows(rows, order, out).expect("these are rows, and the chunk has their size");
         });
-        Self { data: packed.into(), corners: Storage::default(), dim, len: order.len(), groups: 0 }
+        let (corners, ahead) = (Storage::default(), Ahead::default());
+        Self { data: packed.into(), corners, dim, len: order.len(), groups: 0, ahead }
     }
 
     /// The panels.
@@ -352,11 +414,11 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn order(&self) -> Order {
-        if M::boxed(self.dim) <= BOXED_DIM_MAX { Order::Cells } else { Order::Blocks }
+        if self.boxed() <= BOXED_DIM_MAX { Order::Cells } else { Order::Blocks }
     }
 
     fn axes(&self) -> usize {
-        M::boxed(self.dim)
+        self.boxed()
     }
 
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {
@@ -364,7 +426,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn lists_near_pairs(&self) -> bool {
-        M::near_pairs().is_some() && self.order() == Order::Cells
+        M::near_pairs().is_some() && self.order() == Order::Cells && self.ahead.axes == 0
     }
 
     fn near_pairs_blocks(&self, tree: &Tree) -> usize {
@@ -382,17 +444,18 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
         let mut packed = self.pack_slots(tree.ids());
         if tree.order() == Order::Cells {
-            packed.enclose(M::boxed(self.dim), &tree.groups, tier);
+            packed.enclose(self.boxed(), &tree.groups, tier);
         }
         packed
     }
 
     fn kernel<'a>(&'a self, packed: &'a Self::Packed) -> M::Kernel<'a> {
-        M::kernel(packed.panels(), packed.boxes())
+        packed.metric::<M>()
     }
 
     fn pack_slots(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
-        PackedPoints::pack(&self.data, self.dim, slots)
+        let packed = PackedPoints::pack(&self.data, self.dim, slots);
+        PackedPoints { ahead: self.ahead, ..packed }
     }
 
     fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {

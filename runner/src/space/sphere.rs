@@ -3,7 +3,7 @@
 use covertree_kernels::tree::{self as kernel, Boxes, HAVERSINE_WIDTH, haversine_row, unit_row};
 use covertree_kernels::view::Panels;
 
-use super::{PanelMetric, QueryIsRow, Scaling};
+use super::{Ahead, PanelMetric, QueryIsRow, Scaling};
 use crate::error::Error;
 use crate::parallel;
 use crate::points::{Points, Values};
@@ -57,8 +57,13 @@ impl PanelMetric for Angular {
         prepared.map_err(|row| Error::ZeroVector { file: label.to_owned(), row })
     }
 
-    fn kernel<'a>(points: Panels<'a, f64>, boxes: Option<Boxes<'a, f64>>) -> kernel::Angular<'a> {
-        let metric = kernel::Angular::new(points);
+    fn projects() -> bool {
+        true
+    }
+
+    fn kernel<'a>(points: Panels<'a, f64>, ahead: Ahead, boxes: Option<Boxes<'a, f64>>) -> kernel::Angular<'a> {
+        let metric = kernel::Angular::projected(points, ahead.axes, ahead.excess);
+        let metric = metric.expect("checked when the points were packed");
         match boxes {
             Some(boxes) => metric.with_boxes(boxes),
             None => metric,
@@ -104,7 +109,7 @@ impl PanelMetric for Haversine {
         prepared.map_err(|row| Error::Latitude { file: label.to_owned(), row, value: values[row * Self::COLUMNS + 1] })
     }
 
-    fn kernel<'a>(points: Panels<'a, f64>, boxes: Option<Boxes<'a, f64>>) -> kernel::Haversine<'a> {
+    fn kernel<'a>(points: Panels<'a, f64>, _ahead: Ahead, boxes: Option<Boxes<'a, f64>>) -> kernel::Haversine<'a> {
         let metric = kernel::Haversine::new(points).expect("prepared rows have this width");
         match boxes {
             Some(boxes) => metric.with_boxes(boxes),

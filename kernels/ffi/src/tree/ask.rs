@@ -1,7 +1,7 @@
 //! The checked arguments of a search, on their way to the metric of the tree.
 
 use covertree_kernels::arena::Arena;
-use covertree_kernels::dist::{Chebyshev, Manhattan, SquaredEuclidean};
+use covertree_kernels::dist::{Chebyshev, Manhattan};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::{Lanes, Real, Tier};
@@ -95,7 +95,7 @@ impl Coordinate for f32 {
     fn ask<V: Visitor<f32>>(tree: &StoredTree<'_>, query: &[f32], ask: Ask<'_, '_, V>) -> Result<V, Fault> {
         let points = tree.points::<f32>().ok_or_else(no_metric)?;
         match tree.metric() {
-            "euclidean" => ask.run(points.coordinates::<SquaredEuclidean>(), query),
+            "euclidean" => ask.run(points.euclidean(), query),
             "manhattan" => ask.run(points.coordinates::<Manhattan>(), query),
             "chebyshev" => ask.run(points.coordinates::<Chebyshev>(), query),
             _ => Err(no_metric()),
@@ -107,7 +107,7 @@ impl Coordinate for f64 {
     fn ask<V: Visitor<f64>>(tree: &StoredTree<'_>, query: &[f64], ask: Ask<'_, '_, V>) -> Result<V, Fault> {
         let points = tree.points::<f64>().ok_or_else(no_metric)?;
         match tree.metric() {
-            "euclidean" => ask.run(points.coordinates::<SquaredEuclidean>(), query),
+            "euclidean" => ask.run(points.euclidean(), query),
             "manhattan" => ask.run(points.coordinates::<Manhattan>(), query),
             "chebyshev" => ask.run(points.coordinates::<Chebyshev>(), query),
             "angular" => ask.run(points.angular(), query),

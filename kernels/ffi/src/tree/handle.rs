@@ -2,11 +2,14 @@
 
 use core::ffi::c_char;
 
+use covertree_kernels::projection::project_rows;
+use covertree_kernels::simd::Real;
 use covertree_kernels::tree::stored::{CHECKSUM, StoredTree};
 use covertree_kernels::tree::{haversine_row, search_blocks, unit_row};
+use covertree_kernels::view::Rows;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::boundary::Call;
+use crate::boundary::{Call, tier_of};
 use crate::status::{COVERTREE_NAME_LEN, Fault, covertree_error, covertree_status, finish, wide};
 
 /// Words of a `covertree_tree`.
@@ -43,13 +46,16 @@ pub struct covertree_tree_info {
     pub points: i32,
     /// Number of groups: elements of what `covertree_earliest` writes.
     pub groups: i32,
-    /// Elements of a query: coordinates of a point, as the metric stores them.
+    /// Elements of a query: values of a point, as the metric stores them.
     pub dim: u32,
     /// Bytes of a coordinate, 4 or 8; 0 where the file has no points and cannot be searched here.
     pub coordinate_bytes: u32,
     /// Coordinates are those of the input over two to this power, and so must those of a query be; distances times it are
     /// those of the input. Nearly always 0.
     pub scaling: i32,
+    /// Elements of a row of which `covertree_tree_query_f32` or `_f64` makes a query: `dim`, unless the points have projections ahead of
+    /// their coordinates.
+    pub coordinates: u32,
     /// Blocks of scratch that a search takes.
     pub search_blocks: usize,
     /// The metric, zero-terminated: `euclidean`, `manhattan`, `chebyshev`, `angular` or `haversine`.
@@ -153,6 +159,7 @@ pub unsafe extern "C" fn covertree_tree_about(
             dim: header.dim,
             coordinate_bytes: header.dtype,
             scaling: tree.scaling(),
+            coordinates: header.dim - axes_of(&tree) as u32, // at most AXES
             search_blocks: search_blocks(tree.view().parts().waiting),
             metric,
         };
@@ -164,7 +171,84 @@ pub unsafe extern "C" fn covertree_tree_about(
     unsafe { finish(run(), error) }
 }
 
-/// The unit vector that a tree under the metric `angular` takes as a query.
+/// Axes of the projections that points have ahead of their coordinates; 0 where they have none.
+fn axes_of(tree: &StoredTree<'_>) -> usize {
+    let single = tree.points::<f32>().and_then(|points| points.projected());
+    let projected = single.or_else(|| tree.points::<f64>()?.projected());
+    projected.map_or(0, |projected| projected.projection.count())
+}
+
+/// The query that a row of coordinates makes.
+///
+/// # Safety
+/// As the functions that call it say.
+unsafe fn query<T: Real>(
+    tier: u32,
+    tree: *const covertree_tree,
+    row: (*const T, usize),
+    out: (*mut T, usize),
+) -> Result<(), Fault> {
+    let mut call = Call::new();
+    // SAFETY: the caller's promise is the same.
+    let tree = unsafe { opened(&mut call, tree) }?;
+    // SAFETY: as above.
+    let (row, out) = unsafe { (call.read("row", row.0, row.1)?, call.write("out", out.0, out.1)?) };
+    let points = tree.points::<T>().ok_or(Fault::new(covertree_status::Metric, "tree", 0, 0))?;
+    let width = points.panels().dim();
+    if out.len() != width {
+        return Err(Fault::new(covertree_status::Shape, "out", wide(width), wide(out.len())));
+    }
+    let coordinates = width - axes_of(&tree);
+    if row.len() != coordinates {
+        return Err(Fault::new(covertree_status::Shape, "row", wide(coordinates), wide(row.len())));
+    }
+    match points.projected() {
+        Some(projected) => {
+            project_rows(tier_of(tier)?, &projected.projection, Rows::new(row, coordinates)?, out)?;
+        }
+        None => out.copy_from_slice(row),
+    }
+    Ok(())
+}
+
+/// Makes a query of a row of coordinates (under the metric `angular`, of a unit vector) for any tree with coordinates of 4 bytes: puts the
+/// projection ahead of them where the tree's points have one, and only copies them where not.
+///
+/// # Safety
+/// `tree` points to a handle that `covertree_tree_open` filled, `row` to `row_len` elements, `out` to `out_len`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn covertree_tree_query_f32(
+    tier: u32,
+    tree: *const covertree_tree,
+    row: *const f32,
+    row_len: usize,
+    out: *mut f32,
+    out_len: usize,
+    error: *mut covertree_error,
+) -> covertree_status {
+    // SAFETY: the caller's promise is the same.
+    unsafe { finish(query(tier, tree, (row, row_len), (out, out_len)), error) }
+}
+
+/// `covertree_tree_query_f32`, for a tree with coordinates of 8 bytes.
+///
+/// # Safety
+/// As for `covertree_tree_query_f32`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn covertree_tree_query_f64(
+    tier: u32,
+    tree: *const covertree_tree,
+    row: *const f64,
+    row_len: usize,
+    out: *mut f64,
+    out_len: usize,
+    error: *mut covertree_error,
+) -> covertree_status {
+    // SAFETY: the caller's promise is the same.
+    unsafe { finish(query(tier, tree, (row, row_len), (out, out_len)), error) }
+}
+
+/// The unit vector of which a tree under the metric `angular` takes the query.
 ///
 /// # Safety
 /// `row` and `out` point to `dim` elements each.

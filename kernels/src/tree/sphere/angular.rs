@@ -78,13 +78,25 @@ pub struct Angular<'a> {
 impl<'a> Angular<'a> {
     /// The metric over packed unit vectors.
     pub fn new(points: Panels<'a, f64>) -> Self {
-        let dim = points.dim();
+        Self::of(Coordinates::new(points))
+    }
+
+    /// The metric over packed unit vectors that have [projections](Coordinates::projected) ahead of them.
+    ///
+    /// # Errors
+    /// As [`Coordinates::projected`].
+    pub fn projected(points: Panels<'a, f64>, axes: usize, excess: f64) -> Result<Self, KernelError> {
+        Coordinates::projected(points, axes, excess).map(Self::of)
+    }
+
+    fn of(sums: Coordinates<'a, f64, SquaredEuclidean>) -> Self {
+        let dim = sums.points().dim() - sums.projected_axes();
         let sum_error = SquaredEuclidean::relative_error::<f64>(dim);
         let norm_error = gamma(dim + 5, f64::ROUNDOFF);
         // The doubled bounds cover terms of second order.
         let chord = Chord { relative: 2.0 * (sum_error + norm_error) + 16.0 * f64::EPSILON, absolute: 0.0 };
         let (slack, slack_absolute) = (2.0 * (sum_error + ARC), 4.0 * norm_error);
-        Self { sums: Coordinates::new(points), chord, slack, slack_absolute }
+        Self { sums, chord, slack, slack_absolute }
     }
 
     /// The same with a box around each group of the tree.
@@ -136,7 +148,7 @@ impl Metric for Angular<'_> {
     fn distance<L: Lanes>(&self, query: &[f64], position: usize, surrogate: f64) -> f64 {
         let points = self.sums.points();
         let mut sum = 0.0;
-        for (d, q) in query.iter().enumerate() {
+        for (d, q) in query.iter().enumerate().skip(self.sums.projected_axes()) {
             let both = q + points.coordinate(position, d);
             sum += both * both;
         }

@@ -10,18 +10,20 @@
 //! | | the sections in the order of the table, each at the next multiple of [`ALIGN`], zeros between them |
 //! | 16 | XXH3 (128 bits, low half first) of all bytes before |
 //!
-//! The first sections have the [`NAMES`]; others may follow.
+//! The first sections have the [`NAMES`]; others may follow, [`SCALING`] and [`PROJECTION`] among them.
 //!
 //! # Trust
 //! The checksum is not looked at here (the program that writes the files verifies it; so does the C library). All that a
 //! search relies on is: whatever the bytes are, they are refused or can be searched, and never make a kernel panic.
 //! Levels, parents, reaches and distances are taken on trust: where they are wrong, answers are.
 
+mod points;
+
+pub use points::{StoredPoints, StoredProjection};
+
 use bytemuck::{Pod, Zeroable};
 
-use super::sphere::{Angular, HAVERSINE_WIDTH, Haversine};
-use super::{Boxes, Coordinates, Group, TreeParts, TreeView};
-use crate::dist::Form;
+use super::{Boxes, Group, TreeParts, TreeView};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 use crate::simd::Real;
@@ -49,6 +51,8 @@ pub const NAME: usize = 16;
 pub const NAMES: [&str; 9] = ["metric", "config", "ids", "levels", "parents", "reaches", "groups", "points", "corners"];
 /// The optional section that holds the `i32` exponent of the power of two by which coordinates are scaled.
 pub const SCALING: &str = "scaling";
+/// The optional section that says that points are [projected](crate::projection): all `f64`, see [`StoredProjection::read`].
+pub const PROJECTION: &str = "projection";
 /// Least alignment of the bytes that [`StoredTree::new`] takes: that of the widest value.
 pub const LEAST_ALIGN: usize = align_of::<u64>();
 
@@ -112,13 +116,6 @@ pub struct StoredTree<'a> {
     bytes: &'a [u8],
     header: FileHeader,
     view: TreeView<'a>,
-}
-
-/// The packed points of a stored tree and, where its groups have them, their boxes.
-#[derive(Clone, Copy, Debug)]
-pub struct StoredPoints<'a, T> {
-    points: Panels<'a, T>,
-    boxes: Option<Boxes<'a, T>>,
 }
 
 impl<'a> StoredTree<'a> {
@@ -240,86 +237,20 @@ impl<'a> StoredTree<'a> {
         let row = 2 * panels_len::<T>(groups, 1); // the lower and the upper corners of all boxes in one dimension
         let corners = self.part(8).len() / size_of::<T>();
         let corners: &[T] = array(self.bytes, 8, corners)?;
+        let projected = match self.section(PROJECTION) {
+            None => None,
+            Some(bytes) => {
+                want(PROJECTION, bytes.len() / size_of::<f64>() * size_of::<f64>(), bytes.len())?;
+                Some(StoredProjection::read(bytemuck::cast_slice(bytes), dim)?) // sections are aligned, as the file is
+            }
+        };
         if corners.is_empty() {
-            return Ok(StoredPoints { points, boxes: None });
+            return Ok(StoredPoints { points, boxes: None, projected });
         }
         let axes = corners.len() / row.max(1);
         want("corners", row * axes, corners.len())?;
         let boxes = Boxes::new(Panels::new(corners, 2 * axes, groups)?)?;
-        Ok(StoredPoints { points, boxes: Some(boxes) })
-    }
-}
-
-impl<'a, T: Real> StoredPoints<'a, T> {
-    /// The packed points.
-    pub fn panels(&self) -> Panels<'a, T> {
-        self.points
-    }
-
-    /// The boxes of the groups.
-    pub fn boxes(&self) -> Option<Boxes<'a, T>> {
-        self.boxes
-    }
-
-    /// The metric of a [`Form`] over the points.
-    ///
-    /// # Errors
-    /// [`KernelError::Shape`] when there are boxes of another dimension.
-    pub fn coordinates<F: Form>(&self) -> Result<Coordinates<'a, T, F>, KernelError> {
-        let metric = Coordinates::new(self.points);
-        Ok(match self.boxes_in(self.points.dim())? {
-            Some(boxes) => metric.with_boxes(boxes),
-            None => metric,
-        })
-    }
-
-    /// The boxes, which must have so many dimensions.
-    fn boxes_in(&self, axes: usize) -> Result<Option<Boxes<'a, T>>, KernelError> {
-        if let Some(boxes) = &self.boxes {
-            want("corners", axes, boxes.axes())?;
-        }
-        Ok(self.boxes)
-    }
-
-    /// Refuses what no point or box may hold: a search must not meet a value that is not a number.
-    fn check(&self) -> Result<(), KernelError> {
-        let points = self.points.data().iter();
-        if let Some(at) = points.map(|value| value.to_f64()).position(|value| !value.is_finite()) {
-            return Err(KernelError::Value { what: "points", at });
-        }
-        // The box of an empty group is infinitely far from everything.
-        let mut corners = self.boxes.iter().flat_map(|boxes| boxes.corners().data());
-        match corners.position(|value| value.to_f64().is_nan()) {
-            Some(at) => Err(KernelError::Value { what: "corners", at }),
-            None => Ok(()),
-        }
-    }
-}
-
-impl<'a> StoredPoints<'a, f64> {
-    /// The angle between vectors.
-    ///
-    /// # Errors
-    /// [`KernelError::Shape`] when there are boxes of another dimension.
-    pub fn angular(&self) -> Result<Angular<'a>, KernelError> {
-        let metric = Angular::new(self.points);
-        Ok(match self.boxes_in(self.points.dim())? {
-            Some(boxes) => metric.with_boxes(boxes),
-            None => metric,
-        })
-    }
-
-    /// The great-circle distance.
-    ///
-    /// # Errors
-    /// [`KernelError::Shape`] when the points are no places, or when there are boxes of another dimension than three.
-    pub fn haversine(&self) -> Result<Haversine<'a>, KernelError> {
-        want("points", HAVERSINE_WIDTH, self.points.dim())?;
-        let metric = Haversine::new(self.points)?;
-        Ok(match self.boxes_in(3)? {
-            Some(boxes) => metric.with_boxes(boxes),
-            None => metric,
-        })
+        Ok(StoredPoints { points, boxes: Some(boxes), projected })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::hash::mix64;
 use crate::index::NONE;
 use crate::oracle::tree::{HandMade, bytes_of_image, image};
 use crate::simd::Tier;
+use crate::tree::sphere::HAVERSINE_WIDTH;
 use crate::tree::{knn, search_blocks};
 use crate::trials;
 

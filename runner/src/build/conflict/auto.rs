@@ -60,11 +60,17 @@ impl Crowding {
     }
 }
 
-/// With fewer siblings a point than this, finding all conflicts costs less than anything cleverer.
+/// With fewer conflicts a point than this, finding all of them costs less than anything cleverer. Siblings, which cost nothing
+/// to count, are an upper bound of a sort; where there are many of them, the conflicts are estimated.
 const CROWDED: f64 = 64.0;
 
-/// The strategy for a batch.
-pub(in crate::build) fn choose(config: &BuildConfig, axes: usize, crowding: &Crowding) -> Choice {
+/// The strategy for a batch; `conflicts` estimates how many a point has.
+pub(in crate::build) fn choose(
+    config: &BuildConfig,
+    axes: usize,
+    crowding: &Crowding,
+    conflicts: impl FnOnce() -> f64,
+) -> Choice {
     match config.conflict {
         // Nets take all points at once; a batch is settled by the graph.
         Conflict::Dense | Conflict::Nets => Choice::Dense,
@@ -73,6 +79,7 @@ pub(in crate::build) fn choose(config: &BuildConfig, axes: usize, crowding: &Cro
         Conflict::Grid if axes > AXES_MAX => Choice::Parent,
         Conflict::Grid => Choice::Grid,
         Conflict::Auto if crowding.siblings < CROWDED || config.degree_cap.is_some() => Choice::Dense,
+        Conflict::Auto if conflicts() < CROWDED => Choice::Dense,
         Conflict::Auto => Choice::without_graph(axes),
     }
 }
@@ -88,13 +95,15 @@ mod tests {
         assert_eq!(scratch, [NONE; 6]);
         assert_eq!(crowding, Crowding { parents: 2, siblings: 0.75 });
         let auto = BuildConfig { conflict: Conflict::Auto, ..BuildConfig::default() };
-        assert_eq!(choose(&auto, 2, &crowding), Choice::Dense);
+        assert_eq!(choose(&auto, 2, &crowding, || 1e9), Choice::Dense);
         let crowding = Crowding { siblings: 1e4, ..crowding };
         assert_eq!(
-            [2, 8, 20, 0].map(|axes| choose(&auto, axes, &crowding)),
+            [2, 8, 20, 0].map(|axes| choose(&auto, axes, &crowding, || 1e4)),
             [Choice::Grid, Choice::Parent, Choice::Parent, Choice::Parent]
         );
+        // In many dimensions, siblings are not in conflict.
+        assert_eq!(choose(&auto, 20, &crowding, || 1.0), Choice::Dense);
         let grid = BuildConfig { conflict: Conflict::Grid, ..auto };
-        assert_eq!([8, 9].map(|axes| choose(&grid, axes, &crowding)), [Choice::Grid, Choice::Parent]);
+        assert_eq!([8, 9].map(|axes| choose(&grid, axes, &crowding, || 1e4)), [Choice::Grid, Choice::Parent]);
     }
 }

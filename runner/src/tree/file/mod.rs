@@ -17,7 +17,9 @@
 //!
 //! The sections are `metric` and `config` (UTF-8 text), `ids`, `levels`, `parents` (`i32` per position), `reaches` (`f32`
 //! per position), `groups` (seven `i32` and an `f32` each; see `covertree_kernels::tree::Group`), `points` (panels, see
-//! `covertree_kernels::view::Panels`), `corners` (panels of boxes, or empty), then those of the caller.
+//! `covertree_kernels::view::Panels`), `corners` (panels of boxes, or empty), then those of the caller: the index adds
+//! `scaling` (an `i32`: coordinates are those of the input over two to this power) and, where points have projections ahead of
+//! their coordinates, `projection` (`f64`: see `covertree_kernels::tree::stored::StoredProjection`).
 //!
 //! The same contents make the same bytes: nothing else, such as a time or a machine, goes into the file.
 //!

@@ -91,7 +91,7 @@ fn answers(saved: &SavedTree) -> Vec<(f64, Idx)> {
 }
 
 fn answers_of<M: PanelMetric>(tree: &Tree, points: &PackedPoints<M::Real>) -> Vec<(f64, Idx)> {
-    let (panels, metric) = (points.panels(), M::kernel(points.panels(), points.boxes()));
+    let (panels, metric) = (points.panels(), points.metric::<M>());
     let mut memory = vec![Block::default(); search_blocks(tree.waiting)];
     let mut all = Vec::new();
     for position in 0..tree.len() {

@@ -64,7 +64,7 @@ pub struct PackedQueries<'a, M: PanelMetric> {
 impl<'a, M: PanelMetric> PackedQueries<'a, M> {
     /// The points as a tree's search sees them.
     pub fn new(points: &'a PackedPoints<M::Real>) -> Self {
-        Self { points: points.panels(), metric: M::kernel(points.panels(), points.boxes()) }
+        Self { points: points.panels(), metric: points.metric::<M>() }
     }
 }
 

@@ -1,0 +1,114 @@
+//! Projections onto principal axes: rows per second, and what searching by them saves beside the coordinates alone.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use covertree_benches::normal;
+use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::dist::SquaredEuclidean;
+use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::projection::{AXES, Projection, excess, principal_axes, principal_axes_blocks, project_rows};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::{Coordinates, Group, TreeParts, TreeView, knn, search_blocks};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const LEN: usize = 16_384;
+const DIM: usize = 64;
+/// Dimension of the plane that the points lie near.
+const PLANE: usize = 8;
+const SAMPLE: usize = 1024;
+const K: usize = 8;
+
+/// Points near a plane.
+fn points(len: usize) -> Vec<f32> {
+    let (axes, along, noise) = (normal(PLANE * DIM, 1), normal(len * PLANE, 2), normal(len * DIM, 3));
+    let value = |place: usize| {
+        let (row, d) = (place / DIM, place % DIM);
+        (0..PLANE).map(|axis| along[row * PLANE + axis] * axes[axis * DIM + d]).sum::<f64>() + 0.05 * noise[place]
+    };
+    (0..len * DIM).map(|place| value(place) as f32).collect()
+}
+
+fn pack(rows: &[f32], width: usize) -> Vec<f32> {
+    let order: Vec<Idx> = (0..(rows.len() / width) as Idx).collect(); // rows of the data
+    let mut packed = vec![0.0; panels_len::<f32>(order.len(), width)];
+    pack_rows(Rows::new(rows, width).expect("whole rows"), &order, &mut packed).expect("these are rows");
+    packed
+}
+
+fn projection(criterion: &mut Criterion) {
+    let rows = points(LEN);
+    let whole = Rows::new(&rows, DIM).expect("whole rows");
+    let sample = Rows::new(&rows[..SAMPLE * DIM], DIM).expect("whole rows");
+    let (mut center, mut axes) = (vec![0.0; DIM], vec![0.0; DIM * AXES]);
+    let mut memory = vec![Block::default(); principal_axes_blocks(DIM)];
+    let best = Tier::detect();
+    let mut find = |tier: Tier, center: &mut [f64], axes: &mut [f64]| {
+        principal_axes(tier, sample, center, axes, &mut Arena::new(&mut memory)).expect("the shapes fit")
+    };
+    let count = find(best, &mut center, &mut axes);
+    assert_eq!(count, PLANE);
+    let projection = Projection::new(&center, &axes, count).expect("they were made for it");
+    let width = projection.width();
+    let mut projected = vec![0.0; LEN * width];
+    let spread = project_rows(best, &projection, whole, &mut projected).expect("the shapes fit");
+
+    let mut group = criterion.benchmark_group("principal_axes");
+    group.throughput(Throughput::Elements(SAMPLE as u64));
+    let (mut other_center, mut other_axes) = (center.clone(), axes.clone());
+    for tier in Tier::all() {
+        group.bench_function(BenchmarkId::new("64 dimensions", tier), |bench| {
+            bench.iter(|| find(tier, black_box(&mut other_center), &mut other_axes));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("project_rows");
+    group.throughput(Throughput::Elements(LEN as u64));
+    let mut out = vec![0.0; LEN * width];
+    for tier in Tier::all() {
+        group.bench_function(BenchmarkId::new("64 dimensions", tier), |bench| {
+            bench.iter(|| project_rows(tier, &projection, whole, black_box(&mut out)).expect("the shapes fit"));
+        });
+        assert!(out == projected, "{tier}");
+    }
+    group.finish();
+
+    // One group of all points: what a first look at the projection saves of the sums over the coordinates.
+    let ids: Vec<Idx> = (0..LEN as Idx).collect(); // rows of the data
+    let levels = vec![0; LEN];
+    let end = LEN as Idx; // as above
+    let groups = [Group { first: 1, block: end, end, reach: f32::INFINITY, ..Group::default() }];
+    let view =
+        TreeView::new(TreeParts { ids: &ids, levels: &levels, groups: &groups, waiting: 1 }).expect("it is whole");
+    let mut memory = vec![Block::default(); search_blocks(1)];
+    let (plain, ahead) = (pack(&rows, DIM), pack(&projected, width));
+    let plain = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&plain, DIM, LEN).expect("packed"));
+    let ahead = Panels::new(&ahead, width, LEN).expect("packed");
+    let ahead = Coordinates::projected(ahead, count, excess::<f32>(DIM, spread)).expect("they are projected");
+    let mut group = criterion.benchmark_group("first look");
+    group.throughput(Throughput::Elements(LEN as u64));
+    let mut answers = Vec::new();
+    for (name, metric, query) in
+        [("coordinates", plain, &rows[7 * DIM..8 * DIM]), ("projected", ahead, &projected[7 * width..8 * width])]
+    {
+        let (mut distances, mut found) = ([0.0; K], [NONE; K]);
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                let arena = &mut Arena::new(&mut memory);
+                knn(best, view, &metric, black_box(query), NONE, &mut distances, &mut found, arena).expect("it fits")
+            });
+        });
+        answers.push((distances, found));
+    }
+    assert_eq!(answers[0], answers[1]);
+    group.finish();
+}
+
+fn config() -> Criterion {
+    Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = benches; config = config(); targets = projection }
+criterion_main!(benches);

@@ -1,0 +1,160 @@
+//! Projections onto a few axes: coordinates for points that have too many.
+//!
+//! Boxes around groups of points bound distances well as long as there are few axes. Data of many dimensions mostly
+//! varies along few directions, its principal axes, and a projection onto orthonormal axes never lengthens a distance:
+//!
+//! ```text
+//! |P (x - y)| <= |x - y|,
+//! ```
+//!
+//! so that cells, boxes and a first look at a point may use its projection `P (x - c)`, of up to [`AXES`] numbers, and
+//! what they rule out is ruled out. A point is stored as its projection followed by its coordinates;
+//! [`Coordinates::projected`](crate::tree::Coordinates::projected) is the metric over such rows.
+//!
+//! [`principal_axes`] finds axes for a sample of the points, once per data set; [`project_rows`] makes the rows, of points and of
+//! queries.
+//!
+//! # Margin
+//! Let `u` be the unit roundoff of `f64`, `t` that of the stored numbers, and `gamma(n) = n u / (1 - n u)`. An element of a projection is a sum
+//! of `dim` products of rounded differences; as computed and stored it is off by at most
+//!
+//! ```text
+//! e |x - c| + tiny,   e = gamma(dim + 3) + 2 t,
+//! ```
+//!
+//! for no axis is longer than 1, and `tiny`, the smallest normal number, covers underflow. [`AXES`] = 16 such errors have a length of
+//! at most four of them. A query `q` at the distance `d` from `x` has `|q - c| <= d + s`, where `s` is the *spread*: the largest
+//! `|x - c|`. Hence two stored projections are at most
+//!
+//! ```text
+//! d (1 + 4 e) + excess,   excess = 8 e s + 8 tiny,
+//! ```
+//!
+//! apart ([`stretch`], [`excess`]). That the axes as stored do not lengthen anything is part of what [`Projection::new`] checks: the
+//! squared norm of `P` is the largest eigenvalue of `P P'`, which is at most the largest sum of magnitudes of one of its rows
+//! (Gershgorin's theorem); the sums are computed, and 16 `gamma(dim + 2)` pay for that.
+//!
+//! Source of the axes: orthogonal iteration (Golub and Van Loan, *Matrix Computations*, section 8.2.4).
+
+mod axes;
+mod rows;
+
+pub use axes::{principal_axes, principal_axes_blocks};
+pub use rows::project_rows;
+
+use crate::dist::form::gamma;
+use crate::error::{KernelError, want};
+use crate::simd::Real;
+
+/// Most axes of a projection, and the elements of a row of the matrix that holds them.
+pub const AXES: usize = 16;
+
+/// Axes through a center: what makes projections.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Projection<'a> {
+    center: &'a [f64],
+    axes: &'a [f64],
+    count: usize,
+}
+
+impl<'a> Projection<'a> {
+    /// Axes as [`principal_axes`] writes them.
+    ///
+    /// | argument | shape |
+    /// | --- | --- |
+    /// | `center` | `[dim]` |
+    /// | `axes` | `[dim][AXES]`: axis `a` is column `a`; columns from `count` on are not read |
+    /// | `count` | `1..=AXES` |
+    ///
+    /// # Errors
+    /// [`KernelError::Least`] without dimensions or axes, [`KernelError::Shape`] for other lengths or more axes; [`KernelError::Value`]
+    /// naming `center` or `axes` at the first element that is not finite, or `axes` at the number of an axis that, with the
+    /// others, might lengthen a distance.
+    ///
+    /// # Cost
+    /// `count^2 dim` operations.
+    pub fn new(center: &'a [f64], axes: &'a [f64], count: usize) -> Result<Self, KernelError> {
+        if center.is_empty() || count == 0 {
+            let what = if count == 0 { "count" } else { "dim" };
+            return Err(KernelError::Least { what, least: 1, got: 0 });
+        }
+        want("count", count.min(AXES), count)?;
+        want("axes", center.len().saturating_mul(AXES), axes.len())?;
+        for (what, values) in [("center", center), ("axes", axes)] {
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                return Err(KernelError::Value { what, at });
+            }
+        }
+        let projection = Self { center, axes, count };
+        let most = 1.0 - projection.allowance();
+        match (0..count).find(|&axis| projection.row_of_gram(axis) > most) {
+            Some(at) => Err(KernelError::Value { what: "axes", at }),
+            None => Ok(projection),
+        }
+    }
+
+    /// Coordinates of a point.
+    pub fn dim(&self) -> usize {
+        self.center.len()
+    }
+
+    /// Number of axes.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Elements of a projected row: the projection, then the coordinates.
+    pub fn width(&self) -> usize {
+        self.count + self.dim()
+    }
+
+    /// The center, `[dim]`.
+    pub fn center(&self) -> &'a [f64] {
+        self.center
+    }
+
+    /// The axes, `[dim][AXES]`.
+    pub fn axes(&self) -> &'a [f64] {
+        self.axes
+    }
+
+    /// The sum of the magnitudes of the dot products of an axis with all of them.
+    fn row_of_gram(&self, axis: usize) -> f64 {
+        let dot = |other: usize| self.axes.chunks_exact(AXES).fold(0.0, |sum, row| sum + row[axis] * row[other]);
+        (0..self.count).fold(0.0, |sum, other| sum + magnitude(dot(other)))
+    }
+
+    /// What the roundings of [`row_of_gram`](Self::row_of_gram) may hide, for axes no longer than 1 (with one longer, its own
+    /// square shows).
+    fn allowance(&self) -> f64 {
+        allowance(self.dim())
+    }
+}
+
+/// 16 `gamma(dim + 2)`, and as much again for the sum of magnitudes and for what underflows.
+fn allowance(dim: usize) -> f64 {
+    2.0 * AXES as f64 * gamma(dim + 2, f64::ROUNDOFF)
+}
+
+fn magnitude(value: f64) -> f64 {
+    if value < 0.0 { -value } else { value }
+}
+
+/// The relative error of an element of a projection, as a part of the distance from the center.
+fn element_error<T: Real>(dim: usize) -> f64 {
+    gamma(dim + 3, f64::ROUNDOFF) + 2.0 * T::ROUNDOFF
+}
+
+/// The factor by which stored projections may be farther apart than the points, beside the [`excess`].
+pub fn stretch<T: Real>(dim: usize) -> f64 {
+    1.0 + 4.0 * element_error::<T>(dim)
+}
+
+/// By how much stored projections may be farther apart than the [stretched](stretch) distance of the points, none of which is farther
+/// than `spread` from the center.
+pub fn excess<T: Real>(dim: usize, spread: f64) -> f64 {
+    8.0 * element_error::<T>(dim) * spread + 8.0 * T::TINY
+}
+
+#[cfg(test)]
+mod tests;

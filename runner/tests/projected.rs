@@ -1,0 +1,128 @@
+//! Points of many coordinates, which the index searches by their projections: exact, the same everywhere, and kept in files.
+
+use covertree::generate::{Distribution, GenerateConfig};
+use covertree::points::{Dtype, Points, Values};
+use covertree::tree::Order;
+use covertree::tree::file::ReadMode;
+use covertree::tree::validate::ValidateConfig;
+use covertree::{AnyIndex, BuildConfig, MetricName, brute};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::tree::stored::{CHECKSUM, PROJECTION};
+
+fn points(distribution: Distribution, rows: usize, dim: usize, dtype: Dtype) -> Points {
+    GenerateConfig { distribution, rows, dim, dtype, seed: 5, ..GenerateConfig::default() }.generate().unwrap()
+}
+
+/// Every law holds, and queries, radii and the graph are those of brute force.
+fn check(index: &AnyIndex, all: &Points, queries: &Points) {
+    let report = index.validate(&ValidateConfig::default());
+    assert!(report.is_valid(), "{report}: {:?}", report.violations);
+    let metric = index.metric();
+    let (answers, _) = index.knn(queries, 7).unwrap();
+    assert_eq!(answers, brute::knn(all, queries, metric, 7, |_| -1).unwrap());
+    let radius = answers.distances[3];
+    assert_eq!(index.within(queries, radius).unwrap().0, brute::within(all, queries, metric, radius).unwrap());
+    let (graph, _) = index.graph(3, false).unwrap();
+    assert_eq!(graph, brute::knn(all, all, metric, 3, |row| row as i32).unwrap());
+}
+
+#[test]
+fn every_distribution_is_searched_exactly() {
+    for metric in [MetricName::Euclidean, MetricName::Angular] {
+        for dtype in [Dtype::F32, Dtype::F64] {
+            for distribution in [
+                Distribution::Manifold,
+                Distribution::Gaussian,
+                Distribution::Clusters,
+                Distribution::Filament,
+                Distribution::Duplicates,
+            ] {
+                let all = points(distribution, 700, 33, dtype);
+                let index = AnyIndex::build(&all, metric, &BuildConfig::default()).unwrap();
+                assert_eq!((index.tree().order(), index.dim()), (Order::Cells, 33));
+                check(&index, &all, &points(distribution, 40, 33, dtype));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_projection_saves_most_of_the_work_on_a_surface() {
+    let all = points(Distribution::Manifold, 4_000, 64, Dtype::F32);
+    let config = GenerateConfig { distribution: Distribution::Manifold, rows: 4_020, dim: 64, seed: 5, ..Default::default() };
+    let queries = config.generate().unwrap().take_rows(&(4_000..4_020).collect::<Vec<_>>()).unwrap();
+    let index = AnyIndex::build(&all, MetricName::Euclidean, &BuildConfig::default()).unwrap();
+    let (_, work) = index.knn(&queries, 5).unwrap();
+    assert!(work.distance_evals < 20 * 4_000 / 2, "{work:?}");
+}
+
+#[test]
+fn files_keep_the_projection_on_any_threads_and_tier() {
+    let all = points(Distribution::Manifold, 900, 40, Dtype::F32);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tree.ct");
+    let mut files = Vec::new();
+    for tier in Tier::all() {
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let config = BuildConfig::default();
+            let build = || AnyIndex::build_on(tier, "points", &all, MetricName::Euclidean, &config);
+            pool.install(build).unwrap().save(&path).unwrap();
+            files.push(std::fs::read(&path).unwrap());
+        }
+    }
+    assert!(files.iter().all(|file| *file == files[0]));
+    for mode in [ReadMode::Memory, ReadMode::Mapped] {
+        let index = AnyIndex::load(&path, mode).unwrap();
+        check(&index, &all, &points(Distribution::Manifold, 20, 40, Dtype::F32));
+        // Queries that single precision does not hold are asked of a copy in double precision.
+        check(&index, &all, &points(Distribution::Manifold, 20, 40, Dtype::F64));
+    }
+}
+
+#[test]
+fn points_far_from_all_others_may_come_and_all_may_go() {
+    let all = points(Distribution::Manifold, 300, 24, Dtype::F64);
+    let mut index = AnyIndex::build(&all, MetricName::Euclidean, &BuildConfig::default()).unwrap();
+    let far = Values::F64((0..2 * 24).map(|i| 1e7 + f64::from(i % 24) * 1e3).collect());
+    let far = Points::new(24, far).unwrap();
+    index.insert("far", &far).unwrap();
+    let both = [all.to_f64(), far.to_f64()].concat();
+    let both = Points::new(24, Values::F64(both)).unwrap();
+    check(&index, &both, &far);
+    check(&index, &both, &points(Distribution::Gaussian, 20, 24, Dtype::F64));
+
+    index.delete(&(0..302).collect::<Vec<_>>()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.ct");
+    index.save(&path).unwrap();
+    let mut index = AnyIndex::load(&path, ReadMode::Memory).unwrap();
+    assert_eq!((index.len(), index.dim()), (0, 24));
+    index.insert("again", &all).unwrap();
+    let (answers, _) = index.knn(&all, 4).unwrap();
+    let mut truth = brute::knn(&all, &all, MetricName::Euclidean, 4, |_| -1).unwrap();
+    truth.ids.iter_mut().for_each(|id| *id += 302);
+    assert_eq!(answers, truth);
+}
+
+#[test]
+fn a_wrong_projection_in_a_file_is_refused() {
+    let all = points(Distribution::Manifold, 200, 20, Dtype::F32);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tree.ct");
+    AnyIndex::build(&all, MetricName::Euclidean, &BuildConfig::default()).unwrap().save(&path).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let entry = good.windows(PROJECTION.len()).position(|name| name == PROJECTION.as_bytes()).unwrap();
+    let start = u64::from_le_bytes(good[entry + 16..entry + 24].try_into().unwrap()) as usize;
+    // The spread, the number of axes, the center, an axis.
+    for (place, value) in [(0, -1.0), (1, 2.5), (1, 40.0), (2, f64::NAN), (2 + 20, 1.5)] {
+        let mut bytes = good.clone();
+        bytes[start + 8 * place..][..8].copy_from_slice(&f64::to_le_bytes(value));
+        let (body, sum) = bytes.split_last_chunk_mut::<CHECKSUM>().unwrap();
+        *sum = xxhash_rust::xxh3::xxh3_128(body).to_le_bytes();
+        std::fs::write(&path, &bytes).unwrap();
+        let message = AnyIndex::load(&path, ReadMode::Memory).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("projection") && message.contains("tree.ct"), "{place}: {message}");
+        assert_eq!(message.lines().count(), 1);
+    }
+}
