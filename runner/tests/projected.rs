@@ -2,10 +2,11 @@
 
 use covertree::generate::{Distribution, GenerateConfig};
 use covertree::points::{Dtype, Points, Values};
+use covertree::space::{Euclidean, RowSpace};
 use covertree::tree::Order;
 use covertree::tree::file::ReadMode;
 use covertree::tree::validate::ValidateConfig;
-use covertree::{AnyIndex, BuildConfig, MetricName, brute};
+use covertree::{AnyIndex, BuildConfig, Index, MetricName, brute};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::stored::{CHECKSUM, PROJECTION};
 
@@ -49,7 +50,8 @@ fn every_distribution_is_searched_exactly() {
 #[test]
 fn a_projection_saves_most_of_the_work_on_a_surface() {
     let all = points(Distribution::Manifold, 4_000, 64, Dtype::F32);
-    let config = GenerateConfig { distribution: Distribution::Manifold, rows: 4_020, dim: 64, seed: 5, ..Default::default() };
+    let config =
+        GenerateConfig { distribution: Distribution::Manifold, rows: 4_020, dim: 64, seed: 5, ..Default::default() };
     let queries = config.generate().unwrap().take_rows(&(4_000..4_020).collect::<Vec<_>>()).unwrap();
     let index = AnyIndex::build(&all, MetricName::Euclidean, &BuildConfig::default()).unwrap();
     let (_, work) = index.knn(&queries, 5).unwrap();
@@ -78,6 +80,24 @@ fn files_keep_the_projection_on_any_threads_and_tier() {
         // Queries that single precision does not hold are asked of a copy in double precision.
         check(&index, &all, &points(Distribution::Manifold, 20, 40, Dtype::F64));
     }
+}
+
+#[test]
+fn an_index_with_its_metric_known_searches_projected_rows_too() {
+    let all = points(Distribution::Manifold, 600, 50, Dtype::F64);
+    let asked = points(Distribution::Gaussian, 20, 50, Dtype::F64);
+    let tier = Tier::detect();
+    let space = RowSpace::<Euclidean<f64>>::new(all.to_f64().into_owned(), 50).projected(tier);
+    let index = Index::build(space, &BuildConfig::default(), tier).unwrap();
+    assert_eq!(index.tree().order(), Order::Cells);
+    let truth = brute::knn(&all, &asked, MetricName::Euclidean, 6, |_| -1).unwrap();
+    let (mut searcher, mut queries) = (index.searcher(), index.space().queries(tier));
+    let (mut distances, mut ids) = ([0.0; 6], [0; 6]);
+    for (row, query) in asked.to_f64().chunks_exact(50).enumerate() {
+        searcher.knn(queries.query(query).unwrap(), -1, &mut distances, &mut ids).unwrap();
+        assert_eq!((&ids[..], &distances[..]), (&truth.ids[6 * row..][..6], &truth.distances[6 * row..][..6]));
+    }
+    assert!(queries.query(&[0.0; 49]).is_err());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The library itself, as a user calls it.
 
 use covertree::points::Points;
-use covertree::space::{Euclidean, ItemSpace, RowSpace, Space};
+use covertree::space::{Euclidean, ItemSpace, RowQueries, RowSpace, Space};
 use covertree::{AnyIndex, BuildConfig, Index, MetricName};
 use covertree_kernels::index::NONE;
 use covertree_kernels::simd::Tier;
@@ -52,7 +52,7 @@ pub fn single<T: Scalar>() -> Method<T> {
         name: "covertree",
         build: |rows, dim| {
             let space = RowSpace::<Euclidean<T>>::new(rows.to_vec(), dim);
-            Box::new(Single(built(space)))
+            Box::new(Single(built(space.projected(Tier::detect()))))
         },
     }
 }
@@ -65,18 +65,21 @@ struct Single<T: Scalar>(Index<RowSpace<Euclidean<T>>>);
 
 impl<T: Scalar> Built<T> for Single<T> {
     fn searcher(&self) -> Option<Box<dyn Searcher<T> + '_>> {
-        Some(Box::new(SingleQuery { searcher: self.0.searcher(), distances: Vec::new() }))
+        let queries = self.0.space().queries(Tier::detect());
+        Some(Box::new(SingleQuery { searcher: self.0.searcher(), queries, distances: Vec::new() }))
     }
 }
 
 struct SingleQuery<'a, T: Scalar> {
     searcher: covertree::Searcher<'a, RowSpace<Euclidean<T>>>,
+    queries: RowQueries<'a, T>,
     distances: Vec<f64>,
 }
 
 impl<T: Scalar> Searcher<T> for SingleQuery<'_, T> {
     fn knn(&mut self, query: &[T], k: usize, ids: &mut Vec<i32>) {
         let out = room(k, ids, &mut self.distances);
+        let query = self.queries.query(query).expect("queries are as the points");
         self.searcher.knn(query, NONE, &mut self.distances, out).expect("the shapes fit");
     }
 }

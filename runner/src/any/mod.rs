@@ -416,7 +416,8 @@ impl AnyIndex {
 /// Values of a row, and what of them stands ahead of the coordinates.
 fn shape_of(preparation: &Preparation, projected: Option<&Projected>) -> (usize, Ahead) {
     match projected {
-        Some(projected) => (projected.width(), projected.ahead(preparation.dtype == Dtype::F32)),
+        Some(projected) if preparation.dtype == Dtype::F32 => (projected.width(), projected.ahead::<f32>()),
+        Some(projected) => (projected.width(), projected.ahead::<f64>()),
         None => (preparation.width(), Ahead::default()),
     }
 }

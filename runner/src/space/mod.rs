@@ -19,7 +19,7 @@ mod sphere;
 pub use covertree_kernels::tree::{PivotItem, Slack};
 pub use items::{ItemSpace, PackedItems};
 pub use prepare::{Preparation, Scaling};
-pub use projected::Projected;
+pub use projected::{Projected, RowQueries};
 pub(crate) use rows::boxed;
 pub use rows::{
     Ahead, ByForm, Chebyshev, Euclidean, KnnPanel, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan,

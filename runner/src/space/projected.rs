@@ -9,7 +9,7 @@ use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::stored::StoredProjection;
 use covertree_kernels::view::Rows;
 
-use super::Ahead;
+use super::{Ahead, PanelMetric, RowSpace};
 use crate::parallel;
 use crate::points::Values;
 
@@ -44,11 +44,17 @@ impl Projected {
     /// # Cost
     /// That of [`principal_axes`] for a thousand points.
     pub fn choose(points: &Values, dim: usize, tier: Tier) -> Option<Self> {
-        let sample = match points {
-            _ if dim < LEAST_DIM => return None,
-            Values::F32(values) => sample(values, dim),
-            Values::F64(values) => sample(values, dim),
-        };
+        match points {
+            Values::F32(values) => Self::of(values, dim, tier),
+            Values::F64(values) => Self::of(values, dim, tier),
+        }
+    }
+
+    fn of<T: Real>(values: &[T], dim: usize, tier: Tier) -> Option<Self> {
+        if dim < LEAST_DIM {
+            return None;
+        }
+        let sample = sample(values, dim);
         let mut section = vec![0.0; HEAD + dim * (AXES + 1)];
         let (center, matrix) = section[HEAD..].split_at_mut(dim);
         let mut memory = vec![Block::default(); principal_axes_blocks(dim)];
@@ -84,11 +90,9 @@ impl Projected {
         self.axes + self.dim
     }
 
-    /// What stands ahead of the coordinates of points in this precision.
-    pub fn ahead(&self, single: bool) -> Ahead {
-        let spread = self.section[0];
-        let excess = if single { excess::<f32>(self.dim, spread) } else { excess::<f64>(self.dim, spread) };
-        Ahead { axes: self.axes, excess }
+    /// What stands ahead of the coordinates of points in precision `T`.
+    pub fn ahead<T: Real>(&self) -> Ahead {
+        Ahead { axes: self.axes, excess: excess::<T>(self.dim, self.section[0]) }
     }
 
     /// Points that the tree is going to have, projected; they count for the spread.
@@ -116,9 +120,13 @@ impl Projected {
         }
     }
 
-    fn rows<T: Real>(&self, values: &[T], tier: Tier) -> (Vec<T>, f64) {
+    fn projection(&self) -> Projection<'_> {
         let (center, matrix) = self.section[HEAD..].split_at(self.dim);
-        let projection = Projection::new(center, matrix, self.axes).expect("checked when it was made");
+        Projection::new(center, matrix, self.axes).expect("checked when it was made")
+    }
+
+    fn rows<T: Real>(&self, values: &[T], tier: Tier) -> (Vec<T>, f64) {
+        let projection = self.projection();
         let (dim, width) = (self.dim, self.width());
         let mut out = vec![T::default(); values.len() / dim * width];
         let spreads = parallel::chunks(&mut out, CHUNK * width, &|chunk, out| {
@@ -127,6 +135,48 @@ impl Projected {
             project_rows(tier, &projection, rows, out).expect("the shapes fit")
         });
         (out, spreads.into_iter().fold(0.0, f64::max))
+    }
+}
+
+/// Makes queries of rows of coordinates, one at a time and without allocation, for points that may have projections ahead of
+/// theirs.
+pub struct RowQueries<'a, T> {
+    projection: Option<Projection<'a>>,
+    tier: Tier,
+    room: Vec<T>,
+}
+
+impl<T: Real> RowQueries<'_, T> {
+    /// The query of a row of coordinates, which has as many as the points.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when it has more or fewer.
+    pub fn query<'q>(&'q mut self, row: &'q [T]) -> Result<&'q [T], KernelError> {
+        let Some(projection) = &self.projection else { return Ok(row) };
+        project_rows(self.tier, projection, Rows::new(row, projection.dim())?, &mut self.room)?;
+        Ok(&self.room)
+    }
+}
+
+impl<M: PanelMetric> RowSpace<M> {
+    /// The same rows with their projections ahead of them, where they have many coordinates and the metric allows it;
+    /// otherwise nothing changes. Queries are made by [`queries`](Self::queries).
+    ///
+    /// # Cost
+    /// That of [`Projected::choose`], and a copy of the rows.
+    pub fn projected(self, tier: Tier) -> Self {
+        let axes = if M::projects() { Projected::of(self.data(), self.dim(), tier) } else { None };
+        let Some(mut axes) = axes else { return self };
+        let (rows, spread) = axes.rows(self.data(), tier);
+        axes.section[0] = spread;
+        Self::new(rows, axes.width()).with_ahead(axes.ahead::<M::Real>()).with_axes(axes)
+    }
+
+    /// What makes queries to these points.
+    pub fn queries(&self, tier: Tier) -> RowQueries<'_, M::Real> {
+        let projection = self.axes_of_projection().map(Projected::projection);
+        let room = vec![M::Real::default(); projection.map_or(0, |projection| projection.width())];
+        RowQueries { projection, tier, room }
     }
 }
 

@@ -11,7 +11,7 @@ use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 
-use super::{NearIn, Scaling, Space};
+use super::{NearIn, Projected, Scaling, Space};
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::parallel;
@@ -213,6 +213,7 @@ pub struct RowSpace<M: PanelMetric> {
     data: Vec<M::Real>,
     dim: usize,
     ahead: Ahead,
+    axes: Option<Projected>,
 }
 
 impl<M: PanelMetric> RowSpace<M> {
@@ -227,13 +228,23 @@ impl<M: PanelMetric> RowSpace<M> {
     /// The rows of `data`, which are prepared: `dim` values each.
     pub fn new(data: Vec<M::Real>, dim: usize) -> Self {
         assert!(dim > 0 && data.len().is_multiple_of(dim), "{} values are no rows of {dim}", data.len());
-        Self { data, dim, ahead: Ahead::default() }
+        Self { data, dim, ahead: Ahead::default(), axes: None }
     }
 
     /// The same where the first values of a row are a projection; for metrics that [project](PanelMetric::projects).
     pub fn with_ahead(self, ahead: Ahead) -> Self {
         assert!(ahead.axes == 0 || (M::projects() && ahead.axes < self.dim), "{ahead:?} in rows of {}", self.dim);
         Self { ahead, ..self }
+    }
+
+    /// The same, knowing the axes of the projection.
+    pub(super) fn with_axes(self, axes: Projected) -> Self {
+        Self { axes: Some(axes), ..self }
+    }
+
+    /// The axes of the projection, if they are known.
+    pub(super) fn axes_of_projection(&self) -> Option<&Projected> {
+        self.axes.as_ref()
     }
 
     /// How many values of a row, from the first on, boxes and curves run over.
