@@ -60,7 +60,8 @@ fn answers<T: Real>(rows: &[T], dim: usize, [leaf, fan, k]: [usize; 3]) {
         knn(tier, view, &metric, &query, NONE, &mut distances, &mut found, arena).unwrap();
         let same = distances.iter().copied().zip(found.iter().copied()).eq(want[..k].iter().copied());
         assert!(same, "{tier}: {distances:?} {found:?} instead of {want:?}");
-        (distances.fill(-7.0), found.fill(-7));
+        distances.fill(-7.0);
+        found.fill(-7);
         let arena = &mut Arena::new(&mut memory);
         let asked = Rows::new(&query, width).unwrap();
         scan(tier, &plain, &boxes.ids, asked, &[NONE], &mut distances, &mut found, arena).unwrap();
