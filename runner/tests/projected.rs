@@ -5,7 +5,7 @@ use covertree::points::{Dtype, Points, Values};
 use covertree::space::{Euclidean, RowSpace};
 use covertree::tree::Order;
 use covertree::tree::file::ReadMode;
-use covertree::tree::validate::ValidateConfig;
+use covertree::tree::validate::{ValidateConfig, Violation};
 use covertree::{AnyIndex, BuildConfig, Index, MetricName, brute};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::stored::{CHECKSUM, PROJECTION};
@@ -144,5 +144,18 @@ fn a_wrong_projection_in_a_file_is_refused() {
         let message = AnyIndex::load(&path, ReadMode::Memory).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("projection") && message.contains("tree.ct"), "{place}: {message}");
         assert_eq!(message.lines().count(), 1);
+    }
+    // Axes that lengthen nothing, and yet are not those of the points; and a spread that leaves points out.
+    let first_axis: Vec<usize> = (0..20).map(|d| 2 + 20 + 16 * d).collect();
+    for (places, value) in [(first_axis, 0.0), (vec![2], 7.0), (vec![0], 1e-3)] {
+        let mut bytes = good.clone();
+        for place in &places {
+            bytes[start + 8 * place..][..8].copy_from_slice(&f64::to_le_bytes(value));
+        }
+        let (body, sum) = bytes.split_last_chunk_mut::<CHECKSUM>().unwrap();
+        *sum = xxhash_rust::xxh3::xxh3_128(body).to_le_bytes();
+        std::fs::write(&path, &bytes).unwrap();
+        let report = AnyIndex::load(&path, ReadMode::Memory).unwrap().validate(&ValidateConfig::default());
+        assert!(matches!(report.violations[..], [.., Violation::Projection { .. }]), "{places:?}: {report}");
     }
 }

@@ -14,9 +14,9 @@ use crate::answers::Answers;
 use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
 use crate::parallel;
-use crate::space::{Ahead, PackedPoints, PanelMetric, QueryIsRow, RowSpace, boxed};
+use crate::space::{Ahead, PackedPoints, PanelMetric, Projected, QueryIsRow, RowSpace, boxed};
 use crate::tree::Tree;
-use crate::tree::validate::{PackedQueries, Report, ValidateConfig, validate};
+use crate::tree::validate::{Findings, PackedQueries, Report, ValidateConfig, Violation, validate};
 use crate::within::{Neighborhoods, Part};
 use crate::workers::Workers;
 
@@ -88,6 +88,15 @@ impl<M: PanelMetric> Body<M> {
     /// Holds every law of the tree against its points.
     pub fn validate(&self, config: &ValidateConfig, tier: Tier) -> Report {
         validate(&self.tree, &PackedQueries::<M>::new(&self.points), config, tier)
+    }
+
+    /// Holds every projection against the coordinates behind it.
+    pub fn projections(&self, projected: &Projected, tier: Tier) -> Findings {
+        let mut findings = Findings::default();
+        for place in projected.wrong(&self.rows(), tier) {
+            findings.add(Violation::Projection { id: self.tree.ids[place] });
+        }
+        findings
     }
 
     /// The nearest `k` points to each of `answers.len()` queries, written to `answers` in the order of asking.

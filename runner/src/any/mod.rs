@@ -279,7 +279,11 @@ impl AnyIndex {
 
     /// Holds every law of the tree against its points.
     pub fn validate(&self, config: &ValidateConfig) -> Report {
-        each!(&self.body, body => body.validate(config, self.tier))
+        let report = each!(&self.body, body => body.validate(config, self.tier));
+        match &self.projected {
+            Some(projected) => report.and(each!(&self.body, body => body.projections(projected, self.tier))),
+            None => report,
+        }
     }
 
     /// Writes the tree with its points to a file: whole, or not at all. The same tree makes the same bytes.

@@ -120,6 +120,23 @@ impl Projected {
         }
     }
 
+    /// The places of those among projected rows that are not the projections of their coordinates, or lie outside of the
+    /// spread.
+    pub(crate) fn wrong<T: Real>(&self, rows: &[T], tier: Tier) -> Vec<usize> {
+        let (projection, width) = (self.projection(), self.width());
+        let wrong = parallel::pieces(rows.len() / width, CHUNK, &|range| {
+            let mut room = vec![T::default(); width];
+            let mut is_wrong = |place: usize| {
+                let row = &rows[place * width..][..width];
+                let coordinates = Rows::new(&row[self.axes..], self.dim).expect("the row has the width");
+                let spread = project_rows(tier, &projection, coordinates, &mut room).expect("the shapes fit");
+                room != row || spread > self.section[0]
+            };
+            range.filter(|&place| is_wrong(place)).collect::<Vec<_>>()
+        });
+        wrong.concat()
+    }
+
     fn projection(&self) -> Projection<'_> {
         let (center, matrix) = self.section[HEAD..].split_at(self.dim);
         Projection::new(center, matrix, self.axes).expect("checked when it was made")

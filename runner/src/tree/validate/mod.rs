@@ -136,6 +136,14 @@ impl Report {
     pub fn is_valid(&self) -> bool {
         self.found == 0
     }
+
+    /// The same with what else was found.
+    pub(crate) fn and(mut self, findings: Findings) -> Self {
+        let (found, violations) = findings.into_parts();
+        self.found += found;
+        self.violations.extend(violations);
+        self
+    }
 }
 
 impl fmt::Display for Report {

@@ -221,6 +221,12 @@ pub enum Violation {
         /// The point.
         id: Idx,
     },
+    /// A point whose projection is not that of its coordinates, or that is farther from the center than the spread says.
+    #[error("row {id}: its projection is not that of its coordinates, or the spread leaves it out")]
+    Projection {
+        /// The point.
+        id: Idx,
+    },
 }
 
 /// Violations of one kind that are kept; the others are only counted.
