@@ -1,6 +1,6 @@
 //! The axes along which points vary most.
 
-use super::{AXES, allowance};
+use super::{AXES, allowance, gram, sum_of_magnitudes};
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::hash::mix64;
@@ -183,8 +183,9 @@ fn keep(axes: &mut [f64], variances: &mut [f64; AXES], total: f64) -> usize {
     let enough = enough.map_or(AXES, |place| place + 1);
     let count = if all < WORTH * total { enough.min(FEW) } else { enough };
     axes.chunks_exact_mut(AXES).for_each(|row| row[count..].fill(0.0));
-    let longest = (0..count).map(|axis| (0..count).map(|other| super::magnitude(dot(axes, axis, other))).sum::<f64>());
-    let longest = longest.fold(0.0, |most: f64, sum| if sum > most { sum } else { most });
+    let gram = gram(axes);
+    let sums = gram[..count].iter().map(|row| sum_of_magnitudes(&row[..count]));
+    let longest = sums.fold(0.0, |most: f64, sum| if sum > most { sum } else { most });
     if longest > 0.0 {
         // Twice the allowance: one for what the check subtracts, one for the roundings of the shortening.
         let factor = 1.0 / libm::sqrt(longest * (1.0 + 2.0 * allowance(axes.len() / AXES)));

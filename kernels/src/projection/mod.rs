@@ -72,7 +72,7 @@ impl<'a> Projection<'a> {
     /// others, might lengthen a distance.
     ///
     /// # Cost
-    /// `count^2 dim` operations.
+    /// `AXES^2 dim` multiplications and additions.
     pub fn new(center: &'a [f64], axes: &'a [f64], count: usize) -> Result<Self, KernelError> {
         if center.is_empty() || count == 0 {
             let what = if count == 0 { "count" } else { "dim" };
@@ -85,11 +85,11 @@ impl<'a> Projection<'a> {
                 return Err(KernelError::Value { what, at });
             }
         }
-        let projection = Self { center, axes, count };
-        let most = 1.0 - projection.allowance();
-        match (0..count).find(|&axis| projection.row_of_gram(axis) > most) {
+        let most = 1.0 - allowance(center.len());
+        let gram = gram(axes);
+        match gram[..count].iter().position(|row| sum_of_magnitudes(&row[..count]) > most) {
             Some(at) => Err(KernelError::Value { what: "axes", at }),
-            None => Ok(projection),
+            None => Ok(Self { center, axes, count }),
         }
     }
 
@@ -117,27 +117,27 @@ impl<'a> Projection<'a> {
     pub fn axes(&self) -> &'a [f64] {
         self.axes
     }
-
-    /// The sum of the magnitudes of the dot products of an axis with all of them.
-    fn row_of_gram(&self, axis: usize) -> f64 {
-        let dot = |other: usize| self.axes.chunks_exact(AXES).fold(0.0, |sum, row| sum + row[axis] * row[other]);
-        (0..self.count).fold(0.0, |sum, other| sum + magnitude(dot(other)))
-    }
-
-    /// What the roundings of [`row_of_gram`](Self::row_of_gram) may hide, for axes no longer than 1 (with one longer, its own
-    /// square shows).
-    fn allowance(&self) -> f64 {
-        allowance(self.dim())
-    }
 }
 
-/// 16 `gamma(dim + 2)`, and as much again for the sum of magnitudes and for what underflows.
+/// The dot products of all pairs of axes, each summed in order of the dimension.
+fn gram(axes: &[f64]) -> [[f64; AXES]; AXES] {
+    let mut gram = [[0.0; AXES]; AXES];
+    for row in axes.as_chunks::<AXES>().0 {
+        for (sums, a) in gram.iter_mut().zip(row) {
+            sums.iter_mut().zip(row).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
+    gram
+}
+
+fn sum_of_magnitudes(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |sum, &value| sum + if value < 0.0 { -value } else { value })
+}
+
+/// What the roundings of a sum of magnitudes of [`gram`] may hide, for axes no longer than 1 (of one that is longer, its own square
+/// shows): 16 `gamma(dim + 2)`, and as much again for the sum and for what underflows.
 fn allowance(dim: usize) -> f64 {
     2.0 * AXES as f64 * gamma(dim + 2, f64::ROUNDOFF)
-}
-
-fn magnitude(value: f64) -> f64 {
-    if value < 0.0 { -value } else { value }
 }
 
 /// The relative error of an element of a projection, as a part of the distance from the center.
