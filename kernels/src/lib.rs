@@ -67,7 +67,7 @@
 //! | lane exponential | `5 u` | [`covariance::EXP_ERROR`] |
 //! | lane covariances | `32 u` of the variance, and the rounding of the sum and of coordinates | [`covariance`] |
 //! | residual tiles | `m_i m_j`, one factor per point, made from its `p` | [`residual`] |
-//! | correlations of listed pairs | the same as the tiles' | [`residual::one_to_listed`] |
+//! | correlations of listed pairs | the same as the tiles' | [`residual::listed_pairs`] |
 //! | a loop over columns that is left early | the tail norms that were not looked at, and the margin | [`residual::one_to_run_cut`] |
 //! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
 //! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |

@@ -74,12 +74,17 @@
 //! 64: [`bounds`] 900 M pairs/s (365), the plain twin 12; [`choose`] 12 us per leaf; [`envelope_bounds`] 2 ns per query.
 //! `cargo bench --bench landmark`.
 
+mod between;
 mod cross;
 mod frame;
 mod lanes;
 mod points;
 pub mod scalar;
 
+pub use between::{
+    BetweenSide, ChosenCluster, Combined, CombinedMemory, CrossTable, bounds_between, bounds_between_blocks,
+    combination_errors, combine,
+};
 pub use cross::{Cross, cross};
 pub use frame::{Chosen, DEFECT_MAX, Extent, Frame, LANDMARKS_MAX, Limits, choose, choose_blocks};
 pub use points::{FrameMemory, FramePoints, FrameQueries, narrow_points, pack_members};

@@ -28,10 +28,13 @@
 //! # }
 //! ```
 
+mod clusters;
 mod factor;
+mod far;
 mod frames;
 pub mod gate;
 mod layout;
+mod listed;
 pub mod order;
 mod parameters;
 mod precision;

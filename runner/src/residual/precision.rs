@@ -32,6 +32,12 @@ pub(super) trait Precision: Exponential {
     /// A tile of `len` columns in panels of `f64`.
     fn to_wide(rho: &[Self], len: usize, wide: &mut [f64]) -> Result<(), KernelError>;
 
+    /// Whether landmarks of all groups, of hard ones for `f64`, are kept in this precision.
+    fn has_landmarks(set: &PointSet) -> bool;
+
+    /// The landmarks of a group, which must be hard for `f64`.
+    fn landmarks<'a>(side: &Side<'a>, group: usize) -> Result<ResidualRun<'a, Self>, KernelError>;
+
     /// A leaf, which must be among [`points`](Self::points).
     fn run<'a>(side: &Side<'a>, leaf: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
         let panels = side.set.layout.leaf(leaf).len().div_ceil(Self::LANES);
@@ -41,6 +47,14 @@ pub(super) trait Precision: Exponential {
 
 impl Precision for f64 {
     const ERRORS: usize = 0;
+
+    fn has_landmarks(_: &PointSet) -> bool {
+        true
+    }
+
+    fn landmarks<'a>(side: &Side<'a>, group: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
+        side.set.landmarks.wide_run(&side.view, group)
+    }
 
     fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
         side.view
@@ -67,6 +81,14 @@ impl Precision for f64 {
 
 impl Precision for f32 {
     const ERRORS: usize = 1;
+
+    fn has_landmarks(set: &PointSet) -> bool {
+        set.landmarks.has_narrow()
+    }
+
+    fn landmarks<'a>(side: &Side<'a>, group: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
+        side.set.landmarks.narrow_run(&side.view, group)
+    }
 
     fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
         side.narrow

@@ -17,8 +17,9 @@ use covertree_kernels::simd::{LANES_F64, Real, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
+use super::clusters::{LandmarkSet, Whole};
 use super::factor::Factor;
-use super::frames::{Landmarks, LeafFrame, choose_landmarks, errors, weights};
+use super::frames::{Landmarks, LeafCluster, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, boxes, gather_panels, permute};
 use crate::error::Error;
 
@@ -66,10 +67,10 @@ pub(crate) struct PointSet {
     rows: Vec<f64>,
     /// The other leaves.
     narrow: Narrow,
-    /// Landmarks of the leaves; empty where bounds do not pay or are not known to hold.
-    pub frames: Vec<LeafFrame>,
-    /// Panels of 8: the error factors of the points in `f64` and in `f32`; empty without landmarks.
-    pub errors: [Vec<f64>; 2],
+    /// The leaves by their landmarks; empty where bounds do not pay or are not known to hold.
+    pub clusters: Vec<LeafCluster>,
+    /// The landmarks; empty where there are none.
+    pub landmarks: LandmarkSet,
     /// Corners of the leaves, `[leaves][2][dim]`, scaled.
     pub boxes: Vec<f64>,
 }
@@ -142,8 +143,8 @@ impl PointSet {
             hard_leaves: 0,
             rows: Vec::new(),
             narrow: Narrow::default(),
-            frames: Vec::new(),
-            errors: [Vec::new(), Vec::new()],
+            clusters: Vec::new(),
+            landmarks: LandmarkSet::default(),
             boxes: Vec::new(),
         }
     }
@@ -164,24 +165,39 @@ impl PointSet {
             _ => None,
         };
         let mut weights = Vec::new();
-        self.frames.clear();
+        self.clusters.clear();
+        self.landmarks = LandmarkSet::default();
         if let Some(factor) = factor {
             weights = self.choose_frames((tier, most), factor, &mut norms)?;
         }
         self.narrow(reach, &norms, scaled)?;
         if let Some(factor) = factor {
-            let each = |margins: &[f64]| -> Result<Vec<f64>, KernelError> {
-                let mut all = errors(&weights, margins, &self.p, &self.view()?, factor.jitter);
-                all.resize(self.scales.len(), 0.0);
-                Ok(all)
-            };
-            self.errors = [each(&self.margins)?, each(&self.narrow.wide_margins)?];
-            let (layout, [wide, narrow]) = (&self.layout, &self.errors);
-            self.frames.par_iter_mut().enumerate().try_for_each(|(leaf, frame)| {
-                let range = layout.leaf(leaf);
-                frame.weigh([&wide[range.clone()], &narrow[range]])
-            })?;
+            self.pack_landmarks(reach, factor.jitter, &norms, &weights)?;
         }
+        Ok(())
+    }
+
+    /// Finds how errors reach the bounds of the leaves, and packs their landmarks.
+    fn pack_landmarks(&mut self, reach: f64, jitter: f64, norms: &[f64], weights: &[f64]) -> Result<(), Error> {
+        let model = self.model;
+        let offset = (reach <= NARROW_MAX).then_some(reach * f32::ROUNDOFF);
+        let margin = |(&norm, &p): (&f64, &f64)| match offset {
+            Some(offset) => model.margin::<f32>(offset, norm, p),
+            None => f64::INFINITY,
+        };
+        let margins: Vec<f64> = norms.iter().zip(&self.p).map(margin).collect();
+        let view = self.view()?;
+        let wide = errors(weights, &self.margins, &self.p, &view, jitter);
+        let narrow = errors(weights, &margins, &self.p, &view, jitter);
+        let layout = &self.layout;
+        self.clusters.par_iter_mut().enumerate().try_for_each(|(leaf, cluster)| {
+            let range = layout.leaf(leaf);
+            cluster.weigh([&wide[range.clone()], &narrow[range]])
+        })?;
+        let counts: Vec<usize> = self.clusters.iter().map(|cluster| cluster.count).collect();
+        let whole = Whole { points: self.view()?, coordinates: &self.coordinates, v: &self.v, norms, p: &self.p };
+        let landmarks = LandmarkSet::new(&counts, |leaf| self.layout.leaf(leaf), self.hard_leaves, &whole, offset)?;
+        self.landmarks = landmarks;
         Ok(())
     }
 
@@ -251,7 +267,7 @@ impl PointSet {
                 permute(&mut values[range.clone()], &order);
             }
             all.extend(weights);
-            self.frames.push(frame);
+            self.clusters.push(frame);
         }
         self.layout.number();
         Ok(all)
@@ -331,6 +347,7 @@ impl PointSet {
             + size_of_val(&self.rows[..])
             + size_of_val(&self.narrow.v[..])
             + size_of_val(&self.narrow.rows[..])
+            + self.landmarks.bytes()
     }
 
     /// Box of a leaf.
