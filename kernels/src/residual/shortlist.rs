@@ -12,7 +12,7 @@
 use super::listed::check_starts;
 use super::{correlation_floor, residual_distance};
 use crate::error::{KernelError, want};
-use crate::index::{Idx, at, idx_len};
+use crate::index::{Idx, at};
 use crate::simd::{LANES_F64, Lanes, OnLanes, Real, Tier, Vector};
 use crate::view::panels_len;
 

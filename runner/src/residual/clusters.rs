@@ -31,9 +31,9 @@ pub(crate) struct Group {
     pub hard: bool,
 }
 
-/// Landmarks in one precision, in the order of the groups.
+/// Landmarks of consecutive groups in one precision.
 #[derive(Default)]
-struct Packed<T> {
+pub(crate) struct Packed<T> {
     places: usize,
     coordinates: Vec<T>,
     v: Vec<T>,
@@ -47,6 +47,8 @@ pub(crate) struct LandmarkSet {
     pub groups: Vec<Group>,
     /// For each leaf the place of its first landmark, from the beginning of its group.
     pub offsets: Vec<usize>,
+    /// Position of each place.
+    order: Vec<Idx>,
     /// Those of hard groups.
     wide: Packed<f64>,
     /// Those of all groups, unless coordinates leave the range of `f32`.
@@ -54,23 +56,23 @@ pub(crate) struct LandmarkSet {
 }
 
 /// What landmarks are gathered from: packed `f64`, and the rest by position.
+#[derive(Clone, Copy)]
 pub(crate) struct Whole<'a> {
     pub points: ResidualPoints<'a, f64>,
     pub coordinates: &'a [f64],
     pub v: &'a [f64],
-    pub norms: &'a [f64],
     pub p: &'a [f64],
 }
 
 impl LandmarkSet {
     /// Groups leaves, given the numbers of their landmarks, which are the first points of each; the first `hard` leaves stand
-    /// apart. `offset` is what the margins of `f32` ask for; nothing is packed in `f32` without one.
+    /// apart. `narrow` is what the margins of `f32` ask for and upper bounds of the norms; nothing is packed in `f32` without.
     pub fn new(
         counts: &[usize],
         leaf: impl Fn(usize) -> Range<usize>,
         hard: usize,
         whole: &Whole<'_>,
-        offset: Option<f64>,
+        narrow: Option<(f64, &[f64])>,
     ) -> Result<Self, KernelError> {
         let mut set = Self::default();
         let mut order: Vec<Idx> = Vec::new();
@@ -90,10 +92,11 @@ impl LandmarkSet {
             set.groups.push(Group { leaves: first..next, panels, hard: first < hard });
         }
         let hard_places = set.groups.iter().rfind(|group| group.hard).map_or(0, |group| group.panels.end * LANES_F32);
-        set.wide = Packed::<f64>::gather(whole, &order[..hard_places])?;
-        if let Some(offset) = offset {
-            set.narrow = Packed::<f32>::gather(whole, &order, offset)?;
+        set.wide = Packed::<f64>::gather_all(whole, &order[..hard_places]);
+        if let Some((offset, norms)) = narrow {
+            set.narrow = Packed::<f32>::gather_all(whole, &order, offset, norms)?;
         }
+        set.order = order;
         Ok(set)
     }
 
@@ -107,14 +110,25 @@ impl LandmarkSet {
         self.narrow.places > 0
     }
 
-    /// Landmarks of a hard group.
+    /// The landmarks of a group in `f64`, gathered anew if it is not hard.
+    pub fn gather_wide(&self, whole: &Whole<'_>, group: usize) -> Option<Packed<f64>> {
+        let Group { panels, hard, .. } = &self.groups[group];
+        let places = panels.start * LANES_F32..panels.end * LANES_F32;
+        (!hard).then(|| Packed::<f64>::gather(whole, &self.order[places]))
+    }
+
+    /// Landmarks of a group in `f64`; what was gathered for one that is not hard.
     pub fn wide_run<'a>(
         &'a self,
         model: &ResidualPoints<'_, f64>,
         group: usize,
+        gathered: Option<&'a Packed<f64>>,
     ) -> Result<ResidualRun<'a, f64>, KernelError> {
         let panels = &self.groups[group].panels;
-        self.wide.run(model, panels.start * 2..panels.end * 2)
+        match gathered {
+            Some(gathered) => gathered.run(model, 0..panels.len() * 2),
+            None => self.wide.run(model, panels.start * 2..panels.end * 2),
+        }
     }
 
     /// Landmarks of a group in `f32`.
@@ -133,41 +147,54 @@ impl<T: Exponential> Packed<T> {
         let points = ResidualPoints::new(model.model(), coordinates, &self.v, &self.scales, &self.margins)?;
         points.run(panels.start, panels.len())
     }
-
-    /// Scales and margins of the places.
-    fn measure(&mut self, whole: &Whole<'_>, order: &[Idx], offset: f64) -> Result<(), KernelError> {
-        let pick = |values: &[f64]| order.iter().map(|&position| values[at(position)]).collect::<Vec<f64>>();
-        self.places = order.len();
-        self.scales = vec![T::default(); order.len()];
-        self.margins = vec![T::default(); order.len()];
-        let (norms, p) = (pick(whole.norms), pick(whole.p));
-        scales_and_margins(&whole.points.model(), offset, &norms, &p, &mut self.scales, &mut self.margins)
-    }
 }
 
 impl Packed<f64> {
-    fn gather(whole: &Whole<'_>, order: &[Idx]) -> Result<Self, KernelError> {
+    /// All but the rows of `V`, for which there is room.
+    fn without_rows(whole: &Whole<'_>, order: &[Idx]) -> Self {
         let model = whole.points.model();
+        let of = |position: &Idx| whole.points.scale_and_margin(at(*position));
+        let (scales, margins) = order.iter().map(of).unzip();
         let mut packed = Self {
+            places: order.len(),
             coordinates: vec![0.0; order.len() * model.dim()],
             v: vec![0.0; order.len() * model.columns()],
-            ..Self::default()
+            scales,
+            margins,
         };
-        packed.measure(whole, order, 0.0)?;
         gather_panels(whole.coordinates, model.dim(), order, &mut packed.coordinates);
-        let panels = packed.v.par_chunks_mut((model.columns() * LANES_F64).max(1)).zip(order.par_chunks(LANES_F64));
-        panels.for_each(|(panel, order)| gather_panels(whole.v, model.columns(), order, panel));
-        Ok(packed)
+        packed
+    }
+
+    /// On one thread: the caller holds the memory of a worker.
+    fn gather(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let mut packed = Self::without_rows(whole, order);
+        gather_panels(whole.v, whole.points.model().columns(), order, &mut packed.v);
+        packed
+    }
+
+    /// On all threads.
+    fn gather_all(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let (mut packed, columns) = (Self::without_rows(whole, order), whole.points.model().columns());
+        let panels = packed.v.par_chunks_mut((columns * LANES_F64).max(1)).zip(order.par_chunks(LANES_F64));
+        panels.for_each(|(panel, order)| gather_panels(whole.v, columns, order, panel));
+        packed
     }
 }
 
 impl Packed<f32> {
-    fn gather(whole: &Whole<'_>, order: &[Idx], offset: f64) -> Result<Self, KernelError> {
+    fn gather_all(whole: &Whole<'_>, order: &[Idx], offset: f64, norms: &[f64]) -> Result<Self, KernelError> {
         let model = whole.points.model();
         let (dim, columns) = (model.dim(), model.columns());
-        let mut packed =
-            Self { coordinates: vec![0.0; order.len() * dim], v: vec![0.0; order.len() * columns], ..Self::default() };
-        packed.measure(whole, order, offset)?;
+        let mut packed = Self {
+            places: order.len(),
+            coordinates: vec![0.0; order.len() * dim],
+            v: vec![0.0; order.len() * columns],
+            scales: vec![0.0; order.len()],
+            margins: vec![0.0; order.len()],
+        };
+        let pick = |values: &[f64]| order.iter().map(|&position| values[at(position)]).collect::<Vec<f64>>();
+        scales_and_margins(&model, offset, &pick(norms), &pick(whole.p), &mut packed.scales, &mut packed.margins)?;
         for (place, &position) in order.iter().enumerate() {
             for d in 0..dim {
                 let z = whole.points.coordinates().coordinate(at(position), d);

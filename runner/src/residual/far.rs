@@ -105,8 +105,8 @@ impl<'a> Far<'a> {
         let end = if self.search.queries.is_none() { group + 1 } else { self.groups[1].len() };
         let hard = |side: &Side<'_>, leaves: &Range<usize>| leaves.start < side.set.hard_leaves;
         let wide = match hard(&self.asked, &leaves) {
-            true => self.groups[1][..end].partition_point(|other| hard(&self.search.points, other)),
-            false => 0,
+            true => end,
+            false => self.groups[1][..end].partition_point(|other| hard(&self.search.points, other)),
         };
         let mut task = Task {
             far: self,
@@ -141,11 +141,16 @@ impl Task<'_, '_> {
         let sides = [&far.asked, &far.search.points];
         let mut arena = Arena::new(memory);
         let known = far.bounded && !others.is_empty() && sides.iter().all(|side| T::has_landmarks(side.set));
+        let gathered = if known { T::gather_landmarks(far.asked.set, self.group)? } else { None };
         let tiles = match known {
-            true => Some(pack_queries(far.search.tier, &T::landmarks(&far.asked, self.group)?, &mut arena)?),
+            true => {
+                let run = T::landmarks(&far.asked, self.group, gathered.as_ref())?;
+                Some((run.panels() * T::LANES, pack_queries(far.search.tier, &run, &mut arena)?))
+            }
             false => None,
         };
         let mut pairs = Vec::new();
+        (self.cost, self.unbounded) = ((0, 0), 0);
         for other in others {
             pairs.clear();
             for leaf in far.groups[0][self.group].clone() {
@@ -210,15 +215,16 @@ impl Task<'_, '_> {
     /// Correlates the landmarks of both groups, bounds the pairs of points of some pairs of their leaves, and meets what remains.
     fn meet_bounded<T: Precision>(
         &mut self,
-        tiles: &QueryTiles<'_, T>,
+        (rows, tiles): &(usize, QueryTiles<'_, T>),
         group: usize,
         pairs: &[(usize, usize)],
         arena: &mut Arena<'_>,
     ) -> Result<(), Error> {
         let far = self.far;
         let [own, theirs] = [far.asked.set, far.search.points.set];
-        let run = T::landmarks(&far.search.points, group)?;
-        let (rows, panels) = (T::landmarks(&far.asked, self.group)?.panels() * T::LANES, run.panels());
+        let gathered = T::gather_landmarks(theirs, group)?;
+        let run = T::landmarks(&far.search.points, group, gathered.as_ref())?;
+        let (rows, panels) = (*rows, run.panels());
         let place = |pair: &(usize, usize)| (own.landmarks.offsets[pair.0], theirs.landmarks.offsets[pair.1]);
         let (wanted, table) = (arena.take::<u32>(rows * panels)?, arena.take::<T>(rows * panels * T::LANES)?);
         wanted.fill(0);

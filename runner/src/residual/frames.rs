@@ -67,7 +67,7 @@ impl FromStr for Landmarks {
 /// The squared tail below which no further landmark is taken. The bound of a pair is the sum of both tails and what landmarks
 /// explain of its correlation, and is compared with correlations of the nearest neighbours, a third and more. Fewer landmarks
 /// leave more pairs, more cost more than they rule out: a product of the numbers of both leaves.
-const PIVOT: f64 = 0.02;
+const PIVOT: f64 = 0.0225;
 
 /// Panels of a leaf.
 const PANELS: usize = LEAF / LANES_F64;

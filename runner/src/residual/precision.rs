@@ -5,6 +5,7 @@ use covertree_kernels::error::KernelError;
 use covertree_kernels::residual::{ResidualPoints, ResidualRun, widen_tile};
 use covertree_kernels::simd::{LANES_F32, LANES_F64};
 
+use super::clusters::Packed;
 use super::layout::LEAF;
 use super::search::Side;
 use super::set::PointSet;
@@ -32,11 +33,18 @@ pub(super) trait Precision: Exponential {
     /// A tile of `len` columns in panels of `f64`.
     fn to_wide(rho: &[Self], len: usize, wide: &mut [f64]) -> Result<(), KernelError>;
 
-    /// Whether landmarks of all groups, of hard ones for `f64`, are kept in this precision.
+    /// Whether there are landmarks in this precision.
     fn has_landmarks(set: &PointSet) -> bool;
 
-    /// The landmarks of a group, which must be hard for `f64`.
-    fn landmarks<'a>(side: &Side<'a>, group: usize) -> Result<ResidualRun<'a, Self>, KernelError>;
+    /// The landmarks of a group, where they are not kept in this precision.
+    fn gather_landmarks(set: &PointSet, group: usize) -> Result<Option<Packed<Self>>, KernelError>;
+
+    /// The landmarks of a group, those that were gathered if any.
+    fn landmarks<'a>(
+        side: &Side<'a>,
+        group: usize,
+        gathered: Option<&'a Packed<Self>>,
+    ) -> Result<ResidualRun<'a, Self>, KernelError>;
 
     /// A leaf, which must be among [`points`](Self::points).
     fn run<'a>(side: &Side<'a>, leaf: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
@@ -52,8 +60,16 @@ impl Precision for f64 {
         true
     }
 
-    fn landmarks<'a>(side: &Side<'a>, group: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
-        side.set.landmarks.wide_run(&side.view, group)
+    fn gather_landmarks(set: &PointSet, group: usize) -> Result<Option<Packed<Self>>, KernelError> {
+        Ok(set.landmarks.gather_wide(&set.whole()?, group))
+    }
+
+    fn landmarks<'a>(
+        side: &Side<'a>,
+        group: usize,
+        gathered: Option<&'a Packed<Self>>,
+    ) -> Result<ResidualRun<'a, Self>, KernelError> {
+        side.set.landmarks.wide_run(&side.view, group, gathered)
     }
 
     fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
@@ -86,7 +102,15 @@ impl Precision for f32 {
         set.landmarks.has_narrow()
     }
 
-    fn landmarks<'a>(side: &Side<'a>, group: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
+    fn gather_landmarks(_: &PointSet, _: usize) -> Result<Option<Packed<Self>>, KernelError> {
+        Ok(None)
+    }
+
+    fn landmarks<'a>(
+        side: &Side<'a>,
+        group: usize,
+        _: Option<&'a Packed<Self>>,
+    ) -> Result<ResidualRun<'a, Self>, KernelError> {
         side.set.landmarks.narrow_run(&side.view, group)
     }
 

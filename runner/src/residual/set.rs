@@ -23,8 +23,8 @@ use super::frames::{Landmarks, LeafCluster, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, boxes, gather_panels, permute};
 use crate::error::Error;
 
-/// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.016.
-const HARD: f64 = 0.125;
+/// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.063.
+const HARD: f64 = 0.25;
 
 /// The norm of scaled coordinates above which `f32` is not tried: squares have to stay in its range.
 const NARROW_MAX: f64 = 1e15;
@@ -195,10 +195,15 @@ impl PointSet {
             cluster.weigh([&wide[range.clone()], &narrow[range]])
         })?;
         let counts: Vec<usize> = self.clusters.iter().map(|cluster| cluster.count).collect();
-        let whole = Whole { points: self.view()?, coordinates: &self.coordinates, v: &self.v, norms, p: &self.p };
-        let landmarks = LandmarkSet::new(&counts, |leaf| self.layout.leaf(leaf), self.hard_leaves, &whole, offset)?;
-        self.landmarks = landmarks;
+        let narrow = offset.map(|offset| (offset, norms));
+        let leaf = |leaf| self.layout.leaf(leaf);
+        self.landmarks = LandmarkSet::new(&counts, leaf, self.hard_leaves, &self.whole()?, narrow)?;
         Ok(())
+    }
+
+    /// What landmarks are gathered from.
+    pub fn whole(&self) -> Result<Whole<'_>, KernelError> {
+        Ok(Whole { points: self.view()?, coordinates: &self.coordinates, v: &self.v, p: &self.p })
     }
 
     /// Gathers the points that `f32` serves badly in the first leaves.
