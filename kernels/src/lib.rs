@@ -71,6 +71,7 @@
 //! | a loop over columns that is left early | the tail norms that were not looked at, and the margin | [`residual::one_to_run_cut`] |
 //! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
 //! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |
+//! | bounds between clusters | products of one number per point, and `gamma` of the landmarks of both times weights | [`landmark::bounds_between`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
 //! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |

@@ -9,6 +9,8 @@
 //! two-sided:  |rho_xy| <= |a_x' G b_y| + |a_x| t_y + t_x |b_y| + t_x t_y         (x in frame S, y in frame T, G = S.T)
 //! ```
 //!
+//! The cheapest bound for a pair of clusters needs the correlations of their landmarks alone: [`bounds_between`], derived there.
+//!
 //! With landmarks inside the cluster of `y`, `t_y` is small for the whole cluster. [`choose`] picks landmarks and gives the
 //! members their coordinates, [`project`] does so for points outside, [`bounds`] evaluates tiles of either bound,
 //! [`envelope_bounds`] a whole cluster at once, [`cross`] and [`turn`] make `G` and `G' a_x`, and [`Cross::bound`] bounds two

@@ -153,8 +153,9 @@ impl Task<'_, '_> {
         (self.cost, self.unbounded) = ((0, 0), 0);
         for other in others {
             pairs.clear();
-            for leaf in far.groups[0][self.group].clone() {
-                for other in far.groups[1][other].clone() {
+            // The other leaf outside: its rows of V stay in the cache while all leaves of the group meet them.
+            for other in far.groups[1][other].clone() {
+                for leaf in far.groups[0][self.group].clone() {
                     let met =
                         (far.search.queries.is_none() && other >= leaf) || far.near[leaf].binary_search(&other).is_ok();
                     if met || self.meet_gated(leaf, other, &mut arena.scope())? {

@@ -66,8 +66,9 @@ impl FromStr for Landmarks {
 
 /// The squared tail below which no further landmark is taken. The bound of a pair is the sum of both tails and what landmarks
 /// explain of its correlation, and is compared with correlations of the nearest neighbours, a third and more. Fewer landmarks
-/// leave more pairs, more cost more than they rule out: a product of the numbers of both leaves.
-const PIVOT: f64 = 0.0225;
+/// leave more pairs, more cost more than they rule out: a product of the numbers of both leaves. Where pairs are computed in
+/// `f64`, those that are left cost more.
+const PIVOTS: [f64; 2] = [0.01, 0.0225];
 
 /// Panels of a leaf.
 const PANELS: usize = LEAF / LANES_F64;
@@ -138,7 +139,7 @@ pub(crate) fn weights(factor: Option<&Factor>, v: &[f64]) -> Vec<f64> {
 
 /// Chooses at most `most` landmarks among the points of a leaf; gives the order of its members in which they come first, and the members as combinations of them.
 pub(crate) fn choose_landmarks(
-    (tier, most): (Tier, usize),
+    (tier, most, hard): (Tier, usize, bool),
     points: &ResidualPoints<'_, f64>,
     leaf: usize,
     ids: &[Idx],
@@ -167,7 +168,7 @@ pub(crate) fn choose_landmarks(
         out.copy_from_slice(&rho[at(member) * lanes..][..len]);
         Ok(())
     };
-    let frame = choose(Limits { count: most, pivot: PIVOT }, errors, column, chosen, &mut arena)?;
+    let frame = choose(Limits { count: most, pivot: PIVOTS[usize::from(!hard)] }, errors, column, chosen, &mut arena)?;
     let mut order = landmarks[..frame.count()].to_vec();
     // The others by row number: what comes early needs small correlations, so it should not share a register tile with
     // what comes late.

@@ -47,7 +47,7 @@ impl Marks<'_> {
 pub(super) fn blocks_of(model: &ResidualModel) -> usize {
     blocks::<Idx>(LEAF * LEAF)
         + blocks::<f64>(LEAF * LEAF)
-        + blocks::<f64>(model.columns())
+        + blocks::<f64>(LEAF * model.columns())
         + blocks::<f64>(model.dim())
 }
 

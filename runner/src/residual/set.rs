@@ -241,7 +241,12 @@ impl PointSet {
     }
 
     /// Landmarks of every leaf, on a tier and at most so many; its points are put in the order in which the landmarks come first. Gives the weights' norms.
-    fn choose_frames(&mut self, tier: (Tier, usize), factor: &Factor, norms: &mut [f64]) -> Result<Vec<f64>, Error> {
+    fn choose_frames(
+        &mut self,
+        (tier, most): (Tier, usize),
+        factor: &Factor,
+        norms: &mut [f64],
+    ) -> Result<Vec<f64>, Error> {
         let columns = self.model.columns();
         let view = self.view()?;
         let chosen = (0..self.layout.leaves()).into_par_iter().map(|leaf| -> Result<_, Error> {
@@ -251,7 +256,13 @@ impl PointSet {
             let norms = &norms[..range.len()];
             let margins = &self.margins[range.clone()];
             let errors = errors(norms, margins, &self.p[range.clone()], &view, factor.jitter);
-            let (order, frame) = choose_landmarks(tier, &view, leaf, &self.layout.ids[range.clone()], &errors)?;
+            let (order, frame) = choose_landmarks(
+                (tier, most, leaf < self.hard_leaves),
+                &view,
+                leaf,
+                &self.layout.ids[range.clone()],
+                &errors,
+            )?;
             let weights: Vec<f64> = order.iter().map(|&member| norms[at(member)]).collect();
             Ok((order, frame, weights))
         });
