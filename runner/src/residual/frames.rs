@@ -1,4 +1,5 @@
-//! Landmarks of the leaves: what bounds correlations with a whole leaf after a few dot products.
+//! Landmarks of the leaves, and their members as combinations of them: what bounds the correlations of two leaves after a few
+//! dot products.
 
 use std::fmt;
 use std::str::FromStr;
@@ -168,7 +169,9 @@ pub(crate) fn choose_landmarks(
         out.copy_from_slice(&rho[at(member) * lanes..][..len]);
         Ok(())
     };
-    let frame = choose(Limits { count: most, pivot: PIVOTS[usize::from(!hard)] }, errors, column, chosen, &mut arena)?;
+    // The choice has to be good, not proven: combinations count the errors for themselves.
+    let limits = Limits { count: most, pivot: PIVOTS[usize::from(!hard)] };
+    let frame = choose(limits, &vec![0.0; len], column, chosen, &mut arena)?;
     let mut order = landmarks[..frame.count()].to_vec();
     // The others by row number: what comes early needs small correlations, so it should not share a register tile with
     // what comes late.

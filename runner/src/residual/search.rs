@@ -1,7 +1,7 @@
 //! Exact search under the metric: leaves against leaves in register tiles, short lists, and the formula for what remains.
 //!
 //! Every leaf first meets the leaves around it, so that its short lists know early how correlated a point must be; then all
-//! the others. When points are searched among themselves, one tile serves both of its leaves, so each pair is computed once.
+//! the others, behind bounds. When points are searched among themselves, one tile serves both of its leaves, so each pair is computed once.
 
 use std::sync::{Mutex, MutexGuard};
 
