@@ -1,4 +1,5 @@
-//! Landmark bounds: their choice in a leaf of 64 points, projections of points outside, and tiles of bounds.
+//! Landmark bounds: their choice in a leaf of 64 points, projections of points outside, tiles of bounds, and two leaves by their
+//! landmarks alone.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind};
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
-    Chosen, Extent, Frame, FrameMemory, FramePoints, LandmarkCounters, Limits, bounds, choose, choose_blocks, cross,
-    envelope_bounds, narrow_points, pack_members, project, scalar, turn,
+    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, CrossTable, Extent, Frame, FrameMemory, FramePoints,
+    LandmarkCounters, Limits, bounds, bounds_between, bounds_between_blocks, choose, choose_blocks, combination_errors,
+    combine, cross, envelope_bounds, narrow_points, pack_members, project, scalar, turn,
 };
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::simd::{Real, Tier};
@@ -67,6 +69,28 @@ impl Leaf {
         let chosen = Chosen { landmarks, factor, coordinates, extents };
         let limits = Limits { count: LANDMARKS, pivot: 0.0 };
         self.frame = choose(limits, &[ERROR; LEAF], column, chosen, &mut Arena::new(memory)).expect("the shapes fit");
+    }
+
+    /// The members, which begin at `first`, as combinations of the landmarks: weights, and sums, spans, tails and errors.
+    fn mixed(&self, first: usize) -> (Vec<f32>, [Vec<f32>; 4]) {
+        let count = self.frame.count();
+        let mut order = self.landmarks[..count].to_vec();
+        order.extend((0..LEAF as i32).filter(|member| !self.landmarks[..count].contains(member)));
+        let rho: Vec<f64> = (0..LEAF).flat_map(|i| self.rho[i * LEN + first..][..LEAF].to_vec()).collect();
+        let cluster = ChosenCluster {
+            frame: &self.frame,
+            factor: &self.factor,
+            coordinates: &self.coordinates,
+            rho: &rho,
+            errors: &[ERROR; LEAF],
+        };
+        let (mut weights, mut extents) = (vec![0.0; LEAF * count], [(); 4].map(|()| vec![0.0; LEAF]));
+        let [sums, spans, tails, errors] = &mut extents;
+        let mut memory = CombinedMemory { weights: &mut weights, sums, spans, tails };
+        combine(&cluster, &order, &mut memory).expect("the shapes fit");
+        let members = Combined::new(&weights, [sums, spans, tails], LEAF, count).expect("the shapes fit");
+        combination_errors(&members, &[ERROR; LEAF], &[1e-2; LEAF], errors).expect("the shapes fit");
+        (weights, extents)
     }
 
     /// Correlations of the landmarks with all points.
@@ -227,9 +251,49 @@ fn tile<T: covertree_kernels::covariance::Exponential>(
     group.finish();
 }
 
+/// Two leaves by the correlations of their landmarks.
+fn between(criterion: &mut Criterion) {
+    let tier = Tier::detect();
+    let leaves = [Leaf::new(256), Leaf::new(512)];
+    let mixed = [leaves[0].mixed(256), leaves[1].mixed(512)];
+    let [rows, columns] = [&leaves[0], &leaves[1]].map(|leaf| leaf.frame.count());
+    let mut rho = vec![0.0f32; rows * columns];
+    for (row, &s) in rho.chunks_exact_mut(columns).zip(&leaves[0].landmarks) {
+        for (rho, &t) in row.iter_mut().zip(&leaves[1].landmarks) {
+            *rho = leaves[0].rho[at(s) * LEN + 512 + at(t)] as f32;
+        }
+    }
+    let (ranks, least) = ([0.0; LEAF], [0.3; LEAF]);
+    let side = |which: usize| {
+        let (weights, [sums, spans, tails, errors]) = &mixed[which];
+        let members = Combined::new(weights, [sums, spans, tails], LEAF, leaves[which].frame.count());
+        BetweenSide { members: members.expect("the shapes fit"), errors, ranks: &ranks, least: &least }
+    };
+    let (one, other, table) = (side(0), side(1), CrossTable { rho: &rho, stride: columns });
+    let mut masks = vec![0; LEAF * LEAF / 16];
+    let mut memory = vec![Block::default(); bounds_between_blocks(rows, LEAF)];
+    let mut ask = |tier| bounds_between(tier, &one, &other, table, &mut masks, &mut Arena::new(&mut memory));
+    let kept = ask(tier).expect("the shapes fit");
+    let twin = |i: usize, j: usize| scalar::bound_between(&one, i, &other, j, table);
+    let pairs = || (0..LEAF).flat_map(|i| (0..LEAF).map(move |j| (i, j)));
+    let twins = pairs().filter(|&(i, j)| twin(i, j) >= 0.3).count() as u64;
+    assert!(kept.abs_diff(twins) <= 8, "{kept} {twins}");
+    let mut group = criterion.benchmark_group("landmark::bounds_between");
+    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{LANDMARKS}"), |bencher| {
+            bencher.iter(|| ask(black_box(tier)))
+        });
+    }
+    group.bench_function(format!("scalar twin/{LEAF}x{LEAF}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| pairs().filter(|&(i, j)| twin(i, j) >= 0.3).count());
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = choices, projections, tiles
+    targets = choices, projections, tiles, between
 }
 criterion_main!(benches);

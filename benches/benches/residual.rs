@@ -7,11 +7,11 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::residual::{
-    Counting, CutRows, GateCounters, GatePairs, GateSide, Members, PointRow, ResidualCounters, ResidualModel,
-    ResidualPoints, ResidualQuery, RhoTile, Shortlists, Step, Tails, block_to_run, gate_block, gate_block_blocks,
-    gate_run, gather_row, narrow, offer_rows, one_to_listed, one_to_run, one_to_run_cut, pack_queries,
-    pack_queries_blocks, residual_variances, row_norms, scalar, scales_and_margins, settle_run, tail_norms,
-    unpack_rows,
+    Counting, CutRows, GateCounters, GatePairs, GateSide, ListedSide, Members, PointRow, ResidualCounters,
+    ResidualModel, ResidualPoints, ResidualQuery, RhoTile, Shortlists, Step, Tails, block_to_run, gate_block,
+    gate_block_blocks, gate_run, gather_row, listed_pairs, narrow, offer_rows, one_to_run, one_to_run_cut,
+    pack_queries, pack_queries_blocks, residual_variances, row_norms, scalar, scales_and_margins, settle_run,
+    tail_norms, unpack_rows,
 };
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::{Panels, Rows, panels_len};
@@ -139,7 +139,7 @@ fn settling(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One point against listed ones, whose best alternative is the row of a tile, and what is done with a tile.
+/// Listed pairs, whose best alternative is the row of a tile, and what is done with a tile.
 fn listed(criterion: &mut Criterion) {
     let fixture = Fixture::<f64>::new();
     let points = fixture.points();
@@ -148,17 +148,19 @@ fn listed(criterion: &mut Criterion) {
     unpack_rows(&fixture.v[LEAF * COLUMNS..2 * LEAF * COLUMNS], COLUMNS, &mut rows).expect("the shapes fit");
     let (mut z, mut v, mut rho) = (vec![0.0; DIM], vec![0.0; COLUMNS], vec![0.0; LEAF * LEAF]);
     let mut counters = ResidualCounters::default();
-    let mut group = criterion.benchmark_group("residual::one_to_listed");
+    let mut group = criterion.benchmark_group("residual::listed_pairs");
+    let mut own = vec![0.0; LEAF * COLUMNS];
+    unpack_rows(&fixture.v[..LEAF * COLUMNS], COLUMNS, &mut own).expect("the shapes fit");
+    let one = ListedSide { run: points.run(0, LEAF / 8).expect("a leaf"), rows: &own };
+    let other = ListedSide { run, rows: &rows };
     for every in [1, 8, 32] {
-        let places: Vec<i32> = (0..LEAF as i32).step_by(every).collect();
+        let places: Vec<i32> = (0..LEAF).flat_map(|_| (0..LEAF as i32).step_by(every)).collect();
+        let starts: Vec<i32> = (0..=LEAF).map(|row| (row * places.len() / LEAF) as i32).collect();
         group.throughput(Throughput::Elements(places.len() as u64));
         for tier in Tier::all() {
-            gather_row(&points, 0, &mut z, &mut v).expect("the shapes fit");
-            let (scale, margin) = points.scale_and_margin(0);
-            let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
             let out = &mut rho[..places.len()];
             group.bench_function(format!("{tier}/f64/{}x{COLUMNS}", places.len()), |bencher| {
-                bencher.iter(|| one_to_listed(tier, black_box(&query), &run, &rows, &places, out, &mut counters));
+                bencher.iter(|| listed_pairs(tier, black_box(&one), &other, &starts, &places, out, &mut counters));
             });
         }
     }

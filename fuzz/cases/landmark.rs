@@ -4,9 +4,10 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
-    Chosen, Extent, Frame, FrameMemory, FramePoints, FrameQueries, LandmarkCounters, Limits, bounds, choose,
-    choose_blocks, cross, envelope_bounds, member_weights, narrow_points, pack_members, point_error, project,
-    project_weighted, solve_defect, turn,
+    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, CrossTable, Extent, Frame, FrameMemory, FramePoints,
+    FrameQueries, LandmarkCounters, Limits, bounds, bounds_between, bounds_between_blocks, choose, choose_blocks,
+    combination_errors, combine, cross, envelope_bounds, member_weights, narrow_points, pack_members, point_error,
+    project, project_weighted, solve_defect, turn,
 };
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::simd::{Real, Tier};
@@ -28,6 +29,7 @@ struct Half {
     frame: Frame,
     landmarks: Vec<usize>,
     factor: Vec<f64>,
+    coordinates: Vec<f64>,
     points: [Vec<f64>; 4],
     len: usize,
 }
@@ -47,6 +49,7 @@ pub fn check(data: &[u8]) {
             outside(tier, &published, &table, half, least);
         }
         across(tier, &published, &table, &mut halves, least);
+        between(tier, &published, &table, &halves, least);
     }
 }
 
@@ -95,7 +98,7 @@ fn half(table: &Table, first: usize, end: usize, limits: Limits) -> Half {
     let mut points = arrays::<f64>(len, frame.count());
     pack_members(&frame, &coordinates, &extents, &mut memory_of(&mut points)).expect("the shapes fit");
     let landmarks = landmarks[..frame.count()].iter().map(|&landmark| first + at(landmark)).collect();
-    Half { first, frame, landmarks, factor, points, len }
+    Half { first, frame, landmarks, factor, coordinates, points, len }
 }
 
 fn arrays<T: Real>(len: usize, count: usize) -> [Vec<T>; 4] {
@@ -202,6 +205,71 @@ fn across(tier: Tier, published: &Published, table: &Table, halves: &mut [Half; 
     let most = cross.bound(from.envelope(), to.envelope());
     for (i, j) in (0..s.len).flat_map(|i| (0..t.len).map(move |j| (i, j))) {
         assert!(published.of(s.first + i, t.first + j).abs() <= most, "{tier} {i} {j}: two halves, {most}");
+    }
+}
+
+/// A half as combinations of its landmarks: the members in order, the weights, the extents, and the errors.
+fn mixed(table: &Table, half: &Half) -> (Vec<usize>, Vec<f32>, [Vec<f32>; 4]) {
+    let mut members = half.landmarks.clone();
+    members.extend((half.first..half.first + half.len).filter(|member| !half.landmarks.contains(member)));
+    let order: Vec<i32> = members.iter().map(|&member| (member - half.first) as i32).collect();
+    let rho: Vec<f64> = (half.first..half.first + half.len)
+        .flat_map(|i| table.rho[i * table.lanes + half.first..][..half.len].to_vec())
+        .collect();
+    let chosen = ChosenCluster {
+        frame: &half.frame,
+        factor: &half.factor,
+        coordinates: &half.coordinates,
+        rho: &rho,
+        errors: &table.errors[half.first..half.first + half.len],
+    };
+    let lanes = half.len.next_multiple_of(16);
+    let mut weights = vec![f32::NAN; lanes * half.frame.count()];
+    let mut extents = [(); 4].map(|()| vec![f32::NAN; lanes]);
+    let [sums, spans, tails, errors] = &mut extents;
+    combine(&chosen, &order, &mut CombinedMemory { weights: &mut weights, sums, spans, tails }).expect("they fit");
+    let own: Vec<f64> = members.iter().map(|&member| table.errors[member]).collect();
+    let points = Combined::new(&weights, [sums, spans, tails], half.len, half.frame.count()).expect("they fit");
+    combination_errors(&points, &own, &own, errors).expect("they fit");
+    (members, weights, extents)
+}
+
+/// The first half against the second by the correlations of landmarks alone, for the later point by a made-up rank.
+fn between(tier: Tier, published: &Published, table: &Table, halves: &[Half; 2], least: f64) {
+    let [one, other] = [0, 1].map(|which| mixed(table, &halves[which]));
+    let [rows, columns] = [0, 1].map(|which| halves[which].frame.count());
+    let mut rho: Vec<f32> = vec![f32::NAN; rows * columns];
+    for (s, t) in (0..rows).flat_map(|s| (0..columns).map(move |t| (s, t))) {
+        rho[s * columns + t] = table.rho[one.0[s] * table.lanes + other.0[t]] as f32;
+    }
+    let rank = |member: usize| (member % 5) as f32;
+    let arrays = [&one, &other].map(|(members, _, [.., errors])| {
+        let all = |of: &dyn Fn(usize) -> f32| {
+            let mut all: Vec<f32> = members.iter().map(|&member| of(member)).collect();
+            all.resize(errors.len(), f32::NAN);
+            all
+        };
+        (all(&rank), all(&|member| (least * (1.0 + member as f64 / 64.0)) as f32))
+    });
+    let side = |which: usize| {
+        let (_, weights, [sums, spans, tails, errors]) = [&one, &other][which];
+        let members = Combined::new(weights, [sums, spans, tails], halves[which].len, halves[which].frame.count());
+        let (ranks, least) = &arrays[which];
+        BetweenSide { members: members.expect("they fit"), errors, ranks, least }
+    };
+    let panels = halves[1].len.div_ceil(16);
+    let mut masks = vec![u32::MAX; halves[0].len * panels];
+    let mut memory = vec![Block::splat(u32::MAX); bounds_between_blocks(rows, halves[1].len)];
+    let table = CrossTable { rho: &rho, stride: columns };
+    let arena = &mut Arena::new(&mut memory);
+    let kept = bounds_between(tier, &side(0), &side(1), table, &mut masks, arena).expect("the shapes fit");
+    assert_eq!(kept, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
+    for (row, column) in (0..halves[0].len).flat_map(|row| (0..halves[1].len).map(move |column| (row, column))) {
+        let (i, j) = (one.0[row], other.0[column]);
+        let wants = |later: bool, least: f32| if later { f64::from(least) } else { f64::INFINITY };
+        let least = wants(rank(j) <= rank(i), arrays[0].1[row]).min(wants(rank(i) <= rank(j), arrays[1].1[column]));
+        let bit = masks[row * panels + column / 16] >> (column % 16) & 1 == 1;
+        assert!(bit || published.of(i, j).abs() < least, "{tier} {i} {j}: lost between clusters");
     }
 }
 

@@ -5,10 +5,10 @@ use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::residual::{
-    Counting, ListedPairs, Members, Offered, PointRow, ResidualCounters, ResidualPoints, ResidualQuery, RhoTile,
-    Shortlists, block_where, block_where_blocks, condense, gather_row, offer_columns, offer_listed, offer_rows,
-    one_to_listed, pack_queries, pack_queries_blocks, residual_distance, residual_variances, settle_positions,
-    unpack_rows, wanted_pairs, widen_tile,
+    Counting, ListedPairs, ListedSide, Members, Offered, PointRow, ResidualCounters, ResidualPoints, RhoTile,
+    Shortlists, block_where, block_where_blocks, condense, listed_pairs, offer_columns, offer_listed, offer_rows,
+    pack_queries, pack_queries_blocks, residual_distance, residual_variances, settle_positions, unpack_rows,
+    wanted_pairs, widen_tile,
 };
 use covertree_kernels::simd::Tier;
 
@@ -52,15 +52,14 @@ fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
     let (len, columns) = (metric.len(), metric.columns);
     let points = packed.points(len);
     let run = points.run(0, points.panels()).expect("all panels");
-    let (mut z, mut v) = (vec![f32::NAN; metric.dim], vec![f32::NAN; columns]);
     let mut rows = vec![f32::NAN; len * columns];
     unpack_rows(&packed.v, columns, &mut rows).expect("the shapes fit");
-    gather_row(&points, 0, &mut z, &mut v).expect("the shapes fit");
-    let (scale, margin) = points.scale_and_margin(0);
-    let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
+    let margin = points.scale_and_margin(0).1;
     let places: Vec<Idx> = (0..len as Idx).rev().collect();
-    let mut out = vec![f32::NAN; len];
-    one_to_listed(tier, &query, &run, &rows, &places, &mut out, &mut ResidualCounters::default())
+    let mut starts = vec![len as Idx; len + 1];
+    starts[0] = 0;
+    let (side, mut out) = (ListedSide { run, rows: &rows }, vec![f32::NAN; len]);
+    listed_pairs(tier, &side, &side, &starts, &places, &mut out, &mut ResidualCounters::default())
         .expect("the shapes fit");
     for (&place, &r) in places.iter().zip(&out).filter(|pair| *pair.0 > 0) {
         let most = 2.0 * f64::from(margin) * f64::from(packed.margins[at(place)]);

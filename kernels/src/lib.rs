@@ -67,10 +67,11 @@
 //! | lane exponential | `5 u` | [`covariance::EXP_ERROR`] |
 //! | lane covariances | `32 u` of the variance, and the rounding of the sum and of coordinates | [`covariance`] |
 //! | residual tiles | `m_i m_j`, one factor per point, made from its `p` | [`residual`] |
-//! | correlations of listed pairs | the same as the tiles' | [`residual::one_to_listed`] |
+//! | correlations of listed pairs | the same as the tiles' | [`residual::listed_pairs`] |
 //! | a loop over columns that is left early | the tail norms that were not looked at, and the margin | [`residual::one_to_run_cut`] |
 //! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
 //! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |
+//! | bounds between clusters | products of one number per point, and `gamma` of the landmarks of both times weights | [`landmark::bounds_between`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
 //! | distances of stored projections | a relative `4 e` and `8 e` of the spread, `e = gamma(dim + 3) + 2 u` | [`projection`] |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |

@@ -9,6 +9,8 @@
 //! two-sided:  |rho_xy| <= |a_x' G b_y| + |a_x| t_y + t_x |b_y| + t_x t_y         (x in frame S, y in frame T, G = S.T)
 //! ```
 //!
+//! The cheapest bound for a pair of clusters needs the correlations of their landmarks alone: [`bounds_between`], derived there.
+//!
 //! With landmarks inside the cluster of `y`, `t_y` is small for the whole cluster. [`choose`] picks landmarks and gives the
 //! members their coordinates, [`project`] does so for points outside, [`bounds`] evaluates tiles of either bound,
 //! [`envelope_bounds`] a whole cluster at once, [`cross`] and [`turn`] make `G` and `G' a_x`, and [`Cross::bound`] bounds two
@@ -74,12 +76,17 @@
 //! 64: [`bounds`] 900 M pairs/s (365), the plain twin 12; [`choose`] 12 us per leaf; [`envelope_bounds`] 2 ns per query.
 //! `cargo bench --bench landmark`.
 
+mod between;
 mod cross;
 mod frame;
 mod lanes;
 mod points;
 pub mod scalar;
 
+pub use between::{
+    BetweenSide, ChosenCluster, Combined, CombinedMemory, CrossTable, bounds_between, bounds_between_blocks,
+    combination_errors, combine,
+};
 pub use cross::{Cross, cross};
 pub use frame::{Chosen, DEFECT_MAX, Extent, Frame, LANDMARKS_MAX, Limits, choose, choose_blocks};
 pub use points::{FrameMemory, FramePoints, FrameQueries, narrow_points, pack_members};

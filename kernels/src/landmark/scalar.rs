@@ -1,6 +1,6 @@
 //! The plain twins.
 
-use super::{Frame, FramePoints, FrameQueries};
+use super::{BetweenSide, CrossTable, Frame, FramePoints, FrameQueries};
 use crate::simd::Real;
 
 /// Twin of the substitution of [`project`](super::project): coordinates of one point from its correlations with the
@@ -25,4 +25,27 @@ pub fn bound<T: Real>(queries: &FrameQueries<'_, T>, query: usize, points: &Fram
     let spans = queries.spans.map_or(0.0, |spans| spans[query].to_f64() * points.spans[point].to_f64());
     let tails = queries.tails[query].to_f64() * points.tails[point].to_f64();
     dot.abs() + tails + spans + queries.slacks[query].to_f64() + points.slacks[point].to_f64()
+}
+
+/// Twin of [`bounds_between`](super::bounds_between), in `f64`, for one pair, without what covers roundings.
+pub fn bound_between<T: Real>(
+    rows: &BetweenSide<'_>,
+    row: usize,
+    columns: &BetweenSide<'_>,
+    column: usize,
+    table: CrossTable<'_, T>,
+) -> f64 {
+    let mut product = 0.0;
+    for s in 0..rows.members.count() {
+        for t in 0..columns.members.count() {
+            let weights = f64::from(rows.members.weight(row, s)) * f64::from(columns.members.weight(column, t));
+            product += weights * table.rho[s * table.stride + t].to_f64();
+        }
+    }
+    let extent = |side: &BetweenSide<'_>, member: usize| {
+        let [_, span, tail] = side.members.extent(member).map(f64::from);
+        (span, tail, f64::from(side.errors[member]))
+    };
+    let ((span, tail, error), (other_span, other_tail, other_error)) = (extent(rows, row), extent(columns, column));
+    product.abs() + error * other_error + span * other_tail + tail * (other_span + other_tail)
 }

@@ -1,4 +1,4 @@
-//! One point against a list: what remains of a leaf after bounds have ruled out most pairs.
+//! Listed pairs: what remains of a leaf after bounds have ruled out most pairs.
 //!
 //! Where one pair in thirty survives, a register tile computes nearly all of them again. Rows of `V` that lie together in memory
 //! make a single pair cheap: both are read forward, 64 bytes at a time.
@@ -6,7 +6,7 @@
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
 use super::points::depth;
-use super::{ResidualCounters, ResidualQuery, ResidualRun, check_query};
+use super::{ResidualCounters, ResidualRun};
 use crate::covariance::Exponential;
 use crate::covariance::lanes::LaneCovariance;
 use crate::error::{KernelError, want};
@@ -46,19 +46,27 @@ pub fn unpack_rows<T: Real>(panels: &[T], columns: usize, rows: &mut [T]) -> Res
     Ok(())
 }
 
-/// Filtered correlations of one point with listed points of a run.
+/// One side of [`listed_pairs`].
+#[derive(Clone, Copy, Debug)]
+pub struct ListedSide<'a, T> {
+    /// The points: coordinates and scales are read.
+    pub run: ResidualRun<'a, T>,
+    /// `[points of the run][columns]`: their rows of `V`, as [`unpack_rows`] makes them.
+    pub rows: &'a [T],
+}
+
+/// Filtered correlations of listed pairs of two runs.
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `query` | rows of the points' model |
-/// | `points` | a run: coordinates and scales are read |
-/// | `rows` | `[points of the run][columns]`: their rows of `V`, as [`unpack_rows`] makes them |
-/// | `places` | the points wanted: places in the run, in any order |
-/// | `out` | as `places`, overwritten: the filter `r`, not cut |
+/// | `one`, `other` | runs of one model |
+/// | `starts` | `[points of one + 1]`: where the pairs of each point begin |
+/// | `places` | `[pairs]`: which of the points of `other`, point by point of `one`, in any order |
+/// | `out` | `[pairs]`, overwritten: the filter `r`, not cut |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] for a place outside the run; nothing is written
-/// then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] when the models differ or for starts that do not
+/// rise, [`KernelError::Key`] for a place outside the run; nothing is written then.
 ///
 /// # Accuracy
 /// `|cut(r_ij) - rho_ij| <= m_i m_j`, as of [`block_to_run`](super::block_to_run): no element of a dot product passes more
@@ -69,106 +77,158 @@ pub fn unpack_rows<T: Real>(panels: &[T], columns: usize, rows: &mut [T]) -> Res
 /// # Cost
 /// `columns` multiply-adds per pair at the bandwidth of the cache that holds the rows; the covariances of a vector of pairs
 /// at once.
-pub fn one_to_listed<T: Exponential>(
+pub fn listed_pairs<T: Exponential>(
     tier: Tier,
-    query: &ResidualQuery<'_, T>,
-    points: &ResidualRun<'_, T>,
-    rows: &[T],
+    one: &ListedSide<'_, T>,
+    other: &ListedSide<'_, T>,
+    starts: &[Idx],
     places: &[Idx],
     out: &mut [T],
     counters: &mut ResidualCounters,
 ) -> Result<(), KernelError> {
-    struct Body<'a, 'o, T>(&'o ResidualQuery<'a, T>, &'o ResidualRun<'a, T>, &'o [T], &'o [Idx], &'o mut [T]);
+    struct Body<'a, 'o, T>([&'o ListedSide<'a, T>; 2], &'o [Idx], &'o [Idx], &'o mut [T]);
     impl<T: Exponential> OnLanes for Body<'_, '_, T> {
         type Out = ();
         #[inline(always)]
         fn run<L: Lanes>(self) {
-            listed::<T, L>(self.0, self.1, self.2, self.3, self.4);
+            let Self([one, other], starts, places, out) = self;
+            all_products::<T, L>(one, other, starts, places, out);
+            correlate::<T, L>([one, other], starts, places, out);
         }
     }
-    check_query(query, points)?;
-    want("rows", points.len() * points.points.model.columns(), rows.len())?;
+    if one.run.points.model != other.run.points.model {
+        return Err(KernelError::Value { what: "model", at: 0 });
+    }
+    for side in [one, other] {
+        want("rows", side.run.len() * side.run.points.model.columns(), side.rows.len())?;
+    }
+    want("starts", one.run.len() + 1, starts.len())?;
     want("out", places.len(), out.len())?;
-    let limit = idx_len(points.len())?;
+    check_starts(starts, places.len())?;
+    let limit = idx_len(other.run.len())?;
     if let Some(place) = places.iter().position(|place| !(0..limit).contains(place)) {
         return Err(KernelError::Key { at: idx_len(place)?, key: places[place], limit });
     }
-    tier.run(Body(query, points, rows, places, out));
+    tier.run(Body([one, other], starts, places, out));
     counters.filtered += places.len() as u64; // widens
     Ok(())
 }
 
+/// Refuses starts that do not rise from 0 to the number of pairs.
+pub(super) fn check_starts(starts: &[Idx], pairs: usize) -> Result<(), KernelError> {
+    let whole = starts.first() == Some(&0) && starts.last() == Some(&idx_len(pairs)?);
+    if !whole || starts.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(KernelError::Value { what: "starts", at: 0 });
+    }
+    Ok(())
+}
+
+/// The dot products of all pairs.
 #[inline(always)]
-fn listed<T: Exponential, L: Lanes>(
-    query: &ResidualQuery<'_, T>,
-    run: &ResidualRun<'_, T>,
-    rows: &[T],
+fn all_products<T: Exponential, L: Lanes>(
+    one: &ListedSide<'_, T>,
+    other: &ListedSide<'_, T>,
+    starts: &[Idx],
     places: &[Idx],
     out: &mut [T],
 ) {
-    let covariance = LaneCovariance::<T>::new(run.points.model.covariance());
-    let columns = query.v.len();
-    for (places, out) in places.chunks(T::LANES).zip(out.chunks_mut(T::LANES)) {
-        // A vector of f32 has 16 lanes; padding lanes repeat the last place.
-        let (mut dots, mut values) = ([T::default(); LANES_F32], [T::default(); LANES_F32]);
-        for first in (0..places.len()).step_by(STEP) {
-            let mut group = [&rows[..0]; STEP];
-            for s in 0..STEP {
-                let place = at(places[(first + s).min(places.len() - 1)]);
-                group[s] = &rows[place * columns..(place + 1) * columns];
+    let columns = one.run.points.model.columns();
+    for (row, range) in starts.windows(2).enumerate() {
+        let own = &one.rows[row * columns..(row + 1) * columns];
+        let pairs = at(range[0])..at(range[1]);
+        for (places, out) in places[pairs.clone()].chunks(STEP).zip(out[pairs].chunks_mut(STEP)) {
+            let mut group = [&other.rows[..0]; STEP];
+            for (row, &place) in group.iter_mut().zip(places) {
+                *row = &other.rows[at(place) * columns..(at(place) + 1) * columns];
             }
-            dots[first..first + STEP].copy_from_slice(&products::<T, L>(query.v, group));
-        }
-        let mut squares = <T::On<L>>::splat(T::default());
-        for (d, &coordinate) in query.coordinates.iter().enumerate() {
-            for l in 0..T::LANES {
-                let place = at(places[l.min(places.len() - 1)]);
-                values[l] = run.coordinates(place / T::LANES)[d * T::LANES + place % T::LANES];
+            let [a, b, c, d] = group;
+            match places.len() {
+                1 => out.copy_from_slice(&products::<T, L, 1>(own, [a])),
+                2 => out.copy_from_slice(&products::<T, L, 2>(own, [a, b])),
+                3 => out.copy_from_slice(&products::<T, L, 3>(own, [a, b, c])),
+                _ => out.copy_from_slice(&products::<T, L, 4>(own, [a, b, c, d])),
             }
-            let difference = <T::On<L>>::load(&values).sub(<T::On<L>>::splat(coordinate));
-            squares = difference.mul_add(difference, squares);
         }
-        for l in 0..T::LANES {
-            let place = at(places[l.min(places.len() - 1)]);
-            values[l] = run.scales_and_margins(place / T::LANES).0[place % T::LANES];
-        }
-        let scale = <T::On<L>>::load(&values).mul(<T::On<L>>::splat(query.scale));
-        let [covariances] = covariance.at::<T::On<L>, 1, false>([squares]);
-        covariances.sub(<T::On<L>>::load(&dots)).mul(scale).store(&mut values);
-        out.copy_from_slice(&values[..out.len()]);
     }
 }
 
-/// Dot products of a row with [`STEP`] others of its length.
+/// Turns the dot products of all pairs into correlations, a vector of pairs at once.
 #[inline(always)]
-fn products<T: Exponential, L: Lanes>(row: &[T], others: [&[T]; STEP]) -> [T; STEP] {
+fn correlate<T: Exponential, L: Lanes>(
+    [one, other]: [&ListedSide<'_, T>; 2],
+    starts: &[Idx],
+    places: &[Idx],
+    out: &mut [T],
+) {
+    let covariance = LaneCovariance::<T>::new(one.run.points.model.covariance());
+    let dim = one.run.points.model.dim();
+    let (mut row, mut pair) = (0, 0);
+    for (places, out) in places.chunks(T::LANES).zip(out.chunks_mut(T::LANES)) {
+        // A vector of f32 has 16 lanes; padding lanes repeat the last pair.
+        let mut lanes = [(0, 0); LANES_F32];
+        for (l, lane) in lanes.iter_mut().enumerate().take(T::LANES) {
+            if l < places.len() {
+                while at(starts[row + 1]) <= pair {
+                    row += 1;
+                }
+                pair += 1;
+            }
+            *lane = (row, at(places[l.min(places.len() - 1)]));
+        }
+        let (mut own, mut theirs) = ([T::default(); LANES_F32], [T::default(); LANES_F32]);
+        let mut squares = <T::On<L>>::splat(T::default());
+        for d in 0..dim {
+            for l in 0..T::LANES {
+                let (row, place) = lanes[l];
+                own[l] = one.run.coordinates(row / T::LANES)[d * T::LANES + row % T::LANES];
+                theirs[l] = other.run.coordinates(place / T::LANES)[d * T::LANES + place % T::LANES];
+            }
+            let difference = <T::On<L>>::load(&own).sub(<T::On<L>>::load(&theirs));
+            squares = difference.mul_add(difference, squares);
+        }
+        for l in 0..T::LANES {
+            let (row, place) = lanes[l];
+            own[l] = one.run.scales_and_margins(row / T::LANES).0[row % T::LANES];
+            theirs[l] = other.run.scales_and_margins(place / T::LANES).0[place % T::LANES];
+        }
+        let scale = <T::On<L>>::load(&own).mul(<T::On<L>>::load(&theirs));
+        let [covariances] = covariance.at::<T::On<L>, 1, false>([squares]);
+        theirs[..out.len()].copy_from_slice(out);
+        covariances.sub(<T::On<L>>::load(&theirs)).mul(scale).store(&mut own);
+        out.copy_from_slice(&own[..out.len()]);
+    }
+}
+
+/// Dot products of a row with `N` others of its length.
+#[inline(always)]
+fn products<T: Exponential, L: Lanes, const N: usize>(row: &[T], others: [&[T]; N]) -> [T; N] {
     let zero = <T::On<L>>::splat(T::default());
     let whole = row.len() / T::LANES * T::LANES;
     let group = depth::<T>().saturating_mul(T::LANES);
-    let mut sums = [zero; STEP];
+    let mut sums = [zero; N];
     let mut first = 0;
     while first < whole {
         let end = whole.min(first.saturating_add(group));
-        let mut partial = [zero; STEP];
+        let mut partial = [zero; N];
         for place in (first..end).step_by(T::LANES) {
             let values = <T::On<L>>::load(&row[place..]);
-            for s in 0..STEP {
+            for s in 0..N {
                 partial[s] = values.mul_add(<T::On<L>>::load(&others[s][place..]), partial[s]);
             }
         }
-        for s in 0..STEP {
+        for s in 0..N {
             sums[s] = sums[s].add(partial[s]);
         }
         first = end;
     }
     if whole < row.len() {
         let values = padded::<T, L>(&row[whole..]);
-        for s in 0..STEP {
+        for s in 0..N {
             sums[s] = values.mul_add(padded::<T, L>(&others[s][whole..]), sums[s]);
         }
     }
-    let mut totals = [T::default(); STEP];
-    for s in 0..STEP {
+    let mut totals = [T::default(); N];
+    for s in 0..N {
         let mut lanes = [T::default(); LANES_F32];
         sums[s].store(&mut lanes);
         let mut width = T::LANES;

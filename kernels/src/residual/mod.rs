@@ -62,7 +62,7 @@ pub use gate::{
     Gate, GateBins, GateCounters, GatePairs, GateRule, GateSide, gate_audit, gate_block, gate_block_blocks, gate_run,
     gate_square, profile_pairs, profile_slope, profile_thresholds,
 };
-pub use listed::{one_to_listed, unpack_rows};
+pub use listed::{ListedSide, listed_pairs, unpack_rows};
 pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins};
 pub use settle::{gather_row, settle_positions, settle_run};
 pub use shortlist::{

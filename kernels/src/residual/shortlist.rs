@@ -9,9 +9,10 @@
 //! A list is appended to until it is full; [`condense`] then raises `least` and drops what is below. One tile serves
 //! both of its sides: [`offer_rows`] and [`offer_columns`].
 
+use super::listed::check_starts;
 use super::{correlation_floor, residual_distance};
 use crate::error::{KernelError, want};
-use crate::index::{Idx, at, idx_len};
+use crate::index::{Idx, at};
 use crate::simd::{LANES_F64, Lanes, OnLanes, Real, Tier, Vector};
 use crate::view::panels_len;
 
@@ -282,10 +283,7 @@ pub fn offer_listed<T: Real>(
     let (rows, columns) = (pairs.rows, pairs.columns);
     want("rho", pairs.places.len(), pairs.rho.len())?;
     want("starts", rows.len + 1, pairs.starts.len())?;
-    let whole = pairs.starts.first() == Some(&0) && pairs.starts.last() == Some(&idx_len(pairs.places.len())?);
-    if !whole || pairs.starts.windows(2).any(|pair| pair[0] > pair[1]) {
-        return Err(KernelError::Value { what: "starts", at: 0 });
-    }
+    check_starts(pairs.starts, pairs.places.len())?;
     if let Some(place) = pairs.places.iter().position(|&place| place < 0 || at(place) >= columns.len) {
         return Err(KernelError::Value { what: "places", at: place });
     }

@@ -1,4 +1,5 @@
-//! Landmarks of the leaves: what bounds correlations with a whole leaf after a few dot products.
+//! Landmarks of the leaves, and their members as combinations of them: what bounds the correlations of two leaves after a few
+//! dot products.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +8,8 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::landmark::{
-    Chosen, Extent, Frame, FrameMemory, FramePoints, FrameQueries, Limits, choose, choose_blocks, member_weights,
-    pack_members, point_error, solve_defect,
+    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, Extent, Limits, choose, choose_blocks,
+    combination_errors, combine, point_error, solve_defect,
 };
 use covertree_kernels::residual::{ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks};
 use covertree_kernels::simd::{LANES_F64, Tier};
@@ -18,16 +19,13 @@ use super::factor::Factor;
 use super::layout::LEAF;
 use crate::error::Error;
 
-/// Most landmarks of a leaf, unless told: a multiple of the rows of every register tile.
-const LANDMARKS: usize = 24;
-
 /// Columns of `V` from which bounds by landmarks are worth their price.
 const FRAMES_FROM: usize = 96;
 
 /// How many landmarks a leaf has, for the bounds that rule pairs out. Answers never depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Landmarks {
-    /// As many as pay: at most 24 where `V` has 96 columns or more, else none.
+    /// As many as pay where `V` has 96 columns or more, else none.
     #[default]
     Auto,
     /// At most so many, up to [`Landmarks::MAX`]; fewer where the rest of the leaf is explained by them. None is no bounds.
@@ -42,7 +40,7 @@ impl Landmarks {
     pub(super) fn most(self, columns: usize) -> usize {
         match self {
             Self::Auto if columns < FRAMES_FROM => 0,
-            Self::Auto => LANDMARKS,
+            Self::Auto => Self::MAX,
             Self::Most(count) => count.min(Self::MAX),
         }
     }
@@ -67,44 +65,49 @@ impl FromStr for Landmarks {
     }
 }
 
-/// The squared tail below which no further landmark is taken. Bounds are compared with correlations of the nearest
-/// neighbours, which are above the square root of this where bounds are of any use.
-const PIVOT: f64 = 0.1;
+/// The squared tail below which no further landmark is taken. The bound of a pair is the sum of both tails and what landmarks
+/// explain of its correlation, and is compared with correlations of the nearest neighbours, a third and more. Fewer landmarks
+/// leave more pairs, more cost more than they rule out: a product of the numbers of both leaves. Where pairs are computed in
+/// `f64`, those that are left cost more.
+const PIVOTS: [f64; 2] = [0.01, 0.0225];
 
 /// Panels of a leaf.
 const PANELS: usize = LEAF / LANES_F64;
 
-/// The landmarks of a leaf and its members in their frame. The landmarks are the first members.
-pub(crate) struct LeafFrame {
-    pub frame: Frame,
-    pub factor: Vec<f64>,
+/// The members of a leaf as combinations of its landmarks, which are the first members.
+pub(crate) struct LeafCluster {
+    pub count: usize,
     members: usize,
-    coordinates: Vec<f64>,
-    extents: [Vec<f64>; 3],
+    weights: Vec<f32>,
+    extents: [Vec<f32>; 3],
     /// How errors reach the bounds of the members, in `f64` and in `f32`.
-    weights: [Vec<f64>; 2],
+    errors: [Vec<f32>; 2],
 }
 
-impl LeafFrame {
-    /// The members of the leaf in its frame.
-    pub fn points(&self) -> Result<FramePoints<'_, f64>, KernelError> {
-        let [spans, tails, slacks] = &self.extents;
-        FramePoints::of_slices(&self.coordinates, [spans, tails, slacks], self.members, self.frame.count())
+impl LeafCluster {
+    /// The members.
+    fn combined(&self) -> Result<Combined<'_>, KernelError> {
+        let [sums, spans, tails] = &self.extents;
+        Combined::new(&self.weights, [sums, spans, tails], self.members, self.count)
     }
 
     /// The members as one side of a bound in one of the precisions.
-    pub fn queries(&self, precision: usize) -> Result<FrameQueries<'_, f64>, KernelError> {
-        self.points()?.weighted_queries(&self.weights[precision])
+    pub fn side<'a>(
+        &'a self,
+        precision: usize,
+        ranks: &'a [f32],
+        least: &'a [f32],
+    ) -> Result<BetweenSide<'a>, KernelError> {
+        Ok(BetweenSide { members: self.combined()?, errors: &self.errors[precision], ranks, least })
     }
 
-    /// Finds the weights, from the error factors of the members in both precisions.
+    /// Finds how errors reach the bounds, from the error factors of the members in both precisions.
     pub fn weigh(&mut self, errors: [&[f64]; 2]) -> Result<(), KernelError> {
-        let mut weights = [vec![0.0; self.extents[0].len()], vec![0.0; self.extents[0].len()]];
-        for (errors, weights) in errors.into_iter().zip(&mut weights) {
-            let landmarks = &errors[..self.frame.count()];
-            member_weights(&self.frame, &self.factor, &self.points()?, landmarks, weights)?;
+        let mut both = [vec![0.0; self.extents[0].len()], vec![0.0; self.extents[0].len()]];
+        for (tile_errors, out) in errors.into_iter().zip(&mut both) {
+            combination_errors(&self.combined()?, errors[0], tile_errors, out)?;
         }
-        self.weights = weights;
+        self.errors = both;
         Ok(())
     }
 }
@@ -135,14 +138,14 @@ pub(crate) fn weights(factor: Option<&Factor>, v: &[f64]) -> Vec<f64> {
     norms
 }
 
-/// Chooses at most `most` landmarks among the points of a leaf; gives the order of its members in which they come first, and the frame.
+/// Chooses at most `most` landmarks among the points of a leaf; gives the order of its members in which they come first, and the members as combinations of them.
 pub(crate) fn choose_landmarks(
-    (tier, most): (Tier, usize),
+    (tier, most, hard): (Tier, usize, bool),
     points: &ResidualPoints<'_, f64>,
     leaf: usize,
     ids: &[Idx],
     errors: &[f64],
-) -> Result<(Vec<Idx>, LeafFrame), KernelError> {
+) -> Result<(Vec<Idx>, LeafCluster), KernelError> {
     let len = errors.len();
     let panels = len.div_ceil(LANES_F64);
     let run = points.run(leaf * PANELS, panels)?;
@@ -166,30 +169,26 @@ pub(crate) fn choose_landmarks(
         out.copy_from_slice(&rho[at(member) * lanes..][..len]);
         Ok(())
     };
-    let frame = choose(Limits { count: most, pivot: PIVOT }, errors, column, chosen, &mut arena)?;
+    // The choice has to be good, not proven: combinations count the errors for themselves.
+    let limits = Limits { count: most, pivot: PIVOTS[usize::from(!hard)] };
+    let frame = choose(limits, &vec![0.0; len], column, chosen, &mut arena)?;
     let mut order = landmarks[..frame.count()].to_vec();
     // The others by row number: what comes early needs small correlations, so it should not share a register tile with
     // what comes late.
     let mut rest: Vec<Idx> = (0..len as Idx).filter(|member| !order.contains(member)).collect(); // at most a leaf
     rest.sort_unstable_by_key(|&member| ids[at(member)]);
     order.extend(rest);
-    let sorted: Vec<f64> =
-        order.iter().flat_map(|&member| coordinates[at(member) * most..][..most].iter().copied()).collect();
-    let extents: Vec<Extent> = order.iter().map(|&member| extents[at(member)]).collect();
-    let mut packed = vec![0.0; panels_len::<f64>(len, frame.count())];
-    let [mut spans, mut tails, mut slacks] = [vec![0.0; lanes], vec![0.0; lanes], vec![0.0; lanes]];
-    let mut target =
-        FrameMemory { coordinates: &mut packed, spans: &mut spans, tails: &mut tails, slacks: &mut slacks };
-    pack_members(&frame, &sorted, &extents, &mut target)?;
-    Ok((
-        order,
-        LeafFrame {
-            frame,
-            factor,
-            members: len,
-            coordinates: packed,
-            extents: [spans, tails, slacks],
-            weights: Default::default(),
-        },
-    ))
+    let mut cluster = LeafCluster {
+        count: frame.count(),
+        members: len,
+        weights: vec![0.0; panels_len::<f32>(len, frame.count())],
+        extents: [(); 3].map(|()| vec![0.0; panels_len::<f32>(len, 1)]),
+        errors: Default::default(),
+    };
+    let [sums, spans, tails] = &mut cluster.extents;
+    let mut target = CombinedMemory { weights: &mut cluster.weights, sums, spans, tails };
+    let chosen =
+        ChosenCluster { frame: &frame, factor: &factor, coordinates: &coordinates, rho: &rho[..len * lanes], errors };
+    combine(&chosen, &order, &mut target)?;
+    Ok((order, cluster))
 }

@@ -28,10 +28,13 @@
 //! # }
 //! ```
 
+mod clusters;
 mod factor;
+mod far;
 mod frames;
 pub mod gate;
 mod layout;
+mod listed;
 pub mod order;
 mod parameters;
 mod precision;
@@ -245,8 +248,8 @@ impl ResidualIndex {
     /// [`Error::Usage`] when `k` is 0, or `order` is no permutation of the rows.
     ///
     /// # Cost
-    /// The correlations of each point with the landmarks of all leaves, a fifth to a third of all pairs at `columns`
-    /// multiply-adds each, and the pairs that their bounds leave; each pair serves both of its points.
+    /// The correlations of the landmarks of all leaves with each other, a tenth to a third of all pairs at `columns` multiply-adds
+    /// each, a few dozen multiply-adds for every pair, and the pairs that the bounds leave; each pair serves both of its points.
     pub fn vecchia(&self, order: &[Idx], k: usize) -> Result<(Answers, Work), Error> {
         let ranks = self.ranks(order)?;
         self.nearest(None, Some(&ranks), k, Counting::Earlier, false)

@@ -5,6 +5,7 @@ use covertree_kernels::error::KernelError;
 use covertree_kernels::residual::{ResidualPoints, ResidualRun, widen_tile};
 use covertree_kernels::simd::{LANES_F32, LANES_F64};
 
+use super::clusters::Packed;
 use super::layout::LEAF;
 use super::search::Side;
 use super::set::PointSet;
@@ -32,6 +33,19 @@ pub(super) trait Precision: Exponential {
     /// A tile of `len` columns in panels of `f64`.
     fn to_wide(rho: &[Self], len: usize, wide: &mut [f64]) -> Result<(), KernelError>;
 
+    /// Whether there are landmarks in this precision.
+    fn has_landmarks(set: &PointSet) -> bool;
+
+    /// The landmarks of a group, where they are not kept in this precision.
+    fn gather_landmarks(set: &PointSet, group: usize) -> Result<Option<Packed<Self>>, KernelError>;
+
+    /// The landmarks of a group, those that were gathered if any.
+    fn landmarks<'a>(
+        side: &Side<'a>,
+        group: usize,
+        gathered: Option<&'a Packed<Self>>,
+    ) -> Result<ResidualRun<'a, Self>, KernelError>;
+
     /// A leaf, which must be among [`points`](Self::points).
     fn run<'a>(side: &Side<'a>, leaf: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
         let panels = side.set.layout.leaf(leaf).len().div_ceil(Self::LANES);
@@ -41,6 +55,22 @@ pub(super) trait Precision: Exponential {
 
 impl Precision for f64 {
     const ERRORS: usize = 0;
+
+    fn has_landmarks(_: &PointSet) -> bool {
+        true
+    }
+
+    fn gather_landmarks(set: &PointSet, group: usize) -> Result<Option<Packed<Self>>, KernelError> {
+        Ok(set.landmarks.gather_wide(&set.whole()?, group))
+    }
+
+    fn landmarks<'a>(
+        side: &Side<'a>,
+        group: usize,
+        gathered: Option<&'a Packed<Self>>,
+    ) -> Result<ResidualRun<'a, Self>, KernelError> {
+        side.set.landmarks.wide_run(&side.view, group, gathered)
+    }
 
     fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
         side.view
@@ -67,6 +97,22 @@ impl Precision for f64 {
 
 impl Precision for f32 {
     const ERRORS: usize = 1;
+
+    fn has_landmarks(set: &PointSet) -> bool {
+        set.landmarks.has_narrow()
+    }
+
+    fn gather_landmarks(_: &PointSet, _: usize) -> Result<Option<Packed<Self>>, KernelError> {
+        Ok(None)
+    }
+
+    fn landmarks<'a>(
+        side: &Side<'a>,
+        group: usize,
+        _: Option<&'a Packed<Self>>,
+    ) -> Result<ResidualRun<'a, Self>, KernelError> {
+        side.set.landmarks.narrow_run(&side.view, group)
+    }
 
     fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
         side.narrow

@@ -1,7 +1,7 @@
 //! Exact search under the metric: leaves against leaves in register tiles, short lists, and the formula for what remains.
 //!
 //! Every leaf first meets the leaves around it, so that its short lists know early how correlated a point must be; then all
-//! the others. When points are searched among themselves, one tile serves both of its leaves, so each pair is computed once.
+//! the others, behind bounds. When points are searched among themselves, one tile serves both of its leaves, so each pair is computed once.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -16,7 +16,8 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use rayon::prelude::*;
 
-use super::gate::{Gated, OpenGate};
+use super::far::{self, Far};
+use super::gate::Gated;
 use super::layout::{LEAF, box_distance};
 use super::set::PointSet;
 use super::tile::{self, Meeting};
@@ -199,8 +200,8 @@ impl Search<'_> {
             (0..leaves).map(|leaf| Mutex::new(Lists::new(asked.set.layout.leaf(leaf).len(), self.goal))).collect();
         let near = self.near(asked);
         let workers = Workers::new();
-        let blocks = tile::blocks_of(&self.points.set.model);
-        let meet = |leaf: usize, others: &[usize], far: bool, gate: Option<&OpenGate<'_>>| {
+        let blocks = tile::blocks_of(&self.points.set.model).max(far::blocks_of(&self.points.set.model));
+        let meet = |leaf: usize, others: &[usize]| {
             let wide = match leaf < asked.set.hard_leaves || self.strategy == Strategy::Brute {
                 true => others.len(),
                 false => others.partition_point(|&other| other < self.points.set.hard_leaves),
@@ -209,10 +210,10 @@ impl Search<'_> {
             let mut work = Work::default();
             workers.with(blocks, |memory| -> Result<(), Error> {
                 if !wide.is_empty() {
-                    work.merge(&Meeting::<f64>::new(self, leaf, &lists, memory)?.behind(gate).with_all(wide, far)?);
+                    work.merge(&Meeting::<f64>::new(self, leaf, &lists, memory)?.with_all(wide)?);
                 }
                 if !narrow.is_empty() {
-                    work.merge(&Meeting::<f32>::new(self, leaf, &lists, memory)?.behind(gate).with_all(narrow, far)?);
+                    work.merge(&Meeting::<f32>::new(self, leaf, &lists, memory)?.with_all(narrow)?);
                 }
                 Ok(())
             })?;
@@ -222,13 +223,17 @@ impl Search<'_> {
             one.merge(&other);
             Ok::<_, Error>(one)
         };
-        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf], false, None));
+        let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf]));
         let mut counters = first.try_reduce(Work::default, merge)?;
         let gate = self.gate.map(|gate| gate.open(self, asked, &lists)).transpose()?;
-        let rest = (0..leaves).into_par_iter().rev().map(|leaf| {
-            let end = if self.queries.is_none() { leaf } else { self.points.set.layout.leaves() };
-            let others: Vec<usize> = (0..end).filter(|other| near[leaf].binary_search(other).is_err()).collect();
-            meet(leaf, &others, true, gate.as_ref())
+        let far = Far::new(self, asked, &lists, &near, gate.as_ref());
+        let rest = (0..far.groups()).into_par_iter().rev().map(|group| {
+            let (mut work, leaves, whole) = workers.with(blocks, |memory| far.meet(group, memory))?;
+            for (leaf, mut others) in leaves.zip(whole) {
+                others.sort_unstable();
+                work.merge(&meet(leaf, &others)?);
+            }
+            Ok(work)
         });
         counters = merge(counters, rest.try_reduce(Work::default, merge)?)?;
         let settled = lists.into_par_iter().enumerate().map(|(leaf, lists)| {

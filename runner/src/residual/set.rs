@@ -17,13 +17,14 @@ use covertree_kernels::simd::{LANES_F64, Real, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
+use super::clusters::{LandmarkSet, Whole};
 use super::factor::Factor;
-use super::frames::{Landmarks, LeafFrame, choose_landmarks, errors, weights};
+use super::frames::{Landmarks, LeafCluster, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, boxes, gather_panels, permute};
 use crate::error::Error;
 
-/// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.016.
-const HARD: f64 = 0.125;
+/// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.063.
+const HARD: f64 = 0.25;
 
 /// The norm of scaled coordinates above which `f32` is not tried: squares have to stay in its range.
 const NARROW_MAX: f64 = 1e15;
@@ -66,10 +67,10 @@ pub(crate) struct PointSet {
     rows: Vec<f64>,
     /// The other leaves.
     narrow: Narrow,
-    /// Landmarks of the leaves; empty where bounds do not pay or are not known to hold.
-    pub frames: Vec<LeafFrame>,
-    /// Panels of 8: the error factors of the points in `f64` and in `f32`; empty without landmarks.
-    pub errors: [Vec<f64>; 2],
+    /// The leaves by their landmarks; empty where bounds do not pay or are not known to hold.
+    pub clusters: Vec<LeafCluster>,
+    /// The landmarks; empty where there are none.
+    pub landmarks: LandmarkSet,
     /// Corners of the leaves, `[leaves][2][dim]`, scaled.
     pub boxes: Vec<f64>,
 }
@@ -142,8 +143,8 @@ impl PointSet {
             hard_leaves: 0,
             rows: Vec::new(),
             narrow: Narrow::default(),
-            frames: Vec::new(),
-            errors: [Vec::new(), Vec::new()],
+            clusters: Vec::new(),
+            landmarks: LandmarkSet::default(),
             boxes: Vec::new(),
         }
     }
@@ -164,25 +165,45 @@ impl PointSet {
             _ => None,
         };
         let mut weights = Vec::new();
-        self.frames.clear();
+        self.clusters.clear();
+        self.landmarks = LandmarkSet::default();
         if let Some(factor) = factor {
             weights = self.choose_frames((tier, most), factor, &mut norms)?;
         }
         self.narrow(reach, &norms, scaled)?;
         if let Some(factor) = factor {
-            let each = |margins: &[f64]| -> Result<Vec<f64>, KernelError> {
-                let mut all = errors(&weights, margins, &self.p, &self.view()?, factor.jitter);
-                all.resize(self.scales.len(), 0.0);
-                Ok(all)
-            };
-            self.errors = [each(&self.margins)?, each(&self.narrow.wide_margins)?];
-            let (layout, [wide, narrow]) = (&self.layout, &self.errors);
-            self.frames.par_iter_mut().enumerate().try_for_each(|(leaf, frame)| {
-                let range = layout.leaf(leaf);
-                frame.weigh([&wide[range.clone()], &narrow[range]])
-            })?;
+            self.pack_landmarks(reach, factor.jitter, &norms, &weights)?;
         }
         Ok(())
+    }
+
+    /// Finds how errors reach the bounds of the leaves, and packs their landmarks.
+    fn pack_landmarks(&mut self, reach: f64, jitter: f64, norms: &[f64], weights: &[f64]) -> Result<(), Error> {
+        let model = self.model;
+        let offset = (reach <= NARROW_MAX).then_some(reach * f32::ROUNDOFF);
+        let margin = |(&norm, &p): (&f64, &f64)| match offset {
+            Some(offset) => model.margin::<f32>(offset, norm, p),
+            None => f64::INFINITY,
+        };
+        let margins: Vec<f64> = norms.iter().zip(&self.p).map(margin).collect();
+        let view = self.view()?;
+        let wide = errors(weights, &self.margins, &self.p, &view, jitter);
+        let narrow = errors(weights, &margins, &self.p, &view, jitter);
+        let layout = &self.layout;
+        self.clusters.par_iter_mut().enumerate().try_for_each(|(leaf, cluster)| {
+            let range = layout.leaf(leaf);
+            cluster.weigh([&wide[range.clone()], &narrow[range]])
+        })?;
+        let counts: Vec<usize> = self.clusters.iter().map(|cluster| cluster.count).collect();
+        let narrow = offset.map(|offset| (offset, norms));
+        let leaf = |leaf| self.layout.leaf(leaf);
+        self.landmarks = LandmarkSet::new(&counts, leaf, self.hard_leaves, &self.whole()?, narrow)?;
+        Ok(())
+    }
+
+    /// What landmarks are gathered from.
+    pub fn whole(&self) -> Result<Whole<'_>, KernelError> {
+        Ok(Whole { points: self.view()?, coordinates: &self.coordinates, v: &self.v, p: &self.p })
     }
 
     /// Gathers the points that `f32` serves badly in the first leaves.
@@ -220,7 +241,12 @@ impl PointSet {
     }
 
     /// Landmarks of every leaf, on a tier and at most so many; its points are put in the order in which the landmarks come first. Gives the weights' norms.
-    fn choose_frames(&mut self, tier: (Tier, usize), factor: &Factor, norms: &mut [f64]) -> Result<Vec<f64>, Error> {
+    fn choose_frames(
+        &mut self,
+        (tier, most): (Tier, usize),
+        factor: &Factor,
+        norms: &mut [f64],
+    ) -> Result<Vec<f64>, Error> {
         let columns = self.model.columns();
         let view = self.view()?;
         let chosen = (0..self.layout.leaves()).into_par_iter().map(|leaf| -> Result<_, Error> {
@@ -230,7 +256,13 @@ impl PointSet {
             let norms = &norms[..range.len()];
             let margins = &self.margins[range.clone()];
             let errors = errors(norms, margins, &self.p[range.clone()], &view, factor.jitter);
-            let (order, frame) = choose_landmarks(tier, &view, leaf, &self.layout.ids[range.clone()], &errors)?;
+            let (order, frame) = choose_landmarks(
+                (tier, most, leaf < self.hard_leaves),
+                &view,
+                leaf,
+                &self.layout.ids[range.clone()],
+                &errors,
+            )?;
             let weights: Vec<f64> = order.iter().map(|&member| norms[at(member)]).collect();
             Ok((order, frame, weights))
         });
@@ -251,7 +283,7 @@ impl PointSet {
                 permute(&mut values[range.clone()], &order);
             }
             all.extend(weights);
-            self.frames.push(frame);
+            self.clusters.push(frame);
         }
         self.layout.number();
         Ok(all)
@@ -331,6 +363,7 @@ impl PointSet {
             + size_of_val(&self.rows[..])
             + size_of_val(&self.narrow.v[..])
             + size_of_val(&self.narrow.rows[..])
+            + self.landmarks.bytes()
     }
 
     /// Box of a leaf.

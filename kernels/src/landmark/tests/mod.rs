@@ -1,5 +1,6 @@
 //! The bounds against the truth, and the parts against their twins and the oracle.
 
+mod between;
 mod parts;
 mod truth;
 

@@ -32,40 +32,60 @@ fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
     assert!(matches!(short, Err(KernelError::Shape { what: "wanted", .. })));
 }
 
-/// [`one_to_listed`] against the published formula, with the rows that [`unpack_rows`] makes.
+/// [`listed_pairs`] against the published formula, with the rows that [`unpack_rows`] makes. Of every fifth point nothing is
+/// wanted, of the others one, two, three or many pairs.
 fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
-    let (packed, columns) = (Packed::<T>::new(metric), metric.columns);
-    let mut rows = vec![T::from_f64(-7.0); metric.len() * columns];
+    let (packed, columns, len) = (Packed::<T>::new(metric), metric.columns, metric.len());
+    let mut rows = vec![T::from_f64(-7.0); len * columns];
     unpack_rows(&packed.v, columns, &mut rows).unwrap();
-    let places: Vec<Idx> = (0..metric.len() as Idx).rev().step_by(step).collect();
-    for own in [0, metric.len() - 1] {
-        let (z, v) = packed.gather(own);
-        assert_eq!(v, rows[own * columns..(own + 1) * columns]);
-        let (scale, margin) = packed.points().scale_and_margin(own);
-        let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
-        let mut out = vec![T::from_f64(-7.0); places.len()];
-        let mut counters = ResidualCounters::default();
-        one_to_listed(tier, &query, &packed.all(), &rows, &places, &mut out, &mut counters).unwrap();
-        assert_eq!(counters.filtered, places.len() as u64);
-        for (&place, r) in places.iter().zip(&out) {
-            let other = place as usize;
+    let (mut starts, mut places) = (vec![0], Vec::<Idx>::new());
+    for own in 0..len {
+        let some = (0..len as Idx).rev().step_by(step).take([0, 1, 2, 3, len][own % 5]);
+        places.extend(some);
+        starts.push(places.len() as Idx);
+    }
+    let side = ListedSide { run: packed.all(), rows: &rows };
+    let mut out = vec![T::from_f64(-7.0); places.len()];
+    let mut counters = ResidualCounters::default();
+    listed_pairs(tier, &side, &side, &starts, &places, &mut out, &mut counters).unwrap();
+    assert_eq!(counters.filtered, places.len() as u64);
+    for own in 0..len {
+        assert_eq!(packed.gather(own).1, rows[own * columns..(own + 1) * columns]);
+        for pair in starts[own] as usize..starts[own + 1] as usize {
+            let other = places[pair] as usize;
             if other != own {
-                let (r, rho) = (r.to_f64(), published(metric, own, other));
+                let (r, rho) = (out[pair].to_f64(), published(metric, own, other));
                 let margin = packed.margins[own].to_f64() * packed.margins[other].to_f64();
                 assert!((r.clamp(-1.0, 1.0) - rho).abs() <= margin, "{tier} {own} {other}: {r} {rho} {margin}");
             }
         }
-        for bad in [-1, metric.len() as Idx] {
-            let (mut out, mut counters) = ([T::from_f64(-7.0)], ResidualCounters::default());
-            let refused = one_to_listed(tier, &query, &packed.all(), &rows, &[bad], &mut out, &mut counters);
-            assert_eq!(refused, Err(KernelError::Key { at: 0, key: bad, limit: metric.len() as Idx }));
-            assert_eq!(out[0].to_f64(), -7.0);
-        }
-        if columns > 0 {
-            let refused = one_to_listed(tier, &query, &packed.all(), &rows[1..], &places, &mut out, &mut counters);
-            assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
-        }
     }
+    refuses_lists(&side, tier, columns);
+}
+
+fn refuses_lists<T: Exponential>(side: &ListedSide<'_, T>, tier: Tier, columns: usize) {
+    let len = side.run.len();
+    let (mut one_each, mut counters) = (vec![1; len + 1], ResidualCounters::default());
+    one_each[0] = 0;
+    for bad in [-1, len as Idx] {
+        let mut out = [T::from_f64(-7.0)];
+        let refused = listed_pairs(tier, side, side, &one_each, &[bad], &mut out, &mut counters);
+        assert_eq!(refused, Err(KernelError::Key { at: 0, key: bad, limit: len as Idx }));
+        assert_eq!(out[0].to_f64(), -7.0);
+    }
+    let mut out = [T::from_f64(-7.0); 2];
+    let short = listed_pairs(tier, side, side, &one_each[1..], &[0], &mut out[..1], &mut counters);
+    assert!(matches!(short, Err(KernelError::Shape { what: "starts", .. })));
+    let long = listed_pairs(tier, side, side, &one_each, &[0], &mut out, &mut counters);
+    assert!(matches!(long, Err(KernelError::Shape { what: "out", .. })));
+    let few = listed_pairs(tier, side, side, &one_each, &[0, 0], &mut out, &mut counters);
+    assert!(matches!(few, Err(KernelError::Value { what: "starts", .. })));
+    if columns > 0 {
+        let cut = ListedSide { rows: &side.rows[1..], ..*side };
+        let refused = listed_pairs(tier, &cut, side, &one_each, &[0], &mut out[..1], &mut counters);
+        assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
+    }
+    assert_eq!(counters, ResidualCounters::default());
 }
 
 proptest! {

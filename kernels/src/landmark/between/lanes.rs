@@ -1,0 +1,135 @@
+//! Bodies over the lane traits.
+
+#![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
+
+use super::{BetweenSide, CrossTable};
+use crate::covariance::Exponential;
+use crate::dist::form::gamma;
+use crate::simd::{LANES_F32, Lanes, Real, Vector};
+
+/// Landmarks of the rows that are multiplied in step.
+const STEP: usize = 4;
+
+/// What covers the roundings of a bound.
+const UP: f32 = 1.0 + 1.0 / (1u32 << 19) as f32;
+
+/// What the body of [`bounds_between`](super::bounds_between) works on.
+pub(super) struct Between<'a, 'o, T> {
+    pub rows: &'o BetweenSide<'a>,
+    pub columns: &'o BetweenSide<'a>,
+    pub table: CrossTable<'a, T>,
+    pub masks: &'o mut [u32],
+    /// `[column panels][landmarks of the rows][16]`: `R w_y`.
+    pub products: &'o mut [f32],
+}
+
+#[inline(always)]
+pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -> u64 {
+    let (rows, columns) = (work.rows.members, work.columns.members);
+    let roundings = gamma(rows.count + columns.count + 4, f32::ROUNDOFF) * 1.01;
+    let rounding = (largest::<T, L>(work) * roundings) as f32 * UP; // infinite stays so
+    let mut kept = 0;
+    for panel in 0..columns.panels() {
+        products::<T, L>(work, panel);
+        kept += mark::<T, L>(work, panel, rounding);
+    }
+    kept
+}
+
+/// The largest element of the table, infinite if one is not finite.
+#[inline(always)]
+fn largest<T: Exponential, L: Lanes>(work: &Between<'_, '_, T>) -> f64 {
+    let (width, stride) = (work.columns.members.count, work.table.stride);
+    let (bound, infinity) = (<T::On<L>>::splat(T::from_f64(1e30)), <T::On<L>>::splat(T::INFINITY));
+    let mut most = <T::On<L>>::splat(T::default());
+    for s in 0..work.rows.members.count {
+        let row = &work.table.rho[s * stride..][..width];
+        let (whole, rest) = row.split_at(width / T::LANES * T::LANES);
+        for values in whole.chunks_exact(T::LANES) {
+            let values = <T::On<L>>::load(values).abs();
+            most = most.max(values.pick_le(bound, values, infinity));
+        }
+        let mut last = [T::default(); LANES_F32];
+        last[..rest.len()].copy_from_slice(rest);
+        let values = <T::On<L>>::load(&last).abs();
+        most = most.max(values.pick_le(bound, values, infinity));
+    }
+    let mut all = [T::default(); LANES_F32];
+    most.store(&mut all);
+    let mut largest = 0.0;
+    for value in all {
+        largest = if value.to_f64() > largest { value.to_f64() } else { largest };
+    }
+    largest
+}
+
+/// `R w_y` for the points of a panel.
+#[inline(always)]
+fn products<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usize) {
+    let (count, columns) = (work.rows.members.count, work.columns.members);
+    let width = columns.count;
+    let weights = &columns.weights[panel * width * LANES_F32..][..width * LANES_F32];
+    let out = &mut work.products[panel * count * LANES_F32..][..count * LANES_F32];
+    for (first, out) in (0..count).step_by(STEP).zip(out.chunks_mut(STEP * LANES_F32)) {
+        let mut rows = [&work.table.rho[..0]; STEP];
+        for s in 0..STEP {
+            rows[s] = &work.table.rho[(first + s).min(count - 1) * work.table.stride..][..width];
+        }
+        let mut sums = [L::F32::splat(0.0); STEP];
+        for (t, weights) in weights.chunks_exact(LANES_F32).enumerate() {
+            let weights = L::F32::load(weights);
+            for s in 0..STEP {
+                let rho = f32::from_f64(rows[s][t].to_f64()); // one rounding, which the bound counts
+                sums[s] = L::F32::splat(rho).mul_add(weights, sums[s]);
+            }
+        }
+        for (sum, out) in sums.iter().zip(out.chunks_exact_mut(LANES_F32)) {
+            sum.store(out);
+        }
+    }
+}
+
+/// Marks what remains of a panel; returns how many pairs that are.
+#[inline(always)]
+fn mark<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usize, rounding: f32) -> u64 {
+    let (rows, columns) = (work.rows, work.columns);
+    let (count, panels) = (rows.members.count, columns.members.panels());
+    let lanes = panel * LANES_F32..(panel + 1) * LANES_F32;
+    let in_use = (1u32 << (columns.members.len - panel * LANES_F32).min(LANES_F32)) - 1;
+    let products = &work.products[panel * count * LANES_F32..][..count * LANES_F32];
+    let sums = L::F32::load(&columns.members.sums[lanes.clone()]).mul(L::F32::splat(rounding));
+    let errors = L::F32::load(&columns.errors[lanes.clone()]);
+    let tails = L::F32::load(&columns.members.tails[lanes.clone()]);
+    let reach = L::F32::load(&columns.members.spans[lanes.clone()]).add(tails);
+    let (ranks, least) = (L::F32::load(&columns.ranks[lanes.clone()]), L::F32::load(&columns.least[lanes]));
+    let (infinity, up) = (L::F32::splat(f32::INFINITY), L::F32::splat(UP));
+    let mut kept = 0;
+    for first in (0..rows.members.len).step_by(STEP) {
+        // A group of rows stands in one panel.
+        let weights = &rows.members.weights[first / LANES_F32 * count * LANES_F32..][..count * LANES_F32];
+        let lane = first % LANES_F32;
+        let mut dots = [L::F32::splat(0.0); STEP];
+        for (weights, products) in weights.chunks_exact(LANES_F32).zip(products.chunks_exact(LANES_F32)) {
+            let (weights, products) = (&weights[lane..lane + STEP], L::F32::load(products));
+            for r in 0..STEP {
+                dots[r] = L::F32::splat(weights[r]).mul_add(products, dots[r]);
+            }
+        }
+        for r in 0..STEP.min(rows.members.len - first) {
+            let row = first + r;
+            let (span, tail) = (L::F32::splat(rows.members.spans[row]), L::F32::splat(rows.members.tails[row]));
+            let mut bound = sums.mul_add(L::F32::splat(rows.members.sums[row]), dots[r].abs());
+            bound = errors.mul_add(L::F32::splat(rows.errors[row]), bound);
+            bound = tails.mul_add(span, bound);
+            bound = reach.mul_add(tail, bound).mul(up);
+            let rank = L::F32::splat(rows.ranks[row]);
+            let for_row = ranks.pick_le(rank, L::F32::splat(rows.least[row]), infinity);
+            let for_column = rank.pick_le(ranks, least, infinity);
+            // A NaN bounds nothing: it stays.
+            let bits = !bound.lt(for_row.min(for_column)) & in_use;
+            work.masks[row * panels + panel] = bits;
+            kept += u64::from(bits.count_ones());
+        }
+    }
+    kept
+}

@@ -1,0 +1,270 @@
+//! Bounds from landmarks alone: never below the truth, near their twin, and what they refuse.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::index::Idx;
+use crate::{oracle, trials};
+
+/// A cluster as combinations of its landmarks.
+struct Mixed {
+    /// Points in the order of the members.
+    members: Vec<usize>,
+    count: usize,
+    weights: Vec<f32>,
+    extents: [Vec<f32>; 3],
+    errors: Vec<f32>,
+}
+
+impl Mixed {
+    fn combined(&self) -> Combined<'_> {
+        let [sums, spans, tails] = &self.extents;
+        Combined::new(&self.weights, [sums, spans, tails], self.members.len(), self.count).unwrap()
+    }
+
+    fn side<'a>(&'a self, ranks: &'a [f32], least: &'a [f32]) -> BetweenSide<'a> {
+        BetweenSide { members: self.combined(), errors: &self.errors, ranks, least }
+    }
+}
+
+/// Combines a cluster; the tile of landmarks has errors of `rough` or more.
+fn mixed(setup: &Setup, members: &[usize], limits: Limits, rough: f64) -> Mixed {
+    let cluster = setup.cluster(members, limits);
+    let (len, count) = (members.len(), cluster.frame().count());
+    let mut order = cluster.landmarks[..count].to_vec();
+    order.extend((0..len as Idx).filter(|member| !cluster.landmarks[..count].contains(member)).rev());
+    let rho: Vec<f64> =
+        members.iter().flat_map(|&i| members.iter().map(move |&j| (i, j))).map(|(i, j)| setup.rho(i, j)).collect();
+    let errors: Vec<f64> = members.iter().map(|&i| setup.errors[i]).collect();
+    let lanes = panels_len::<f32>(len, 1);
+    let (mut weights, mut extents) = (vec![f32::NAN; count * lanes], [(); 3].map(|()| vec![f32::NAN; lanes]));
+    let [sums, spans, tails] = &mut extents;
+    let mut memory = CombinedMemory { weights: &mut weights, sums, spans, tails };
+    let chosen = ChosenCluster {
+        frame: cluster.frame(),
+        factor: &cluster.factor,
+        coordinates: &cluster.coordinates,
+        rho: &rho,
+        errors: &errors,
+    };
+    combine(&chosen, &order, &mut memory).unwrap();
+    let members: Vec<usize> = order.iter().map(|&place| members[at(place)]).collect();
+    let own: Vec<f64> = members.iter().map(|&i| setup.errors[i]).collect();
+    let tile: Vec<f64> = own.iter().map(|error| error.max(rough)).collect();
+    let mut mixed = Mixed { members, count, weights, extents, errors: vec![f32::NAN; lanes] };
+    let mut errors = core::mem::take(&mut mixed.errors);
+    combination_errors(&mixed.combined(), &own, &tile, &mut errors).unwrap();
+    Mixed { errors, ..mixed }
+}
+
+/// Correlations of the landmarks of two clusters, as far off as the errors allow, in rows of `stride`.
+fn table<T: Real>(setup: &Setup, one: &Mixed, other: &Mixed, stride: usize, rough: f64) -> Vec<T> {
+    let mut table = vec![T::INFINITY; one.count * stride];
+    let error = |i: usize| setup.errors[i].max(rough);
+    for (s, &i) in one.members[..one.count].iter().enumerate() {
+        for (t, &j) in other.members[..other.count].iter().enumerate() {
+            // What rounding to T moves stays within the errors where these are rough.
+            let more = (error(i) * error(j) - setup.errors[i] * setup.errors[j]) * 0.99;
+            let rho = setup.rho(i, j) + if (s * 3 + t) % 5 < 2 { -more } else { more };
+            table[s * stride + t] = T::from_f64(rho);
+        }
+    }
+    table
+}
+
+fn check_tables<T: Exponential>(setup: &Setup, tier: Tier, halves: &[Mixed; 2], rough: f64, earlier: bool) {
+    let [one, other] = halves;
+    let stride = other.count + 3;
+    let elements = table::<T>(setup, one, other, stride, rough);
+    let lanes = [one, other].map(|mixed| panels_len::<f32>(mixed.members.len(), 1));
+    let rank = |i: usize| if earlier { ((i * 37) % 101) as f32 } else { 0.0 };
+    let least_of = |i: usize| 0.15 * (i % 7) as f32;
+    let array = |mixed: &Mixed, of: &dyn Fn(usize) -> f32, lanes: usize| {
+        let mut all: Vec<f32> = mixed.members.iter().map(|&i| of(i)).collect();
+        all.resize(lanes, f32::NAN);
+        all
+    };
+    let ranks = [array(one, &rank, lanes[0]), array(other, &rank, lanes[1])];
+    let least = [array(one, &least_of, lanes[0]), array(other, &least_of, lanes[1])];
+    let (rows, columns) = (one.side(&ranks[0], &least[0]), other.side(&ranks[1], &least[1]));
+    let panels = columns.members.panels();
+    let mut masks = vec![u32::MAX; one.members.len() * panels];
+    let mut memory = vec![Block::splat(0xffff_ffff); bounds_between_blocks(one.count, other.members.len())];
+    let table = CrossTable { rho: &elements, stride };
+    let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory)).unwrap();
+    assert_eq!(kept, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
+    let in_use = |panel: usize| u32::MAX >> (32 - (other.members.len() - panel * 16).min(16));
+    assert!(masks.iter().enumerate().all(|(place, mask)| mask & !in_use(place % panels) == 0), "padding is no pair");
+    for (row, &i) in one.members.iter().enumerate() {
+        for (column, &j) in other.members.iter().enumerate() {
+            let bit = masks[row * panels + column / 16] >> (column % 16) & 1 == 1;
+            let for_row = if rank(j) <= rank(i) { least_of(i) } else { f32::INFINITY };
+            let for_column = if rank(i) <= rank(j) { least_of(j) } else { f32::INFINITY };
+            let least = f64::from(for_row.min(for_column));
+            let (rho, ratio) = (published(&setup.metric, i, j), setup.rho(i, j));
+            assert!(bit || (rho.abs() < least && ratio.abs() < least), "{tier} {i} {j}: {rho}, {ratio} is lost");
+            let twin = scalar::bound_between(&rows, row, &columns, column, table);
+            let sums = f64::from(rows.members.extent(row)[0] * columns.members.extent(column)[0]);
+            let slack = 1e-4 * (1.0 + twin + sums);
+            assert!(
+                if bit { twin.is_nan() || twin + slack >= least } else { twin <= least + slack },
+                "{tier}: {twin} {least}"
+            );
+        }
+    }
+}
+
+fn check(metric: Residual, limits: Limits, defect: f64) {
+    let half = metric.len() / 2;
+    let (one, other): (Vec<usize>, Vec<usize>) = (0..metric.len()).partition(|i| *i < half);
+    for tier in Tier::all() {
+        let setup = Setup::new(metric.clone(), tier, defect);
+        for rough in trials::thin(2, [0.0, 0.03]) {
+            let halves = [&one, &other].map(|members| mixed(&setup, members, limits, rough));
+            check_tables::<f64>(&setup, tier, &halves, rough, rough == 0.0);
+            if rough > 0.0 {
+                check_tables::<f32>(&setup, tier, &halves, rough, true);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(trials::cases(96))]
+    #[test]
+    fn no_pair_is_lost_between_clusters(
+        metric in metrics(),
+        count in prop_oneof![Just(0usize), Just(1), 2..12usize, Just(40)],
+        pivot in prop_oneof![Just(0.0), Just(1e-3), Just(0.1)],
+        defect in prop_oneof![Just(0.0), Just(1e-14)],
+    ) {
+        let defect = defect * metric.covariance.variance();
+        check(metric, Limits { count, pivot }, defect);
+    }
+
+    #[test]
+    fn no_pair_is_lost_where_everything_is_smooth(
+        noise in proptest::collection::vec(-1.0..1.0f64, 160),
+        kind in 0..4usize,
+        scale in prop_oneof![Just(0.01), Just(0.1), Just(0.4), Just(1.0)],
+    ) {
+        let mut coordinates: Vec<f64> = noise.iter().map(|z| z * scale).collect();
+        coordinates.truncate(2 * if cfg!(miri) { 20 } else { 80 });
+        let covariance = Covariance::new(CovarianceKind::ALL[kind], 1.0).unwrap();
+        let inducing: Vec<usize> = (0..10).map(|i| i * coordinates.len() / 24).collect();
+        check(Residual::new(covariance, &coordinates, 2, &inducing, 1e-6, 0.0), Limits { count: 16, pivot: 1e-3 }, 0.0);
+    }
+}
+
+fn setup(len: usize) -> Setup {
+    let noise: Vec<f64> = (0..3 * len).map(|i| ((i * 7919) % 1009) as f64 / 504.5 - 1.0).collect();
+    Setup::new(hard_metric((3, 2, len, len / 3), 1.0, 1.0, 1e-6, 0.0, &noise), Tier::detect(), 0.0)
+}
+
+#[test]
+fn rests_are_those_of_the_oracle() {
+    let setup = setup(trials::up_to(60));
+    let members: Vec<usize> = (0..setup.metric.len() / 2).collect();
+    for count in trials::thin(2, [1, 2, 5, 9]) {
+        let mixed = mixed(&setup, &members, Limits { count, pivot: 0.05 }, 0.0);
+        let landmarks = &mixed.members[..mixed.count];
+        let matrix: Vec<f64> = landmarks
+            .iter()
+            .flat_map(|&i| landmarks.iter().map(move |&j| (i, j)))
+            .map(|(i, j)| setup.rho(i, j))
+            .collect();
+        for (place, &i) in mixed.members.iter().enumerate() {
+            let [sum, span, tail] = mixed.combined().extent(place).map(f64::from);
+            if place < mixed.count {
+                assert_eq!((sum as f32, tail), (1f32.next_up(), f64::from(0f32.next_up())), "a landmark is itself");
+                continue;
+            }
+            let rho: Vec<f64> = landmarks.iter().map(|&l| setup.rho(l, i)).collect();
+            let square = oracle::landmark::square_tail(&matrix, &rho).max(0.0);
+            assert!(tail * tail >= square - 1e-12 && tail * tail <= square + 1e-3, "{place}: {tail} {square}");
+            assert!(span * span >= 1.0 - square - 1e-9 && span * span <= 1.0 - square + 1e-3, "{place}: {span}");
+        }
+    }
+}
+
+#[test]
+fn sizes_around_a_panel_and_clusters_without_landmarks() {
+    for len in trials::thin(2, [1usize, 15, 16, 17, 33]) {
+        let setup = setup(len + 3);
+        for count in [0, 3] {
+            let members: Vec<usize> = (0..len).collect();
+            let halves = [
+                mixed(&setup, &members, Limits { count, pivot: 0.0 }, 0.0),
+                mixed(&setup, &[len, len + 1, len + 2], Limits { count: 2, pivot: 0.0 }, 0.0),
+            ];
+            for tier in Tier::all() {
+                check_tables::<f64>(&setup, tier, &halves, 0.0, true);
+                check_tables::<f64>(&setup, tier, &halves, 0.0, false);
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_that_are_not_finite_rule_nothing_out() {
+    let setup = setup(24);
+    let members: Vec<usize> = (0..24).collect();
+    let limits = Limits { count: 4, pivot: 0.0 };
+    let halves = [&members[..12], &members[12..]].map(|members| mixed(&setup, members, limits, 0.0));
+    let (ranks, least) = ([0.0; 16], [1.0; 16]);
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut rho = vec![0.0; 16];
+        rho[6] = bad;
+        let (rows, columns) = (halves[0].side(&ranks, &least), halves[1].side(&ranks, &least));
+        let mut masks = vec![0; 12];
+        let mut memory = vec![Block::default(); bounds_between_blocks(4, 12)];
+        let table = CrossTable { rho: &rho, stride: 4 };
+        for tier in Tier::all() {
+            let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory));
+            assert_eq!(kept, Ok(144), "{tier}: {bad}");
+        }
+    }
+}
+
+#[test]
+fn wrong_shapes_are_refused_and_nothing_is_written() {
+    let setup = setup(20);
+    let limits = Limits { count: 3, pivot: 0.0 };
+    let [one, other] = [(0..10), (10..20)].map(|range| mixed(&setup, &range.collect::<Vec<_>>(), limits, 0.0));
+    let (ranks, least, rho) = ([0.0; 16], [0.5; 16], [0.5; 9]);
+    let (rows, columns) = (one.side(&ranks, &least), other.side(&ranks, &least));
+    let tier = Tier::detect();
+    let mut memory = vec![Block::default(); bounds_between_blocks(3, 10)];
+    let mut ask = |rows: BetweenSide<'_>, rho: &[f64], stride, masks: &mut [u32], blocks: usize| {
+        let arena = &mut Arena::new(&mut memory[..blocks]);
+        bounds_between(tier, &rows, &columns, CrossTable { rho, stride }, masks, arena)
+    };
+    let (blocks, mut masks) = (bounds_between_blocks(3, 10), [77; 10]);
+    let shape = |what| move |error: KernelError| matches!(error, KernelError::Shape { what: got, .. } if got == what);
+    let short = BetweenSide { least: &least[1..], ..rows };
+    assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("least of a side")));
+    let short = BetweenSide { ranks: &ranks[1..], ..rows };
+    assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("ranks of a side")));
+    let short = BetweenSide { errors: &one.errors[1..], ..rows };
+    assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("errors of a side")));
+    assert!(ask(rows, &rho, 2, &mut masks, blocks).is_err_and(shape("stride")));
+    assert!(ask(rows, &rho, 3, &mut masks[1..], blocks).is_err_and(shape("masks")));
+    let small = ask(rows, &rho[1..], 3, &mut masks, blocks);
+    assert_eq!(small, Err(KernelError::Least { what: "table", least: 9, got: 8 }));
+    let scratch = ask(rows, &rho, 3, &mut masks, blocks - 1);
+    assert_eq!(scratch, Err(KernelError::Scratch { need: blocks, have: blocks - 1 }));
+    assert_eq!(masks, [77; 10]);
+    assert!(ask(rows, &rho, 3, &mut masks, blocks).is_ok());
+    let [sums, spans, tails] = &one.extents;
+    let combined = |weights, sums| Combined::new(weights, [sums, &spans[..], &tails[..]], 10, 3);
+    assert!(combined(&one.weights[1..], &sums[..]).is_err_and(shape("weights")));
+    assert!(combined(&one.weights, &sums[1..]).is_err_and(shape("sums")));
+    let many = Combined::new(&one.weights, [&sums[..], &spans[..], &tails[..]], 10, LANDMARKS_MAX + 1);
+    assert_eq!(many.err(), Some(KernelError::TooLong { len: LANDMARKS_MAX + 1 }));
+    let errors = combination_errors(&one.combined(), &[0.0; 9], &[0.0; 10], &mut [0.0; 16]);
+    assert!(errors.is_err_and(shape("errors")));
+    let errors = combination_errors(&one.combined(), &[0.0; 10], &[0.0; 9], &mut [0.0; 16]);
+    assert!(errors.is_err_and(shape("tile errors")));
+    let errors = combination_errors(&one.combined(), &[0.0; 10], &[0.0; 10], &mut [0.0; 15]);
+    assert!(errors.is_err_and(shape("out")));
+}

@@ -1,0 +1,212 @@
+//! The landmarks of all leaves, packed for tiles of their own.
+//!
+//! Consecutive leaves stand together in groups, so that a tile of landmarks against landmarks has enough rows and columns
+//! to run at the speed of a matrix product.
+
+use std::ops::Range;
+
+use covertree_kernels::covariance::Exponential;
+use covertree_kernels::error::KernelError;
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::residual::{ResidualPoints, ResidualRun, narrow, scales_and_margins};
+use covertree_kernels::simd::{LANES_F32, LANES_F64, Real};
+use covertree_kernels::view::Panels;
+use rayon::prelude::*;
+
+use super::layout::gather_panels;
+
+/// Most landmarks of a group: a multiple of the rows of every register tile and of the lanes of a panel.
+pub(crate) const GROUP: usize = 96;
+
+/// Most leaves of a group.
+pub(crate) const GROUP_LEAVES: usize = 16;
+
+/// Landmarks of some consecutive leaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub leaves: Range<usize>,
+    /// Where its places begin and end, in panels of 16; the last landmark is repeated in the padding.
+    panels: Range<usize>,
+    /// Whether all its leaves meet others in `f64`; else none does.
+    pub hard: bool,
+}
+
+/// Landmarks of consecutive groups in one precision.
+#[derive(Default)]
+pub(crate) struct Packed<T> {
+    places: usize,
+    coordinates: Vec<T>,
+    v: Vec<T>,
+    scales: Vec<T>,
+    margins: Vec<T>,
+}
+
+/// The landmarks of all leaves.
+#[derive(Default)]
+pub(crate) struct LandmarkSet {
+    pub groups: Vec<Group>,
+    /// For each leaf the place of its first landmark, from the beginning of its group.
+    pub offsets: Vec<usize>,
+    /// Position of each place.
+    order: Vec<Idx>,
+    /// Those of hard groups.
+    wide: Packed<f64>,
+    /// Those of all groups, unless coordinates leave the range of `f32`.
+    narrow: Packed<f32>,
+}
+
+/// What landmarks are gathered from: packed `f64`, and the rest by position.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<'a> {
+    pub points: ResidualPoints<'a, f64>,
+    pub coordinates: &'a [f64],
+    pub v: &'a [f64],
+    pub p: &'a [f64],
+}
+
+impl LandmarkSet {
+    /// Groups leaves, given the numbers of their landmarks, which are the first points of each; the first `hard` leaves stand
+    /// apart. `narrow` is what the margins of `f32` ask for and upper bounds of the norms; nothing is packed in `f32` without.
+    pub fn new(
+        counts: &[usize],
+        leaf: impl Fn(usize) -> Range<usize>,
+        hard: usize,
+        whole: &Whole<'_>,
+        narrow: Option<(f64, &[f64])>,
+    ) -> Result<Self, KernelError> {
+        let mut set = Self::default();
+        let mut order: Vec<Idx> = Vec::new();
+        let mut next = 0;
+        while next < counts.len() {
+            let (first, begin) = (next, order.len());
+            let end = if first < hard { hard } else { counts.len() };
+            while next < end.min(first + GROUP_LEAVES) && order.len() - begin + counts[next] <= GROUP {
+                set.offsets.push(order.len() - begin);
+                let start = leaf(next).start;
+                order.extend((start..start + counts[next]).map(|position| position as Idx)); // positions
+                next += 1;
+            }
+            let last = order.last().copied().unwrap_or(0);
+            order.resize(order.len().next_multiple_of(LANES_F32), last);
+            let panels = begin / LANES_F32..order.len() / LANES_F32;
+            set.groups.push(Group { leaves: first..next, panels, hard: first < hard });
+        }
+        let hard_places = set.groups.iter().rfind(|group| group.hard).map_or(0, |group| group.panels.end * LANES_F32);
+        set.wide = Packed::<f64>::gather_all(whole, &order[..hard_places]);
+        if let Some((offset, norms)) = narrow {
+            set.narrow = Packed::<f32>::gather_all(whole, &order, offset, norms)?;
+        }
+        set.order = order;
+        Ok(set)
+    }
+
+    /// Bytes that rows of `V` take here.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.wide.v[..]) + size_of_val(&self.narrow.v[..])
+    }
+
+    /// Whether there is `f32`.
+    pub fn has_narrow(&self) -> bool {
+        self.narrow.places > 0
+    }
+
+    /// The landmarks of a group in `f64`, gathered anew if it is not hard.
+    pub fn gather_wide(&self, whole: &Whole<'_>, group: usize) -> Option<Packed<f64>> {
+        let Group { panels, hard, .. } = &self.groups[group];
+        let places = panels.start * LANES_F32..panels.end * LANES_F32;
+        (!hard).then(|| Packed::<f64>::gather(whole, &self.order[places]))
+    }
+
+    /// Landmarks of a group in `f64`; what was gathered for one that is not hard.
+    pub fn wide_run<'a>(
+        &'a self,
+        model: &ResidualPoints<'_, f64>,
+        group: usize,
+        gathered: Option<&'a Packed<f64>>,
+    ) -> Result<ResidualRun<'a, f64>, KernelError> {
+        let panels = &self.groups[group].panels;
+        match gathered {
+            Some(gathered) => gathered.run(model, 0..panels.len() * 2),
+            None => self.wide.run(model, panels.start * 2..panels.end * 2),
+        }
+    }
+
+    /// Landmarks of a group in `f32`.
+    pub fn narrow_run<'a>(
+        &'a self,
+        model: &ResidualPoints<'_, f64>,
+        group: usize,
+    ) -> Result<ResidualRun<'a, f32>, KernelError> {
+        self.narrow.run(model, self.groups[group].panels.clone())
+    }
+}
+
+impl<T: Exponential> Packed<T> {
+    fn run(&self, model: &ResidualPoints<'_, f64>, panels: Range<usize>) -> Result<ResidualRun<'_, T>, KernelError> {
+        let coordinates = Panels::new(&self.coordinates, model.model().dim(), self.places)?;
+        let points = ResidualPoints::new(model.model(), coordinates, &self.v, &self.scales, &self.margins)?;
+        points.run(panels.start, panels.len())
+    }
+}
+
+impl Packed<f64> {
+    /// All but the rows of `V`, for which there is room.
+    fn without_rows(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let model = whole.points.model();
+        let of = |position: &Idx| whole.points.scale_and_margin(at(*position));
+        let (scales, margins) = order.iter().map(of).unzip();
+        let mut packed = Self {
+            places: order.len(),
+            coordinates: vec![0.0; order.len() * model.dim()],
+            v: vec![0.0; order.len() * model.columns()],
+            scales,
+            margins,
+        };
+        gather_panels(whole.coordinates, model.dim(), order, &mut packed.coordinates);
+        packed
+    }
+
+    /// On one thread: the caller holds the memory of a worker.
+    fn gather(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let mut packed = Self::without_rows(whole, order);
+        gather_panels(whole.v, whole.points.model().columns(), order, &mut packed.v);
+        packed
+    }
+
+    /// On all threads.
+    fn gather_all(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let (mut packed, columns) = (Self::without_rows(whole, order), whole.points.model().columns());
+        let panels = packed.v.par_chunks_mut((columns * LANES_F64).max(1)).zip(order.par_chunks(LANES_F64));
+        panels.for_each(|(panel, order)| gather_panels(whole.v, columns, order, panel));
+        packed
+    }
+}
+
+impl Packed<f32> {
+    fn gather_all(whole: &Whole<'_>, order: &[Idx], offset: f64, norms: &[f64]) -> Result<Self, KernelError> {
+        let model = whole.points.model();
+        let (dim, columns) = (model.dim(), model.columns());
+        let mut packed = Self {
+            places: order.len(),
+            coordinates: vec![0.0; order.len() * dim],
+            v: vec![0.0; order.len() * columns],
+            scales: vec![0.0; order.len()],
+            margins: vec![0.0; order.len()],
+        };
+        let pick = |values: &[f64]| order.iter().map(|&position| values[at(position)]).collect::<Vec<f64>>();
+        scales_and_margins(&model, offset, &pick(norms), &pick(whole.p), &mut packed.scales, &mut packed.margins)?;
+        for (place, &position) in order.iter().enumerate() {
+            for d in 0..dim {
+                let z = whole.points.coordinates().coordinate(at(position), d);
+                packed.coordinates[(place / LANES_F32 * dim + d) * LANES_F32 + place % LANES_F32] = f32::from_f64(z);
+            }
+        }
+        let panels = packed.v.par_chunks_mut((columns * LANES_F32).max(1)).zip(order.par_chunks(LANES_F32));
+        panels.try_for_each(|(panel, order)| {
+            let mut wide = vec![0.0; order.len() * columns];
+            gather_panels(whole.v, columns, order, &mut wide);
+            narrow(&model, order.len(), &wide, panel)
+        })?;
+        Ok(packed)
+    }
+}

@@ -1,0 +1,123 @@
+//! What remains of two leaves after bounds have ruled out most pairs, pair by pair.
+
+use std::sync::Mutex;
+
+use covertree_kernels::arena::{Arena, blocks};
+use covertree_kernels::error::KernelError;
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::residual::{
+    ListedPairs, ListedSide, Offered, ResidualModel, ResidualPoints, gather_row, listed_pairs, offer_listed,
+};
+
+use super::layout::LEAF;
+use super::precision::Precision;
+use super::search::{Lists, Search, Work, lock};
+use super::tile::members;
+use crate::error::Error;
+
+/// Pairs of two leaves as bits: rows of panels of `lanes` columns.
+pub(super) struct Marks<'a> {
+    pub bits: &'a [u32],
+    pub lanes: usize,
+    /// Bits that are set.
+    pub count: u64,
+}
+
+impl Marks<'_> {
+    /// The columns of all rows, and where those of each row begin.
+    fn list(&self, rows: usize, starts: &mut [Idx], places: &mut [Idx]) {
+        let panels = self.bits.len().checked_div(rows).unwrap_or(0);
+        let mut end = 0;
+        starts[0] = 0;
+        for (row, bits) in self.bits.chunks(panels.max(1)).enumerate() {
+            for (panel, &mask) in bits.iter().enumerate() {
+                let mut bits = mask;
+                while bits != 0 {
+                    places[end] = (panel * self.lanes) as Idx + bits.trailing_zeros() as Idx; // below a leaf
+                    bits &= bits - 1;
+                    end += 1;
+                }
+            }
+            starts[row + 1] = end as Idx; // at most the pairs of two leaves
+        }
+    }
+}
+
+/// Blocks that [`meet`] takes.
+pub(super) fn blocks_of(model: &ResidualModel) -> usize {
+    blocks::<Idx>(LEAF * LEAF)
+        + blocks::<f64>(LEAF * LEAF)
+        + blocks::<f64>(LEAF * model.columns())
+        + blocks::<f64>(model.dim())
+}
+
+/// Computes the marked pairs of two leaves and offers them to both sides. Does nothing, and says so, where rows of `V` of
+/// the other leaf are not kept in this precision.
+pub(super) fn meet<T: Precision>(
+    search: &Search<'_>,
+    lists: &[Mutex<Lists>],
+    (leaf, other): (usize, usize),
+    marks: &Marks<'_>,
+    arena: &mut Arena<'_>,
+    work: &mut Work,
+) -> Result<bool, Error> {
+    let (side, theirs) = (search.queries.unwrap_or(search.points), search.points);
+    let Some(rows) = T::rows(theirs.set, other) else { return Ok(false) };
+    let (range, other_range, run) =
+        (side.set.layout.leaf(leaf), theirs.set.layout.leaf(other), T::run(&theirs, other)?);
+    let mut starts = [0; LEAF + 1];
+    let places = arena.take::<Idx>(at(marks.count as Idx))?; // at most the pairs of two leaves
+    let rho = arena.take::<T>(places.len())?;
+    marks.list(range.len(), &mut starts, places);
+    let starts = &starts[..range.len() + 1];
+    let own = match T::rows(side.set, leaf) {
+        Some(own) => own,
+        None => gather_rows(&T::points(&side), range.start - T::skipped(side.set) * LEAF, starts, arena)?,
+    };
+    let (one, two) = (ListedSide { run: T::run(&side, leaf)?, rows: own }, ListedSide { run, rows });
+    listed_pairs(search.tier, &one, &two, starts, places, rho, &mut work.residual)?;
+    let pairs = ListedPairs {
+        starts,
+        places,
+        rho,
+        rows: members(side, &range, T::margins(side.set)),
+        columns: members(theirs, &other_range, T::margins(theirs.set)),
+    };
+    work.residual.candidates += offer(search, lists, (leaf, other), &pairs)?;
+    Ok(true)
+}
+
+/// The rows of `V` of some points from `first` on: of those that have pairs, what stands elsewhere is anything.
+fn gather_rows<'m, T: Precision>(
+    points: &ResidualPoints<'_, T>,
+    first: usize,
+    starts: &[Idx],
+    arena: &mut Arena<'m>,
+) -> Result<&'m [T], KernelError> {
+    let columns = points.model().columns();
+    let rows = arena.take::<T>((starts.len() - 1) * columns)?;
+    let z = arena.take::<T>(points.model().dim())?;
+    for (row, _) in starts.windows(2).enumerate().filter(|(_, pairs)| pairs[0] < pairs[1]) {
+        gather_row(points, first + row, z, &mut rows[row * columns..(row + 1) * columns])?;
+    }
+    Ok(rows)
+}
+
+/// Offers pairs to both sides; gives how many were taken.
+fn offer<T: Precision>(
+    search: &Search<'_>,
+    lists: &[Mutex<Lists>],
+    (leaf, other): (usize, usize),
+    pairs: &ListedPairs<'_, T>,
+) -> Result<u64, KernelError> {
+    let mut own = lock(&lists[leaf]);
+    own.make_room(pairs.columns.len, search.goal)?;
+    let mut taken = offer_listed(pairs, search.counting, Offered::ToRows, &mut own.view(search.goal))?;
+    drop(own);
+    if search.queries.is_none() {
+        let mut theirs = lock(&lists[other]);
+        theirs.make_room(pairs.rows.len, search.goal)?;
+        taken += offer_listed(pairs, search.counting, Offered::ToColumns, &mut theirs.view(search.goal))?;
+    }
+    Ok(taken)
+}
