@@ -2,12 +2,12 @@
 
 The brute force is what one writes in numpy: V in f32, correlations by a matrix product block by block, the covariance of the
 block, a selection of the k largest. Blocks run on as many threads as the program gets, each with one thread of BLAS; V and p are
-made in f64 and are not timed. The program's rate is that of the search and, in a column of its own, of all it does after reading:
-V, p, the landmarks and the search. Two forms are timed: every row against all points, and every row
-against the points up to the end of its block, which is the least that a matrix product can do where only earlier points count.
+made in f64 and are not timed. Two forms are timed: every row against all points, and every row against the points up to the end
+of its block, which is the least that a matrix product can do where only earlier points count. The program's rate is that of
+its search and, in a column of its own, of all that it does after reading: V, p, landmarks and search.
 
-The truth is a brute force in f64 on some of the rows, from the Cholesky factor of numpy. Recall is the share of its
-neighbours that an answer has too; distances equal to the last of them within rounding count.
+The truth is a brute force in f64 on some of the rows, from numpy's own factor. Recall is the share of its neighbours that an
+answer has too; who is as near as the last of them within rounding may stand for it.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def covertree(file, inducing, folder, *more):
 
 
 def recall(truth, rows, ids_of):
-    """The share of each row's k nearest that an answer has. Who is as near as the last of them within rounding may stand for it."""
+    """The share of the k nearest of some rows that an answer has."""
     right = wanted = 0
     for row in rows:
         rho = truth.correlations(row, row + 1, row)[0]
@@ -184,16 +184,18 @@ def main():
         for _ in range(options.repeats):
             for name, contender in named.items():
                 measured[name].append(contender())
-        print(f"{file}: {count} x {points.shape[1]}, {options.kernel}, {len(inducing)} inducing points, k = {options.k}, "
-              f"{options.threads} threads; p at 10, 50, 90 %: {', '.join(f'{q:.1e}' for q in np.quantile(p, [0.1, 0.5, 0.9]))}")
-        print(f"{'':26} {'rows/s':>10} {'recall':>8}  pairs")
+        quantiles = ", ".join(f"{q:.1e}" for q in np.quantile(p, [0.1, 0.5, 0.9]))
+        print(f"{file}: {count} x {points.shape[1]}, {options.kernel}, {len(inducing)} inducing points, k = {options.k}")
+        print(f"{options.threads} threads, medians of {options.repeats}; p at 10, 50, 90 %: {quantiles}")
+        print(f"{'':26} {'rows/s':>10} {'with V':>10} {'recall':>8}  pairs evaluated")
         for name, results in measured.items():
             rate = np.median([done / seconds for seconds, done, _, _ in results])
             _, _, ids_of, record = results[-1]
-            pairs = "all" if "all" in name or "brute" in name else "half"
-            if "pairs_evaluated" in record and "brute" not in name:
-                pairs = f"{record['pairs_evaluated'] / record['pairs_all']:.3f} of half"
-            print(f"{name:26} {rate:10.0f} {recall(truth, asked, ids_of):8.4f}  {pairs}")
+            whole, pairs = "", "N^2" if "all" in name else "N^2 / 2"
+            if record:
+                whole = f"{np.median([done / (said['covariance_s'] + seconds) for seconds, done, _, said in results]):.0f}"
+                pairs = f"{record['pairs_evaluated'] / record['pairs_all']:.3f} N^2 / 2"
+            print(f"{name:26} {rate:10.0f} {whole:>10} {recall(truth, asked, ids_of):8.4f}  {pairs}")
 
 
 main()
