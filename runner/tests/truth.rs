@@ -1,13 +1,19 @@
 //! Answers under a residual metric against an oracle that shares nothing with the program: covariances, factor, `V`, `p` and
 //! distances in twice the precision, neighbours by brute force. How far the two may differ is derived in
 //! [`covertree_kernels::oracle::precise`].
+//!
+//! What was found: distances of the program are off by at most 0.4 % of their tolerance (0.9 % without inducing points), that is by
+//! 1e-10 to 5e-10 where jitters are 1e-6, by 2e-7 for a smooth covariance with a jitter of 1e-9, and by 1e-14 or less with a
+//! nugget. Of the ten nearest 98 to 100 % are decided, which means that no rounding of `f64` can exchange them; 84 % with the
+//! jitter of 1e-9. Copies tie, and with nothing but inducing points nearly all distances are 1, so that little is decided.
 
 use covertree::generate::{Distribution, GenerateConfig};
 use covertree::points::{Points, Values};
-use covertree::residual::{CovarianceConfig, Inducing, ResidualIndex, VecchiaOrder};
+use covertree::residual::{CovarianceConfig, Inducing, ResidualIndex, Strategy, VecchiaOrder, reference};
 use covertree_kernels::covariance::{Covariance, CovarianceKind};
 use covertree_kernels::oracle::double::Double;
 use covertree_kernels::oracle::precise::{Parameters, Precise};
+use covertree_kernels::residual::P_FLOOR;
 
 /// A set of points and a metric of them.
 struct Workload {
@@ -27,10 +33,10 @@ struct Findings {
     share: f64,
     /// The largest tolerance of a distance.
     tolerance: f64,
-    /// Neighbours that must be who they are, for nobody else is as near or as far within the tolerances.
+    /// Of the nearest ten of each point, those that must be who they are: nobody else is as near within the tolerances.
     decided: usize,
-    /// All neighbours.
-    neighbors: usize,
+    /// The nearest ten of each point.
+    nearest: usize,
 }
 
 /// A point that may be a neighbour: its exact distance, and how far the program may be from it.
@@ -77,13 +83,13 @@ impl Findings {
         for (place, one) in candidates.iter().enumerate().rev() {
             after[place] = after[place + 1].min(one.least());
         }
+        self.nearest += count.min(10);
         let mut before = f64::MIN;
         for (place, one) in candidates[..count].iter().enumerate() {
             if before < one.least() && one.most() < after[place + 1] {
                 assert_eq!(ids[place], one.id as i32, "place {place}, distance {:?}", one.distance);
-                self.decided += 1;
+                self.decided += usize::from(place < 10);
             }
-            self.neighbors += 1;
             before = before.max(one.most());
         }
     }
@@ -143,7 +149,7 @@ fn config(kind: CovarianceKind, lengthscales: &[f64]) -> CovarianceConfig {
 fn check(name: &str, workload: &Workload, (tolerance, decided): (f64, f64)) {
     let findings = compare(name, workload);
     assert!(findings.tolerance <= tolerance, "{name}: {findings:?}");
-    assert!(findings.decided as f64 >= decided * findings.neighbors as f64, "{name}: {findings:?}");
+    assert!(findings.decided as f64 >= decided * findings.nearest as f64, "{name}: {findings:?}");
     assert!(findings.share > 1e-6, "{name}: a bound that is never near the truth says nothing: {findings:?}");
 }
 
@@ -198,10 +204,56 @@ fn copies_and_points_on_top_of_inducing_points() {
 fn no_inducing_point_and_nothing_but_inducing_points() {
     for (name, kind, inducing) in [
         ("none", CovarianceKind::Rbf, Inducing::None),
+        // What is left of inducing points themselves is the jitter: they hardly correlate, and nearly all distances are 1.
         ("all, Matern 1/2", CovarianceKind::Matern12, Inducing::Random(200)),
         ("all, Matern 5/2", CovarianceKind::Matern52, Inducing::Random(200)),
     ] {
         let workload = Workload { points: gaussian(200, 2), inducing, config: config(kind, &[0.6]) };
-        check(name, &workload, (1e-1, 0.5));
+        check(name, &workload, (1e-2, 0.02));
     }
+}
+
+/// Distances that tie, or differ in their last bits, on top of inducing points and near them, with residual variances at their
+/// floor: answers are those of the formula, bit for bit, whatever rules pairs out.
+#[test]
+fn near_ties_are_settled_by_the_formula() {
+    let nudge = |i: usize| 1.0 + f64::from([0, 1, -1, 3][i / 5 % 4]) * f64::EPSILON;
+    let (mut pruned, mut floored) = (0, 0);
+    for (kind, length, jitter, [wide, high]) in [
+        (CovarianceKind::Rbf, 1.5, 1e-6, [32, 24]),
+        (CovarianceKind::Matern52, 2.0, 1e-6, [16, 12]),
+        (CovarianceKind::Matern12, 1.0, 1e-15, [16, 12]),
+        (CovarianceKind::Matern32, 0.5, 1e-15, [16, 12]),
+    ] {
+        // A lattice, many of whose places are there twice, moved by an ulp or not at all.
+        let (places, rows) = (wide * high, wide * high * 3 / 2);
+        let place = |i: usize| [1.0 + (i * 7 % wide) as f64, 1.0 + (i * 7 % places / wide) as f64];
+        let values = (0..rows).flat_map(|i| place(i).map(|x| x * nudge(i))).collect();
+        let points = Points::new(2, Values::F64(values)).unwrap();
+        let inducing = Inducing::Rows((0..96).collect());
+        let config = CovarianceConfig { jitter, ..config(kind, &[length]) };
+        let index = ResidualIndex::fit(&points, &config, &inducing, 3).unwrap();
+        floored += index.v_and_p().unwrap().1.iter().filter(|p| **p == P_FLOOR).count();
+        let order = VecchiaOrder::Random.rows(&points, 5).unwrap();
+        let vecchia = reference::vecchia(&index, &order, 9).unwrap();
+        let graph = reference::graph(&index, 9, false).unwrap();
+        let index = [Strategy::Auto, Strategy::Brute].into_iter().fold(index, |index, strategy| {
+            let index = index.with_strategy(strategy);
+            let (answers, work) = index.vecchia(&order, 9).unwrap();
+            pruned += work.landmark.landmark_pruned;
+            assert_eq!(answers, vecchia, "{kind:?} {strategy:?}");
+            assert_eq!(index.graph(9, false).unwrap().0, graph, "{kind:?} {strategy:?}");
+            index
+        });
+        // A radius that is exactly some neighbour's distance, and the next number below it.
+        let radius = graph.distances[9 * 100 + 4];
+        for radius in [radius, radius.next_down()] {
+            let found = index.within(None, radius).unwrap().0;
+            let row = found.starts[100] as usize..found.starts[101] as usize;
+            let all = reference::graph_rows(&index, &[100], rows - 1, false).unwrap();
+            let count = all.distances.iter().filter(|distance| **distance <= radius).count();
+            assert_eq!((&found.ids[row.clone()], &found.distances[row]), (&all.ids[..count], &all.distances[..count]));
+        }
+    }
+    assert!(pruned > 0 && floored > 100, "{pruned} pairs pruned, {floored} variances at the floor");
 }

@@ -33,7 +33,7 @@ fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
 }
 
 /// [`one_to_listed`] against the published formula, with the rows that [`unpack_rows`] makes.
-fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
+pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
     let (packed, columns) = (Packed::<T>::new(metric), metric.columns);
     let mut rows = vec![T::from_f64(-7.0); metric.len() * columns];
     unpack_rows(&packed.v, columns, &mut rows).unwrap();
