@@ -72,6 +72,7 @@
 //! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
 //! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
+//! | residual distances in `f64`, `V` and `p` included, against exact ones | a backward error times the weights, over `p` | `oracle::precise` |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
 //! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |
 //!
