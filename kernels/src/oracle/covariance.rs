@@ -20,9 +20,13 @@ pub fn between(covariance: Covariance, one: &[f64], other: &[f64]) -> f64 {
 
 /// The same in twice the precision.
 pub fn between_double(covariance: Covariance, one: &[f64], other: &[f64]) -> Double {
+    let apart = one.iter().zip(other).map(|(&a, &b)| Double::from(a) - Double::from(b));
+    of_square_double(covariance, apart.map(|difference| difference * difference).sum())
+}
+
+/// The covariance of points whose squared scaled distance is given, in twice the precision.
+pub fn of_square_double(covariance: Covariance, square: Double) -> Double {
     let number = |value: f64| Double::from(value);
-    let apart = one.iter().zip(other).map(|(&a, &b)| number(a) - number(b));
-    let square: Double = apart.map(|difference| difference * difference).sum();
     let scaled = |factor: f64| (square * number(factor)).sqrt();
     let shape = match covariance.kind() {
         CovarianceKind::Rbf => (-square / number(2.0)).exp(),

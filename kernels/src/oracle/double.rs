@@ -6,7 +6,9 @@
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 /// The sum of two numbers of type `f64`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+///
+/// Their order is that of the pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Double {
     /// The number, rounded.
     pub high: f64,

@@ -10,6 +10,7 @@ pub mod group;
 pub mod landmark;
 pub mod mis;
 pub mod order;
+pub mod precise;
 pub mod residual;
 pub mod select;
 pub mod sphere;

@@ -1,6 +1,7 @@
 //! Residual and prior correlations on the command line.
 
 use covertree::formats::npy::{read_ids, read_reals};
+use covertree::formats::output::write_npy;
 
 use crate::Place;
 
@@ -103,4 +104,109 @@ fn what_cannot_be_is_refused_in_one_line() {
         assert!(message.contains(telling), "{line}: {message}");
     }
     place.done("vecchia points.npy -k 3 --v v.npy --p p.npy -o nn --verify 150");
+}
+
+/// A file of 150 numbers 0.5, but for one of them.
+fn halves_but(place: &Place, name: &str, at: usize, value: f64) {
+    let mut values = [0.5; 150];
+    values[at] = value;
+    place.points(name, 1, &values);
+}
+
+#[test]
+fn parameters_that_make_no_covariance_are_refused_in_one_line() {
+    let place = furnished();
+    for (flags, telling) in [
+        ("--lengthscale -1", "a lengthscale is -1"),
+        ("--lengthscale inf", "a lengthscale is inf"),
+        ("--lengthscale 1e-300", "points.npy"),
+        ("--variance 0", "the variance is 0"),
+        ("--variance NaN", "the variance is NaN"),
+        ("--nugget -0.1", "the nugget is -0.1"),
+        ("--nugget NaN", "the nugget is NaN"),
+        ("--jitter 0", "the jitter is 0"),
+        ("--jitter -0.5", "the jitter is -0.5"),
+        ("--jitter NaN", "the jitter is NaN"),
+        ("--lengthscale long", "invalid value 'long'"),
+    ] {
+        for command in ["vecchia points.npy -k 3", "knn points.npy -k 3 --metric residual"] {
+            let line = format!("{command} --inducing 9 {flags} -o nn");
+            let message = place.refused(&line);
+            assert!(message.contains(telling), "{line}: {message}");
+        }
+    }
+}
+
+#[test]
+fn inducing_points_that_cannot_be_are_refused_in_one_line() {
+    let place = furnished();
+    write_npy(&place.path("beyond.npy"), &[3], &[0, 150, 2]).unwrap();
+    write_npy(&place.path("negative.npy"), &[2], &[0, -1]).unwrap();
+    write_npy(&place.path("twice.npy"), &[3], &[7, 3, 7]).unwrap();
+    place.points("wide.npy", 3, &[0.5; 9]);
+    place.points("nan.npy", 2, &[0.5, f64::NAN]);
+    place.file("text.npy", "row 1, row 2");
+    for (flags, telling) in [
+        ("--inducing-ids beyond.npy", "inducing point 1 (counted from 0) is row 150, and the rows are 0 to 149"),
+        ("--inducing-ids negative.npy", "inducing point 1 (counted from 0) is row -1"),
+        ("--inducing-ids twice.npy", "inducing point 2 (counted from 0) repeats row 7"),
+        ("--inducing-ids points.npy", "points.npy"),
+        ("--inducing-ids text.npy", "text.npy"),
+        ("--inducing-ids none.npy", "none.npy"),
+        ("--inducing-points wide.npy", "3 columns"),
+        ("--inducing-points nan.npy", "nan.npy: row 0, column 1 (counted from 0) is NaN"),
+        ("--inducing-net 151", "151 inducing points"),
+        ("--inducing -3", "--inducing"),
+    ] {
+        for command in ["vecchia points.npy -k 3", "knn points.npy -k 3 --metric residual"] {
+            let line = format!("{command} {flags} -o nn");
+            let message = place.refused(&line);
+            assert!(message.contains(telling), "{line}: {message}");
+        }
+    }
+}
+
+#[test]
+fn v_and_p_that_make_no_metric_are_refused_in_one_line() {
+    let place = furnished();
+    place.points("v.npy", 2, &[0.5; 300]);
+    place.points("short.npy", 2, &[0.5; 298]);
+    place.points("long.npy", 2, &[0.9; 300]);
+    place.points("nan.npy", 2, &[&[0.5; 100][..], &[f64::NAN], &[0.5; 199]].concat());
+    write_npy(&place.path("flat.npy"), &[300], &[0.5; 300]).unwrap();
+    halves_but(&place, "p.npy", 0, 0.5);
+    for (name, value) in [("negative", -0.5), ("zero", 0.0), ("nan_p", f64::NAN), ("infinite", f64::INFINITY)] {
+        halves_but(&place, &format!("{name}.npy"), 3, value);
+    }
+    for (flags, telling) in [
+        ("--v short.npy --p p.npy", "V has 149 rows"),
+        ("--v flat.npy --p p.npy", "flat.npy"),
+        ("--v nan.npy --p p.npy", "nan.npy: row 50, column 0 (counted from 0) is NaN"),
+        ("--v long.npy --p p.npy", "square norm above the variance and nugget"),
+        ("--v v.npy --p negative.npy", "p is -0.5 at row 3"),
+        ("--v v.npy --p zero.npy", "p is 0 at row 3"),
+        ("--v v.npy --p nan_p.npy", "p is NaN at row 3"),
+        ("--v v.npy --p infinite.npy", "p is inf at row 3"),
+        ("--p p.npy", "--v"),
+    ] {
+        let line = format!("vecchia points.npy -k 3 {flags} -o nn");
+        let message = place.refused(&line);
+        assert!(message.contains(telling), "{line}: {message}");
+    }
+}
+
+/// Four hundred inducing points within a fraction of a lengthscale: with the least jitter rounding makes their covariance
+/// indefinite.
+#[test]
+fn the_jitter_grows_where_it_must_and_the_program_says_so() {
+    let place = furnished();
+    place.done("generate gaussian --rows 400 --dim 2 --seed 5 -o many.npy");
+    let line = "vecchia many.npy --kernel rbf --lengthscale 20 --inducing 400 -k 3 --verify 100 --jitter";
+    let raised = place.run(&format!("{line} 1e-15 -o nn"));
+    let message = String::from_utf8(raised.stderr).unwrap();
+    assert_eq!(raised.status.code(), Some(0), "{message}");
+    assert!(message.contains(", jitter raised to 1") && message.contains("recall 1 of 100"), "{message}");
+    let plain = place.run(&format!("{line} 1e-6 -o nn"));
+    let message = String::from_utf8(plain.stderr).unwrap();
+    assert!(!message.contains("jitter raised") && message.contains("recall 1 of 100"), "{message}");
 }

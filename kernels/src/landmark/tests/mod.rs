@@ -1,6 +1,7 @@
 //! The bounds against the truth, and the parts against their twins and the oracle.
 
 mod between;
+mod floor;
 mod parts;
 mod truth;
 
@@ -12,7 +13,7 @@ use crate::arena::{Arena, Block};
 use crate::covariance::{Covariance, CovarianceKind};
 use crate::index::at;
 use crate::oracle::residual::Residual;
-use crate::residual::tests::{Packed, hard_metric, metrics, published};
+use crate::residual::tests::{Packed, floored, hard_metric, metrics, published};
 use crate::residual::{ResidualCounters, block_to_run, pack_queries, pack_queries_blocks};
 
 /// A metric with the correlations that the `f64` tiles compute, not cut, and the error factors of its points.

@@ -107,7 +107,7 @@ fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], lim
     });
 }
 
-fn check(metric: Residual, limits: Limits, defect: f64) {
+pub(super) fn check(metric: Residual, limits: Limits, defect: f64) {
     let half = metric.len() / 2;
     let (one, other): (Vec<usize>, Vec<usize>) = (0..metric.len()).partition(|i| *i < half);
     for tier in Tier::all() {

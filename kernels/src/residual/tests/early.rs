@@ -5,7 +5,7 @@ use crate::error::KernelError;
 use crate::index::at;
 use crate::trials;
 
-fn check<T: Exponential>(metric: &Residual, step: Step) -> u64 {
+pub(super) fn check<T: Exponential>(metric: &Residual, step: Step) -> u64 {
     let packed = Packed::<T>::new(metric);
     let (run, len, columns) = (packed.all(), metric.len(), metric.columns);
     let (tests, lanes) = (step.tests(columns), run.panels() * T::LANES);

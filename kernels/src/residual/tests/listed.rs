@@ -34,7 +34,7 @@ fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
 
 /// [`listed_pairs`] against the published formula, with the rows that [`unpack_rows`] makes. Of every fifth point nothing is
 /// wanted, of the others one, two, three or many pairs.
-fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
+pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
     let (packed, columns, len) = (Packed::<T>::new(metric), metric.columns, metric.len());
     let mut rows = vec![T::from_f64(-7.0); len * columns];
     unpack_rows(&packed.v, columns, &mut rows).unwrap();

@@ -2,10 +2,14 @@
 
 mod early;
 mod exact;
+mod floor;
 mod gate;
 mod listed;
 mod shortlist;
 mod tiles;
+mod triangle;
+
+pub(crate) use floor::floored;
 
 use std::vec;
 use std::vec::Vec;

@@ -27,7 +27,7 @@ fn check_row<T: Exponential>(metric: &Residual, packed: &Packed<T>, i: usize, le
     }
 }
 
-fn check<T: Exponential>(metric: &Residual) {
+pub(super) fn check<T: Exponential>(metric: &Residual) {
     let packed = Packed::<T>::new(metric);
     let (run, len) = (packed.all(), metric.len());
     let (lanes, panels) = (run.panels() * T::LANES, run.panels());
