@@ -100,7 +100,7 @@ impl<'a> Far<'a> {
 
     /// A group meets all others that its leaves have not met; gives the work, and for each of its leaves those that it has to meet
     /// in whole tiles.
-    pub fn meet(&self, group: usize, memory: &mut [Block]) -> Result<(Work, Range<usize>, Vec<Vec<usize>>), Error> {
+    pub fn meet(&self, group: usize, memory: &mut [Block]) -> Result<(Work, Rest), Error> {
         let leaves = self.groups[0][group].clone();
         let end = if self.search.queries.is_none() { group + 1 } else { self.groups[1].len() };
         let hard = |side: &Side<'_>, leaves: &Range<usize>| leaves.start < side.set.hard_leaves;
@@ -118,8 +118,16 @@ impl<'a> Far<'a> {
         };
         task.run::<f64>(0..wide, memory)?;
         task.run::<f32>(wide..end, memory)?;
-        Ok((task.work, leaves, task.whole))
+        Ok((task.work, Rest { leaves, whole: task.whole }))
     }
+}
+
+/// What is left to whole tiles when a group has met all others.
+pub struct Rest {
+    /// The leaves of the group.
+    pub leaves: Range<usize>,
+    /// For each of them, the leaves that it has to meet.
+    pub whole: Vec<Vec<usize>>,
 }
 
 /// A group that meets others.

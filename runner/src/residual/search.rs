@@ -228,8 +228,8 @@ impl Search<'_> {
         let gate = self.gate.map(|gate| gate.open(self, asked, &lists)).transpose()?;
         let far = Far::new(self, asked, &lists, &near, gate.as_ref());
         let rest = (0..far.groups()).into_par_iter().rev().map(|group| {
-            let (mut work, leaves, whole) = workers.with(blocks, |memory| far.meet(group, memory))?;
-            for (leaf, mut others) in leaves.zip(whole) {
+            let (mut work, rest) = workers.with(blocks, |memory| far.meet(group, memory))?;
+            for (leaf, mut others) in rest.leaves.zip(rest.whole) {
                 others.sort_unstable();
                 work.merge(&meet(leaf, &others)?);
             }
