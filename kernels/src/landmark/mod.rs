@@ -76,7 +76,7 @@
 //! 64: [`bounds`] 900 M pairs/s (365), the plain twin 12; [`choose`] 12 us per leaf; [`envelope_bounds`] 2 ns per query.
 //! `cargo bench --bench landmark`.
 
-mod between;
+pub mod between;
 mod cross;
 mod frame;
 mod lanes;
