@@ -1,10 +1,10 @@
-//! `tree::scan`: a block of queries, some of which leave a point out.
+//! `tree::scan`: a block of queries, some of which leave a point out; and `tree::sweep` of all that lie within a radius.
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{Coordinates, SCAN_QUERIES, scan, scan_blocks};
+use covertree_kernels::tree::{Coordinates, SCAN_QUERIES, Within, scan, scan_blocks, sweep};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 
 use super::Bytes;
@@ -33,6 +33,19 @@ pub fn check(data: &[u8]) {
                 let want = want.get(place).copied().unwrap_or((f64::INFINITY, NONE));
                 assert_eq!((distances[query * k + place], found[query * k + place]), want, "{tier}, query {query}");
             }
+        }
+        for (query, row) in queries.chunks_exact(dim).enumerate() {
+            // As far as one of the points, so that there is a tie.
+            let all = brute(&points, dim, row, NONE);
+            let radius = all.get(k - 1).map_or(1.0, |nearest| nearest.0);
+            let (mut near, mut how_far) = (vec![NONE; len], vec![0.0; len]);
+            let mut visitor = [Within::new(&ids, NONE, radius, &mut near, &mut how_far).unwrap()];
+            let (asked, arena) = (Rows::new(row, dim).unwrap(), &mut Arena::new(&mut memory));
+            sweep(tier, &metric, asked, &mut visitor, arena).unwrap();
+            let count = visitor[0].found().unwrap() as usize;
+            let mut got: Vec<(f64, Idx)> = how_far.into_iter().zip(near).take(count).collect();
+            got.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            assert_eq!(got, &all[..all.partition_point(|one| one.0 <= radius)], "{tier}, query {query}");
         }
     }
 }

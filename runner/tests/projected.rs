@@ -6,7 +6,7 @@ use covertree::space::{Euclidean, RowSpace};
 use covertree::tree::Order;
 use covertree::tree::file::ReadMode;
 use covertree::tree::validate::{ValidateConfig, Violation};
-use covertree::{AnyIndex, BuildConfig, Index, MetricName, brute};
+use covertree::{AnyIndex, BuildConfig, Index, MetricName, Workers, brute};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::stored::{CHECKSUM, PROJECTION};
 
@@ -56,6 +56,33 @@ fn a_projection_saves_most_of_the_work_on_a_surface() {
     let index = AnyIndex::build(&all, MetricName::Euclidean, &BuildConfig::default()).unwrap();
     let (_, work) = index.knn(&queries, 5).unwrap();
     assert!(work.distance_evals < 20 * 4_000 / 2, "{work:?}");
+}
+
+#[test]
+fn points_without_structure_are_searched_by_brute_force_while_building() {
+    for dtype in [Dtype::F32, Dtype::F64] {
+        let all = points(Distribution::Gaussian, 4_096, 48, dtype);
+        let queries = points(Distribution::Gaussian, 20, 48, dtype);
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        for (tier, threads) in Tier::all().flat_map(|tier| [(tier, 1), (tier, 2)]) {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let config = BuildConfig::default();
+            let workers = Workers::new();
+            let build = || AnyIndex::build_with(tier, "points", &all, MetricName::Euclidean, &config, &workers);
+            let (index, telemetry) = pool.install(build).unwrap();
+            let last = telemetry.batches.last().unwrap();
+            // Each of a batch against what is there, and against all with the batch.
+            assert_eq!((last.batch_size, last.distance_evals), (2_048, 2_048 * (2_048 + 4_096)), "{last:?}");
+            let path = folder.path().join("tree.ct");
+            index.save(&path).unwrap();
+            files.push(std::fs::read(&path).unwrap());
+            if files.len() == 1 {
+                check(&index, &all, &queries);
+            }
+        }
+        assert!(files.iter().all(|file| *file == files[0]));
+    }
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// Whether no orthonormal projection has a larger sum, so that points may have [projections](crate::projection).
     const PROJECTS: bool = false;
 
+    /// Whether the sum is that of two squared lengths less twice the [dot product](Dot).
+    const FROM_DOTS: bool = false;
+
     /// Adds one dimension to the sum.
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
 
@@ -94,6 +97,7 @@ impl Form for SquaredEuclidean {
     const FUSES: bool = true;
     const SUBTRACTS: bool = true;
     const PROJECTS: bool = true;
+    const FROM_DOTS: bool = true;
     #[inline(always)]
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V {
         let diff = query.sub(point);

@@ -283,17 +283,39 @@ fn widened_group<F: Form, L: Lanes, const GROUP: usize>(query: &[f64], panels: &
     }
 }
 
-/// Squared lengths of packed points (`[count][dim][LANES]`), written to `out` (`[count][LANES]`).
+/// Squared lengths of the last `dim` values of packed points (`[count][ahead + dim][LANES]`), written to `out`
+/// (`[count][LANES]`).
 #[inline(always)]
-pub(crate) fn squared_norms<T: Real, L: Lanes>(panels: &[T], dim: usize, out: &mut [T]) {
-    for p in 0..panels.len() / (dim * T::LANES) {
-        let panel = &panels[p * dim * T::LANES..][..dim * T::LANES];
-        let mut sum = <T::On<L>>::splat(T::default());
-        for d in 0..dim {
-            let row = <T::On<L>>::load(&panel[d * T::LANES..]);
-            sum = sum.add(row.mul(row));
+pub(crate) fn squared_norms<T: Real, L: Lanes>(panels: &[T], (ahead, dim): (usize, usize), out: &mut [T]) {
+    let width = (ahead + dim) * T::LANES;
+    let count = panels.len() / width;
+    let mut p = 0;
+    while p + 4 <= count {
+        norms_group::<T, L, 4>(&panels[p * width..], (ahead, dim), &mut out[p * T::LANES..]);
+        p += 4;
+    }
+    while p < count {
+        norms_group::<T, L, 1>(&panels[p * width..], (ahead, dim), &mut out[p * T::LANES..]);
+        p += 1;
+    }
+}
+
+/// [`squared_norms`] of the first `GROUP` panels, in step.
+#[inline(always)]
+fn norms_group<T: Real, L: Lanes, const GROUP: usize>(panels: &[T], (ahead, dim): (usize, usize), out: &mut [T]) {
+    let mut sums = [<T::On<L>>::splat(T::default()); GROUP];
+    let mut rows = [panels; GROUP];
+    for g in 0..GROUP {
+        rows[g] = &panels[(g * (ahead + dim) + ahead) * T::LANES..][..dim * T::LANES];
+    }
+    for d in 0..dim {
+        for g in 0..GROUP {
+            let row = <T::On<L>>::load(&rows[g][d * T::LANES..]);
+            sums[g] = sums[g].add(row.mul(row));
         }
-        sum.store(&mut out[p * T::LANES..]);
+    }
+    for g in 0..GROUP {
+        sums[g].store(&mut out[g * T::LANES..]);
     }
 }
 

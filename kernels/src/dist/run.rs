@@ -108,7 +108,7 @@ impl<T: Real> OnLanes for SquaredNorms<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        lanes::squared_norms::<T, L>(self.panels.data(), self.panels.dim(), self.out);
+        lanes::squared_norms::<T, L>(self.panels.data(), (0, self.panels.dim()), self.out);
     }
 }
 
@@ -127,7 +127,7 @@ impl<T: Real> OnLanes for SquaredByDots<'_, T> {
     fn run<L: Lanes>(self) {
         let (len, dim, panels) = (self.queries.len(), self.queries.dim(), self.panels.data());
         tile::pack_queries::<T, Dot, L>(self.queries.data(), 0, dim, self.packed);
-        tile::squared_norms_of_rows(self.queries.data(), dim, self.query_norms);
+        tile::squared_norms_of_rows(self.queries.data(), (0, dim), self.query_norms);
         let finish = FromDots { queries: self.query_norms, points: self.norms };
         tile::block_to_run::<T, Dot, L, false>(self.packed, len, (0, dim), panels, finish, self.out);
     }

@@ -104,11 +104,11 @@ pub(super) fn pack_tiles<T: Real, const ROWS: usize>(queries: &[T], ahead: usize
     }
 }
 
-/// Squared lengths of row-major queries, each operation rounded by itself, as
-/// [`squared_norms`](lanes::squared_norms) has those of packed points.
-pub(crate) fn squared_norms_of_rows<T: Real>(queries: &[T], dim: usize, out: &mut [T]) {
-    for (query, out) in queries.chunks_exact(dim).zip(out) {
-        *out = query.iter().fold(T::default(), |sum, &q| sum + q * q);
+/// Squared lengths of the last `dim` values of row-major queries, each of `ahead + dim` values; each operation rounded by
+/// itself, as [`squared_norms`](lanes::squared_norms) has those of packed points.
+pub(crate) fn squared_norms_of_rows<T: Real>(queries: &[T], (ahead, dim): (usize, usize), out: &mut [T]) {
+    for (query, out) in queries.chunks_exact(ahead + dim).zip(out) {
+        *out = query[ahead..].iter().fold(T::default(), |sum, &q| sum + q * q);
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `batches` | the order of insertion and the sizes of batches |
 //! | `traverse` | where each point of a batch would stand if it were alone |
 //! | `seek` | searches among the points of a batch |
+//! | `sweep` | whether searches go through the tree, or over all of it |
 //! | `crowd` | a batch while its conflicts are settled |
 //! | `conflict` | the strategies that settle them |
 //! | `nets` | all points at once: the bulk path |
@@ -22,6 +23,7 @@ mod crowd;
 mod estimate;
 mod nets;
 mod seek;
+mod sweep;
 pub mod telemetry;
 mod traverse;
 mod update;

@@ -1,11 +1,11 @@
 //! Searches among the points of a batch, over the draft in which all of them hang under the nodes that cover them.
 
-use covertree_kernels::arena::Arena;
+use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{
-    Conflict, Group, Ladder, Metric, TWIN, TreeParts, TreeView, Visitor, farthest, search, search_blocks,
+    Conflict, Group, Ladder, Metric, SCAN_QUERIES, TWIN, TreeParts, TreeView, Visitor, farthest, search, search_blocks,
 };
 
 use super::{Builder, Grown};
@@ -251,44 +251,21 @@ impl<S: Space> Scene for Draft<'_, S> {
         let kernel = builder.space.kernel(&self.grown.packed);
         let view = TreeView::new(TreeParts { groups: &marks.groups, ..tree.parts() }).expect("as the tree's own");
         let ladder = builder.ladder.view();
-        builder.workers.reserve(search_blocks(tree.waiting));
+        let searching = Searching { builder, kernel: &kernel, view, ladder, flags: &marks.flags, goal };
+        let blocks = search_blocks(tree.waiting);
+        builder.workers.reserve(blocks);
+        let work =
+            |place: usize| builder.workers.with(blocks, |memory| searching.search(&queries[place], &mut [], memory).1);
+        // A chain is a matter of the order in which a search meets the nodes.
+        let sweeps = !matches!(goal, Goal::Cover { .. }) && builder.sweeps(tree.len(), queries.len(), &work);
+        let blocks = if sweeps { builder.space.sweep_blocks() } else { blocks };
+        builder.workers.reserve(blocks);
         let found = parallel::pieces(shards.len() - 1, 1, &|shard| {
             let queries = &queries[shards[shard.start]..shards[shard.start + 1]];
-            let mut found = Found { all: vec![Conflict::default(); 4 * queries.len()], ..Found::default() };
-            let mut used = 0;
-            builder.workers.with(search_blocks(tree.waiting), |memory| {
-                for query in queries {
-                    let count = loop {
-                        let seeker = Seeker {
-                            parts: view.parts(),
-                            ladder,
-                            marks: &marks.flags,
-                            query: *query,
-                            goal,
-                            radius: query.radius,
-                            best: NONE,
-                            offers: 0,
-                            out: &mut found.all[used..],
-                            found: 0,
-                        };
-                        let point = builder.space.query(at(query.slot));
-                        let (seeker, counters) =
-                            search(builder.tier, view, &kernel, point, seeker, &mut Arena::new(memory))
-                                .expect("the memory was sized for this tree");
-                        found.evals += counters.distance_evals;
-                        let count = seeker.finish();
-                        if used + count <= found.all.len() {
-                            break count;
-                        }
-                        let room = (used + count).max(2 * found.all.len());
-                        found.all.resize(room, Conflict::default());
-                    };
-                    found.before += count as u64;
-                    used += keep_nearest(&mut found.all[used..used + count], cap);
-                }
-            });
-            found.all.truncate(used);
-            found
+            builder.workers.with(blocks, |memory| match sweeps {
+                true => searching.sweep_all(queries, cap, memory),
+                false => searching.search_all(queries, cap, memory),
+            })
         });
         join(found)
     }
@@ -315,6 +292,92 @@ impl<S: Space> Scene for Draft<'_, S> {
 
     fn coordinate(&self, slot: Idx, axis: usize) -> f64 {
         self.builder.space.coordinate(at(slot), axis)
+    }
+}
+
+/// Searches for one goal.
+struct Searching<'a, 'k, S: Space + 'k> {
+    builder: &'a Builder<'k, S>,
+    kernel: &'a S::Kernel<'k>,
+    view: TreeView<'a>,
+    ladder: Ladder<'a>,
+    flags: &'a [u8],
+    goal: Goal,
+}
+
+impl<'k, S: Space> Searching<'_, 'k, S> {
+    fn seeker<'o>(&'o self, query: &Query, out: &'o mut [Conflict]) -> Seeker<'o, 'o> {
+        Seeker {
+            parts: self.view.parts(),
+            ladder: self.ladder,
+            marks: self.flags,
+            query: *query,
+            goal: self.goal,
+            radius: query.radius,
+            best: NONE,
+            offers: 0,
+            out,
+            found: 0,
+        }
+    }
+
+    /// How many entries a query needs, those there was room for being written; and how many distances that took.
+    fn search(&self, query: &Query, out: &mut [Conflict], memory: &mut [Block]) -> (usize, u64) {
+        let builder = self.builder;
+        let point = builder.space.query(at(query.slot));
+        let seeker = self.seeker(query, out);
+        let (seeker, counters) = search(builder.tier, self.view, self.kernel, point, seeker, &mut Arena::new(memory))
+            .expect("the memory was sized for this tree");
+        (seeker.finish(), counters.distance_evals)
+    }
+
+    /// One query after the other, through the tree.
+    fn search_all(&self, queries: &[Query], cap: usize, memory: &mut [Block]) -> Found {
+        let mut found = Found { all: vec![Conflict::default(); 4 * queries.len()], ..Found::default() };
+        let mut used = 0;
+        for query in queries {
+            let count = loop {
+                let (count, evals) = self.search(query, &mut found.all[used..], memory);
+                found.evals += evals;
+                if used + count <= found.all.len() {
+                    break count;
+                }
+                let room = (used + count).max(2 * found.all.len());
+                found.all.resize(room, Conflict::default());
+            };
+            found.before += count as u64; // widens
+            used += keep_nearest(&mut found.all[used..used + count], cap);
+        }
+        found.all.truncate(used);
+        found
+    }
+
+    /// The same by brute force, a block of queries at a time.
+    fn sweep_all(&self, queries: &[Query], cap: usize, memory: &mut [Block]) -> Found {
+        let builder = self.builder;
+        let (mut found, mut room) = (Found::default(), 16);
+        for queries in queries.chunks(SCAN_QUERIES) {
+            let slots: Vec<Idx> = queries.iter().map(|query| query.slot).collect();
+            let (mut out, counts) = loop {
+                let mut out = vec![Conflict::default(); room * queries.len()];
+                let both = queries.iter().zip(out.chunks_exact_mut(room));
+                let mut seekers: Vec<Seeker<'_, '_>> = both.map(|(query, out)| self.seeker(query, out)).collect();
+                let arena = &mut Arena::new(memory);
+                found.evals += builder.space.sweep(builder.tier, self.kernel, &slots, &mut seekers, arena);
+                let counts: Vec<usize> = seekers.into_iter().map(Seeker::finish).collect();
+                let most = counts.iter().copied().max().unwrap_or(0);
+                if most <= room {
+                    break (out, counts);
+                }
+                room = most;
+            };
+            for (out, count) in out.chunks_exact_mut(room).zip(counts) {
+                found.before += count as u64; // widens
+                let kept = keep_nearest(&mut out[..count], cap);
+                found.all.extend_from_slice(&out[..kept]);
+            }
+        }
+        found
     }
 }
 

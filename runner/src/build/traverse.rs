@@ -1,16 +1,18 @@
 //! Where each point of a batch would stand if it were alone.
 
-use covertree_kernels::arena::Arena;
+use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::simd::Real;
-use covertree_kernels::tree::{Covering, Metric, TWIN, cover_ceilings, search, search_blocks};
+use covertree_kernels::tree::{
+    Covering, Ladder, Metric, SCAN_QUERIES, TWIN, TreeView, Visitor, cover_ceilings, farthest, search, search_blocks,
+};
 
 use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
 use super::telemetry::BatchRow;
 use super::{Builder, Grown, Placement};
 use crate::parallel;
 use crate::space::Space;
-use crate::tree::Order;
+use crate::tree::{Order, Tree};
 
 /// Points that one task searches for.
 const CHUNK: usize = 256;
@@ -23,33 +25,36 @@ impl<S: Space> Builder<'_, S> {
     /// many distances that took.
     pub(super) fn traverse(&self, grown: &Grown<S>, batch: &[Idx], placement: &mut Placement) -> u64 {
         let kernel = self.space.kernel(&grown.packed);
+        let ceilings = self.ceilings(&kernel, &grown.tree);
         let view = grown.tree.view();
-        let nearest = grown.tree.order == Order::Blocks;
         let ladder = self.ladder.view();
-        let lanes = <<S::Kernel<'_> as Metric>::Real as Real>::LANES;
-        let mut ceilings = vec![Default::default(); grown.tree.len().next_multiple_of(lanes)];
-        let levels = &grown.tree.levels;
-        parallel::chunks(&mut ceilings, CEILINGS, &|chunk, out| {
-            let first = chunk * CEILINGS;
-            let levels = &levels[first..levels.len().min(first + CEILINGS)];
-            cover_ceilings(&kernel, ladder, levels, out).expect("whole panels");
-        });
+        let nearest = grown.tree.order == Order::Blocks;
+        let covers = Covers { builder: self, view, ladder, kernel: &kernel, ceilings: &ceilings, nearest };
         let mut found = vec![(0 as Idx, 0.0f64); batch.len()];
-        self.workers.reserve(search_blocks(grown.tree.waiting));
-        let evals = parallel::chunks(&mut found, CHUNK, &|chunk, found| {
-            self.workers.with(search_blocks(grown.tree.waiting), |memory| {
-                let mut evals = 0;
-                for (found, &slot) in found.iter_mut().zip(&batch[chunk * CHUNK..]) {
-                    let visitor = Covering::new(view, ladder, &ceilings, nearest).expect("sized for this tree");
-                    let (visitor, counters) =
-                        search(self.tier, view, &kernel, self.space.query(at(slot)), visitor, &mut Arena::new(memory))
-                            .expect("the memory was sized for this tree");
-                    *found = visitor.found().expect("the root covers every point");
-                    evals += counters.distance_evals;
-                }
-                evals
+        let blocks = search_blocks(grown.tree.waiting);
+        self.workers.reserve(blocks);
+        let work = |place: usize| self.workers.with(blocks, |memory| covers.search(batch[place], memory).1);
+        let evals = if self.sweeps(grown.tree.len(), batch.len(), &work) {
+            let levels = &grown.tree.levels;
+            let root = (0..levels.len()).max_by_key(|&place| levels[place]).expect("a tree has a root");
+            let blocks = self.space.sweep_blocks();
+            self.workers.reserve(blocks);
+            parallel::chunks(&mut found, SCAN_QUERIES, &|chunk, found| {
+                let slots = &batch[chunk * SCAN_QUERIES..][..found.len()];
+                self.workers.with(blocks, |memory| covers.sweep(root, slots, memory, found))
             })
-        });
+        } else {
+            parallel::chunks(&mut found, CHUNK, &|chunk, found| {
+                self.workers.with(blocks, |memory| {
+                    let mut evals = 0;
+                    for (found, &slot) in found.iter_mut().zip(&batch[chunk * CHUNK..]) {
+                        let (cover, work) = covers.search(slot, memory);
+                        (*found, evals) = (cover, evals + work);
+                    }
+                    evals
+                })
+            })
+        };
         for (&slot, (position, distance)) in batch.iter().zip(found) {
             let slot = at(slot);
             placement.parents[slot] = grown.tree.ids[at(position)];
@@ -57,6 +62,17 @@ impl<S: Space> Builder<'_, S> {
             placement.levels[slot] = if distance > 0.0 { ladder.level_over(distance) - 1 } else { TWIN };
         }
         evals.into_iter().sum()
+    }
+
+    /// For each node a surrogate that no point which it covers exceeds.
+    fn ceilings<M: Metric + Sync>(&self, kernel: &M, tree: &Tree) -> Vec<M::Real> {
+        let mut ceilings = vec![Default::default(); tree.len().next_multiple_of(<M::Real as Real>::LANES)];
+        parallel::chunks(&mut ceilings, CEILINGS, &|chunk, out| {
+            let first = chunk * CEILINGS;
+            let levels = &tree.levels[first..tree.len().min(first + CEILINGS)];
+            cover_ceilings(kernel, self.ladder.view(), levels, out).expect("whole panels");
+        });
+        ceilings
     }
 
     /// The same with a cap on the nodes that are looked at: a point is then given a level that may be too high. Says which
@@ -93,5 +109,51 @@ impl<S: Space> Builder<'_, S> {
         }
         row.chains_deferred = deferred.iter().filter(|&&deferred| deferred).count() as u64;
         deferred
+    }
+}
+
+/// The nodes that may cover the points of a batch.
+struct Covers<'a, 'k, S: Space + 'k> {
+    builder: &'a Builder<'k, S>,
+    view: TreeView<'a>,
+    ladder: Ladder<'a>,
+    kernel: &'a S::Kernel<'k>,
+    ceilings: &'a [<S::Kernel<'k> as Metric>::Real],
+    /// Whether a search is for the nearest covering node rather than the first.
+    nearest: bool,
+}
+
+impl<'k, S: Space> Covers<'_, 'k, S> {
+    fn visitor(&self, nearest: bool) -> Covering<'_, <S::Kernel<'k> as Metric>::Real> {
+        Covering::new(self.view, self.ladder, self.ceilings, nearest).expect("sized for this tree")
+    }
+
+    /// The position of a node that covers a slot, and the distance to it; and how many distances that took.
+    fn search(&self, slot: Idx, memory: &mut [Block]) -> ((Idx, f64), u64) {
+        let visitor = self.visitor(self.nearest);
+        let query = self.builder.space.query(at(slot));
+        let (visitor, counters) =
+            search(self.builder.tier, self.view, self.kernel, query, visitor, &mut Arena::new(memory))
+                .expect("the memory was sized for this tree");
+        (visitor.found().expect("the root covers every point"), counters.distance_evals)
+    }
+
+    /// The same by brute force, for a block of slots: the nearest nodes of those that cover them on the lowest level, given the
+    /// position of the root.
+    fn sweep(&self, root: usize, slots: &[Idx], memory: &mut [Block], found: &mut [(Idx, f64)]) -> u64 {
+        let builder = self.builder;
+        // Begun with the root, which covers everything, visitors know how far they have to look.
+        let begun = |&slot: &Idx| {
+            let mut visitor = self.visitor(true);
+            let distance = farthest(builder.tier, self.kernel, builder.space.query(at(slot)), root, root + 1);
+            visitor.offer(root, distance);
+            visitor
+        };
+        let mut visitors: Vec<_> = slots.iter().map(begun).collect();
+        let evals = builder.space.sweep(builder.tier, self.kernel, slots, &mut visitors, &mut Arena::new(memory));
+        for (visitor, found) in visitors.iter().zip(found) {
+            *found = visitor.found().expect("the root covers every point");
+        }
+        evals
     }
 }

@@ -99,6 +99,27 @@ pub trait Space: Sync {
         let _ = (near, out, arena);
         (0, 0)
     }
+    /// Whether [`sweep`](Self::sweep) can be asked for.
+    fn sweeps(&self) -> bool {
+        false
+    }
+    /// Blocks of scratch that [`sweep`](Self::sweep) takes.
+    fn sweep_blocks(&self) -> usize {
+        0
+    }
+    /// Runs a visitor for each of at most [`kernel::SCAN_QUERIES`] slots over all points of a kernel metric by brute force, as
+    /// [`kernel::sweep`] does; returns how many distances that took.
+    fn sweep<'k, V: kernel::Visitor<<Self::Kernel<'k> as kernel::Metric>::Real>>(
+        &'k self,
+        tier: Tier,
+        kernel: &Self::Kernel<'k>,
+        slots: &[Idx],
+        visitors: &mut [V],
+        arena: &mut Arena<'_>,
+    ) -> u64 {
+        let _ = (tier, kernel, slots, visitors, arena);
+        0
+    }
     /// Packs the points of a tree whose ids are slots.
     fn pack(&self, tree: &Tree, tier: Tier) -> Self::Packed;
     /// The kernel metric over packed points.

@@ -64,6 +64,16 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
         None
     }
 
+    /// Whether there is a [`sweep`](Self::sweep).
+    fn sweeps() -> bool {
+        false
+    }
+
+    /// The brute force for any visitors, if the metric has one that is much faster than searches that read all points.
+    fn sweep<V: kernel::Visitor<Self::Real>>() -> Option<Sweep<Self, V>> {
+        None
+    }
+
     /// The search for a panel of queries together, if the metric has one; it needs boxes.
     fn knn_panel() -> Option<KnnPanel<Self>> {
         None
@@ -107,6 +117,15 @@ pub type Scan<M> = fn(
     &[Idx],
     &mut [f64],
     &mut [Idx],
+    &mut Arena<'_>,
+) -> Result<kernel::ScanCounters, KernelError>;
+
+/// Runs visitors over all points: [`kernel::sweep`] for the kernel metric of `M`.
+pub type Sweep<M, V> = fn(
+    Tier,
+    &<M as PanelMetric>::Kernel<'_>,
+    Rows<'_, <M as PanelMetric>::Real>,
+    &mut [V],
     &mut Arena<'_>,
 ) -> Result<kernel::ScanCounters, KernelError>;
 
@@ -154,6 +173,14 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
 
     fn scan() -> Option<Scan<Self>> {
         Some(kernel::scan::<T, F>)
+    }
+
+    fn sweeps() -> bool {
+        F::FROM_DOTS
+    }
+
+    fn sweep<V: kernel::Visitor<T>>() -> Option<Sweep<Self, V>> {
+        if F::FROM_DOTS { Some(kernel::sweep::<T, F, V>) } else { None }
     }
 
     fn knn_panel() -> Option<KnnPanel<Self>> {
@@ -450,6 +477,29 @@ impl<M: PanelMetric> Space for RowSpace<M> {
         let (found, counters) = join(near.tier, near.view, &kernel, near.rows.clone(), near.radius, out, arena)
             .expect("sized for the tree");
         (found, counters.distance_evals)
+    }
+
+    fn sweeps(&self) -> bool {
+        M::sweeps() && self.dim > BOXED_DIM_MAX
+    }
+
+    fn sweep_blocks(&self) -> usize {
+        kernel::scan_blocks::<M::Real>(self.dim)
+    }
+
+    fn sweep<'k, V: kernel::Visitor<<M::Kernel<'k> as kernel::Metric>::Real>>(
+        &'k self,
+        tier: Tier,
+        kernel: &M::Kernel<'k>,
+        slots: &[Idx],
+        visitors: &mut [V],
+        arena: &mut Arena<'_>,
+    ) -> u64 {
+        let sweep = M::sweep::<V>().expect("asked before");
+        let data: Vec<M::Real> =
+            slots.iter().flat_map(|&slot| &self.data[at(slot) * self.dim..][..self.dim]).copied().collect();
+        let rows = Rows::new(&data, self.dim).expect("whole rows");
+        sweep(tier, kernel, rows, visitors, arena).expect("sized for these rows").distance_evals
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedPoints<M::Real> {
