@@ -87,7 +87,9 @@ impl<'a> Projection<'a> {
         }
         let most = 1.0 - allowance(center.len());
         let gram = gram(axes);
-        match gram[..count].iter().position(|row| sum_of_magnitudes(&row[..count]) > most) {
+        // A sum that is no number, of products that left the range, fits nothing.
+        let fits = |row: &[f64; AXES]| sum_of_magnitudes(&row[..count]) <= most;
+        match gram[..count].iter().position(|row| !fits(row)) {
             Some(at) => Err(KernelError::Value { what: "axes", at }),
             None => Ok(Self { center, axes, count }),
         }
