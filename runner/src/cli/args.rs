@@ -291,6 +291,6 @@ pub(crate) fn check_dim(queries: (&Path, &Points), points: (&Path, usize)) -> Re
     }
     let (queries, points) = (covertree::error::shown(queries.0), covertree::error::shown(points.0));
     Err(Error::Usage(format!(
-        "{queries}: has {got} columns where the points of {points} have {want}; choose with --query-columns"
+        "{queries}: has {got} columns where the points of {points} have {want}; choose columns so that both agree"
     )))
 }
