@@ -34,6 +34,10 @@
 //! squared norm of `P` is the largest eigenvalue of `P P'`, which is at most the largest sum of magnitudes of one of its rows
 //! (Gershgorin's theorem); the sums are computed, and 16 `gamma(dim + 2)` pay for that.
 //!
+//! # Cost
+//! [`project_rows`] takes [`AXES`] multiplications and additions per coordinate, whatever the number of axes; [`principal_axes`] fourteen
+//! times as many per coordinate of the sample. `cargo bench --bench projection` measures both.
+//!
 //! Source of the axes: orthogonal iteration (Golub and Van Loan, *Matrix Computations*, section 8.2.4).
 
 mod axes;

@@ -367,8 +367,10 @@ fn in_use(len: usize, panel: usize) -> u32 {
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member; `masks` are
 /// then untouched.
 ///
+/// Returns how many pairs are wanted.
+///
 /// # Cost
-/// Six operations per vector of eight pairs. Returns how many pairs are wanted.
+/// Six operations per vector of eight pairs.
 pub fn wanted_pairs(
     tier: Tier,
     tile: &RhoTile<'_>,
