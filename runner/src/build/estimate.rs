@@ -110,7 +110,7 @@ impl<S: Space> Builder<'_, S> {
         notes
     }
 
-    /// The cap on the nodes that a traversal looks at. Over balls around coordinates the order of the nodes depends on how
+    /// The cap on the covering nodes that a traversal finds. Over balls around coordinates the order of the nodes depends on how
     /// surrogates round, and so would the tree.
     pub(super) fn chain(&self) -> Option<u64> {
         let same_everywhere = self.space.order() == Order::Cells || self.space.axes() == 0;
