@@ -1,6 +1,8 @@
 //! Answers to many queries.
 
-use covertree_kernels::index::Idx;
+use covertree_kernels::index::{Idx, NONE};
+
+use crate::error::Error;
 
 /// The neighbours of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,4 +13,25 @@ pub struct Answers {
     pub distances: Vec<f64>,
     /// Neighbours per query.
     pub k: usize,
+}
+
+impl Answers {
+    /// Answers of `k` to each of `count` queries, padded as if there were no points.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for `k = 0`, [`Error::Memory`] when there is no room for them.
+    pub(crate) fn padded(count: usize, k: usize) -> Result<Self, Error> {
+        if k == 0 {
+            return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
+        }
+        let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
+        let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
+        let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
+        let (mut ids, mut distances) = (Vec::new(), Vec::new());
+        let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
+        reserved.map_err(|_| too_large(bytes))?;
+        ids.resize(len, NONE);
+        distances.resize(len, f64::INFINITY);
+        Ok(Self { ids, distances, k })
+    }
 }

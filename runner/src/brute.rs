@@ -75,7 +75,7 @@ pub fn within(points: &Points, queries: &Points, metric: MetricName, radius: f64
 /// The same for any distance: `distance(query, point)` is that between a query and a point given by their numbers.
 ///
 /// # Errors
-/// [`Error::Usage`] when `k` is zero.
+/// [`Error::Usage`] when `k` is zero, [`Error::Memory`] when there is no room for the answers.
 ///
 /// # Cost
 /// As [`knn`].
@@ -86,10 +86,7 @@ pub fn knn_by(
     except: impl Fn(usize) -> Idx + Sync,
     distance: impl Fn(usize, usize) -> f64 + Sync,
 ) -> Result<Answers, Error> {
-    if k == 0 {
-        return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
-    }
-    let mut answers = Answers { ids: vec![NONE; queries * k], distances: vec![f64::INFINITY; queries * k], k };
+    let mut answers = Answers::padded(queries, k)?;
     let Answers { ids, distances, .. } = &mut answers;
     parallel::chunk_pairs((ids, k), (distances, k), &|query, ids, distances| {
         let except = except(query);

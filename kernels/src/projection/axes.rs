@@ -44,11 +44,13 @@ pub const fn principal_axes_blocks(dim: usize) -> usize {
 /// written then.
 ///
 /// # Accuracy
-/// The axes are orthonormal to rounding, and shortened by so much that [`Projection::new`](super::Projection::new) takes them. They are the
-/// same bits on every tier: nothing is fused, and sums add the rows in their order.
+/// The axes are orthonormal to rounding, and shortened by so much that [`Projection::new`](super::Projection::new) takes them; where
+/// differences from the mean leave the range of `f64`, they are not numbers, and it refuses them. They are the same bits on every
+/// tier: nothing is fused, and sums add the rows in their order.
 ///
 /// # Cost
-/// Six rounds of `2 AXES dim` multiplications and additions per row, and an orthonormalisation of `2 AXES^2 dim` each.
+/// Seven passes over the rows, of `2 AXES dim` multiplications and additions per row each (six rounds, and one for the variances),
+/// and seven orthonormalisations of `2 AXES^2 dim`.
 pub fn principal_axes<T: Real>(
     tier: Tier,
     rows: Rows<'_, T>,

@@ -34,6 +34,10 @@
 //! squared norm of `P` is the largest eigenvalue of `P P'`, which is at most the largest sum of magnitudes of one of its rows
 //! (Gershgorin's theorem); the sums are computed, and 16 `gamma(dim + 2)` pay for that.
 //!
+//! # Cost
+//! [`project_rows`] takes [`AXES`] multiplications and additions per coordinate, whatever the number of axes; [`principal_axes`] fourteen
+//! times as many per coordinate of the sample. `cargo bench --bench projection` measures both.
+//!
 //! Source of the axes: orthogonal iteration (Golub and Van Loan, *Matrix Computations*, section 8.2.4).
 
 mod axes;
@@ -87,7 +91,9 @@ impl<'a> Projection<'a> {
         }
         let most = 1.0 - allowance(center.len());
         let gram = gram(axes);
-        match gram[..count].iter().position(|row| sum_of_magnitudes(&row[..count]) > most) {
+        // A sum that is no number, of products that left the range, fits nothing.
+        let fits = |row: &[f64; AXES]| sum_of_magnitudes(&row[..count]) <= most;
+        match gram[..count].iter().position(|row| !fits(row)) {
             Some(at) => Err(KernelError::Value { what: "axes", at }),
             None => Ok(Self { center, axes, count }),
         }

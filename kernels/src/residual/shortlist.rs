@@ -63,9 +63,12 @@ impl Shortlists<'_> {
     #[inline(always)]
     fn push(&mut self, row: usize, rho: f64, error: f64, position: Idx) {
         let place = row * self.room + at(self.counts[row]);
-        // Rounded outward; a NaN, which says nothing, becomes the whole range.
-        self.lowers[place] = ((rho.abs().min(1.0) - error) as f32).next_down().max(0.0);
-        self.uppers[place] = ((rho.abs() + error) as f32).next_up().min(1.0);
+        // Rounded outward; a NaN, which says nothing, becomes the whole range: it passes the cut, which `f64::min` would
+        // not let it, and neither bound.
+        let size = rho.abs();
+        let cut = if size > 1.0 { 1.0 } else { size };
+        self.lowers[place] = ((cut - error) as f32).next_down().max(0.0);
+        self.uppers[place] = ((size + error) as f32).next_up().min(1.0);
         self.positions[place] = position;
         self.counts[row] += 1;
     }
@@ -364,8 +367,10 @@ fn in_use(len: usize, panel: usize) -> u32 {
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member; `masks` are
 /// then untouched.
 ///
+/// Returns how many pairs are wanted.
+///
 /// # Cost
-/// Six operations per vector of eight pairs. Returns how many pairs are wanted.
+/// Six operations per vector of eight pairs.
 pub fn wanted_pairs(
     tier: Tier,
     tile: &RhoTile<'_>,

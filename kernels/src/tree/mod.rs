@@ -33,6 +33,14 @@
 //! end. A larger one is, by blocks, the strict descendants of a node: its block of children is scanned. Its other
 //! points are partitioned by groups of its own, which wait for their turn; by cells that is all of them, in groups of
 //! neighbouring cells.
+//!
+//! # Cost and measured rate
+//! A search grows with the logarithm of the number of points and exponentially with their intrinsic dimension. One thread of an
+//! AMD EPYC (Zen 3) with AVX2: the 8 nearest of 32,768 uniform points in three dimensions take [`knn`] 4.5 us a query (5.2 on the
+//! portable tier, 40 by tiles of brute force), all points within 0.04 take [`search`] 0.9 us, both on a tree made by hand.
+//! [`scan`] looks at 1.0 G pairs/s in 8 dimensions, 0.33 in 64 and 0.065 in 384. [`near_pairs`] takes about 0.1 us a point for two
+//! million pairs among a million points in three dimensions. What trees of the builder give: `benches/peers/RESULTS.md`.
+//! `cargo bench --bench tree`, `--bench scan`, `--bench sphere`, `--bench items`.
 
 mod boxes;
 mod by_balls;

@@ -30,6 +30,7 @@ pub const fn near_pairs_blocks<T: Real>(waiting: Idx, groups: usize, dim: usize)
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `view` | a tree in the order *by cells*: points that stand in the block of a larger group, as they do by blocks, are not met |
 /// | `metric` | over the points of the tree, which are not projected, with the boxes of its groups |
 /// | `rows` | positions |
 /// | `radius` | not negative, not NaN |

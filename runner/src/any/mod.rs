@@ -9,7 +9,7 @@ mod queries;
 use std::path::Path;
 
 use covertree_kernels::dist::Form;
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::SearchCounters;
 use covertree_kernels::tree::stored::{PROJECTION, SCALING};
@@ -197,7 +197,7 @@ impl AnyIndex {
     /// As [`knn`](Self::knn).
     pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         let prepared = self.queries(label, queries)?;
-        let mut answers = room(queries.len(), k)?;
+        let mut answers = Answers::padded(queries.len(), k)?;
         let (asked, out, tier) = (&prepared, &mut answers, self.tier);
         let counters = match &self.body {
             AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
@@ -270,7 +270,7 @@ impl AnyIndex {
     /// # Errors
     /// As [`knn`](Self::knn).
     pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, SearchCounters), Error> {
-        let mut answers = room(self.len(), k)?;
+        let mut answers = Answers::padded(self.len(), k)?;
         let asked = each!(&self.body, body => body.knn(Asked::Members { include_self }, &mut answers, self.tier));
         let counters = asked?;
         self.preparation.scaling.restore_all(&mut answers.distances);
@@ -432,22 +432,6 @@ fn projected(saved: &SavedTree) -> Result<Option<Projected>, String> {
     let section = bytes.typed::<f64>().ok_or("its section \"projection\" holds no whole numbers")?;
     let read = Projected::read(section.to_vec(), saved.points.dim());
     read.map(Some).map_err(|error| format!("its section \"projection\" is wrong: {error}"))
-}
-
-/// Answers of `k` to each of `count` queries, padded as if there were no points.
-fn room(count: usize, k: usize) -> Result<Answers, Error> {
-    if k == 0 {
-        return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
-    }
-    let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
-    let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
-    let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
-    let (mut ids, mut distances) = (Vec::new(), Vec::new());
-    let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
-    reserved.map_err(|_| too_large(bytes))?;
-    ids.resize(len, NONE);
-    distances.resize(len, f64::INFINITY);
-    Ok(Answers { ids, distances, k })
 }
 
 /// Prepared queries to points in `f32`: where `f32` cannot hold them, the points are widened.

@@ -133,7 +133,8 @@ pub struct BuildConfig {
     pub rho_high: f64,
     /// `adaptive`: by what factor the inserted points grow when the share is high, between, and low.
     pub growth: [f64; 3],
-    /// Most groups that the first traversal of a point looks into; it is finished for those that win a place.
+    /// The first traversal of a point is cut short after so many covering nodes, each nearer than the last; it is finished
+    /// for points that win a place.
     pub chain_cap: Option<usize>,
     /// `dense`: most conflicts that are kept for a point, the nearest ones; what that leaves out is repaired.
     pub degree_cap: Option<usize>,

@@ -67,7 +67,8 @@ impl<S: Space> Builder<'_, S> {
             let nearest = (0..before.len()).map(distance).fold(f64::INFINITY, f64::min);
             if nearest > 0.0 {
                 let radius = ladder.radius(ladder.level_over(nearest) - 1);
-                near += (before.len()..all.len()).filter(|&position| distance(position) <= radius).count() - 1;
+                let within = (before.len()..all.len()).filter(|&position| distance(position) <= radius).count();
+                near += within.saturating_sub(1); // without itself, which a function that is no metric may put elsewhere
             }
         }
         let per_point = near as f64 / members.len() as f64;
@@ -84,7 +85,8 @@ impl<S: Space> Builder<'_, S> {
         for &slot in &members {
             let radius = ladder.radius(placement.levels[at(slot)]);
             let distance = |position| farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
-            near += (0..members.len()).filter(|&position| distance(position) <= radius).count() - 1;
+            let within = (0..members.len()).filter(|&position| distance(position) <= radius).count();
+            near += within.saturating_sub(1); // without itself, as above
         }
         near as f64 / (members.len() as f64).powi(2)
     }
@@ -108,7 +110,7 @@ impl<S: Space> Builder<'_, S> {
         notes
     }
 
-    /// The cap on the nodes that a traversal looks at. Over balls around coordinates the order of the nodes depends on how
+    /// The cap on the covering nodes that a traversal finds. Over balls around coordinates the order of the nodes depends on how
     /// surrogates round, and so would the tree.
     pub(super) fn chain(&self) -> Option<u64> {
         let same_everywhere = self.space.order() == Order::Cells || self.space.axes() == 0;

@@ -75,8 +75,8 @@ impl<S: Space> Builder<'_, S> {
         ceilings
     }
 
-    /// The same with a cap on the nodes that are looked at: a point is then given a level that may be too high. Says which
-    /// traversals were cut short.
+    /// The same with a cap on the covering nodes that are found, each nearer than the last: a point is then given a level
+    /// that may be too high. Says which traversals were cut short.
     pub(super) fn traverse_chains(
         &self,
         grown: &Grown<S>,

@@ -178,7 +178,8 @@ pub(crate) struct StrategyArgs {
     /// adaptive: growth of the inserted points when the share is high, between, low
     #[arg(long, value_name = "F,F,F", value_parser = growth, default_value = "1.25,1.75,2.25")]
     pub growth: Growth,
-    /// Most nodes that a first traversal looks at; it is finished for points that win a place
+    /// Cut a first traversal short after so many covering nodes, each nearer than the last; it is finished for points that
+    /// win a place
     #[arg(long, value_name = "C")]
     pub chain_cap: Option<usize>,
     /// dense: most conflicts kept per point, the nearest; what that leaves out is repaired
@@ -291,6 +292,6 @@ pub(crate) fn check_dim(queries: (&Path, &Points), points: (&Path, usize)) -> Re
     }
     let (queries, points) = (covertree::error::shown(queries.0), covertree::error::shown(points.0));
     Err(Error::Usage(format!(
-        "{queries}: has {got} columns where the points of {points} have {want}; choose with --query-columns"
+        "{queries}: has {got} columns where the points of {points} have {want}; choose columns so that both agree"
     )))
 }

@@ -344,13 +344,11 @@ impl ResidualIndex {
         counting: Counting,
         with_self: bool,
     ) -> Result<(Answers, Work), Error> {
-        if k == 0 {
-            return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
-        }
-        let (rows, counters) = self.search(queries, ranks, Goal::Nearest(k), counting, with_self)?;
         let positions = &queries.map_or(&self.set.layout, |queries| &queries.layout).positions;
-        let count = positions.len() * k;
-        let mut answers = Answers { ids: vec![NONE; count], distances: vec![f64::INFINITY; count], k };
+        let mut answers = Answers::padded(positions.len(), k)?;
+        // Nobody has more neighbours than there are points.
+        let goal = Goal::Nearest(k.min(self.len()).max(1));
+        let (rows, counters) = self.search(queries, ranks, goal, counting, with_self)?;
         let outputs = answers.ids.chunks_exact_mut(k).zip(answers.distances.chunks_exact_mut(k));
         for ((ids, distances), &position) in outputs.zip(positions) {
             for ((id, distance), pair) in ids.iter_mut().zip(distances).zip(&rows[at(position)]) {
