@@ -3,10 +3,11 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{KBest, SORTED_MAX};
+use super::{KBest, RANKED_MAX, SORTED_MAX, ascending};
 use crate::error::KernelError;
 use crate::index::{Idx, NONE};
 use crate::oracle::topk::k_best;
+use crate::simd::{Lanes, OnLanes, Tier};
 use crate::trials;
 
 /// Offers everything to a selection in dirty memory.
@@ -57,7 +58,10 @@ fn sizes_around_the_switch_to_the_heap() {
             let falling: Vec<(f64, Idx)> = (0..len as Idx).map(|i| (f64::from(1000 - i), i)).collect();
             let rising: Vec<(f64, Idx)> = (0..len as Idx).map(|i| (f64::from(i), i)).collect();
             let equal: Vec<(f64, Idx)> = (0..len as Idx).rev().map(|i| (0.5, i)).collect();
-            for offers in [falling, rising, equal] {
+            // What comes in order until the end, and after that does not.
+            let mut late = rising.clone();
+            late.extend([(0.5, 2000), (f64::from(len as Idx), 2001), (0.5, 1999), (-1.0, 2002)]);
+            for offers in [falling, rising, equal, late] {
                 assert_eq!(select(k, &offers), k_best(k, &offers), "k {k} len {len}");
             }
         }
@@ -84,4 +88,47 @@ fn wrong_shapes_are_refused() {
     assert_eq!(refused, Some(KernelError::Least { what: "distances", least: 1, got: 0 }));
     let refused = KBest::new(&mut [0.0; 2], &mut [0; 3]).err();
     assert_eq!(refused, Some(KernelError::Shape { what: "ids", want: 2, got: 3 }));
+}
+
+/// Puts distances in order on a tier.
+struct Order<'a>(&'a [f64]);
+
+impl OnLanes for Order<'_> {
+    type Out = (bool, Vec<u8>);
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Self::Out {
+        let (mut distances, mut order) = ([-1.0; RANKED_MAX], [0; RANKED_MAX]);
+        distances[..self.0.len()].copy_from_slice(self.0);
+        let ordered = ascending::<L>(&mut distances, self.0.len(), &mut order);
+        (ordered, order[..self.0.len()].to_vec())
+    }
+}
+
+proptest! {
+    #![proptest_config(trials::cases(64))]
+    #[test]
+    fn ranks_are_those_of_a_sort(distances in prop::collection::vec(0.0..3.0, 0..=RANKED_MAX), tie in any::<bool>()) {
+        let mut distances: Vec<f64> = distances;
+        let len = distances.len();
+        if tie && len > 1 {
+            distances[len / 2] = distances[len - 1 - len / 2 % (len - len / 2 - 1).max(1)];
+        }
+        let mut want: Vec<u8> = (0..len).map(|place| place as u8).collect();
+        want.sort_by(|&a, &b| distances[usize::from(a)].total_cmp(&distances[usize::from(b)]));
+        let distinct = want.windows(2).all(|pair| distances[usize::from(pair[0])] < distances[usize::from(pair[1])]);
+        for tier in Tier::all() {
+            let (ordered, order) = tier.run(Order(&distances));
+            prop_assert_eq!(ordered, distinct, "{}", tier);
+            prop_assert!(!ordered || order == want, "{}", tier);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_has_no_rank() {
+    for tier in Tier::all() {
+        assert!(!tier.run(Order(&[1.0, f64::NAN, 0.5])).0);
+        assert!(!tier.run(Order(&[f64::INFINITY, 1.0, f64::INFINITY])).0);
+        assert_eq!(tier.run(Order(&[f64::INFINITY, 1.0])), (true, vec![1, 0]));
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::search::{CHUNK, Search, lanes_within, smaller};
+use super::search::{CHUNK, Search, lanes_within};
 use super::visit::Visitor;
 use super::{Group, Metric, run_len};
 use crate::arena::blocks;
@@ -21,8 +21,8 @@ pub(super) struct Waiting {
 }
 
 /// A traversal with its stack of waiting groups.
-struct ByBalls<'a, 's, 'm, 'x, M, V> {
-    search: &'x mut Search<'a, 'm, M, V>,
+struct ByBalls<'a, 's, 'm, 'x, 'n, M: Metric, V> {
+    search: &'x mut Search<'a, 'm, 'n, M, V>,
     stack: &'s mut [Waiting],
     depth: usize,
 }
@@ -30,7 +30,7 @@ struct ByBalls<'a, 's, 'm, 'x, M, V> {
 /// Visits the tree, the nearest group first.
 #[inline(always)]
 pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
-    search: &mut Search<'_, '_, M, V>,
+    search: &mut Search<'_, '_, '_, M, V>,
     query: M::Query<'_>,
     stack: &mut [Waiting],
 ) -> Result<(), KernelError> {
@@ -47,7 +47,7 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
         // A tree of one point has no groups.
         let number = at(next.group);
         let Some(&group) = search.view.parts().groups.get(number) else { continue };
-        let cap = search.visitor.cap_in(number, &group);
+        let cap = search.cap_in(number, &group);
         if next.bound > search.metric.ceiling(cap).to_f64() {
             search.counters.pruned += 1;
             continue;
@@ -58,7 +58,7 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     Ok(())
 }
 
-impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, '_, M, V> {
     /// Scans the block of a group and lets its groups wait.
     #[inline(always)]
     fn expand<L: Lanes>(
@@ -101,7 +101,7 @@ impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, M, V> {
             let group = self.search.view.parts().groups[kid];
             let center = self.search.metric.at_least::<L>(surrogates[skip + (kid - from_kid)]);
             let distance = self.search.metric.beyond(center, f64::from(group.reach));
-            if distance > self.search.visitor.cap_in(kid, &group) {
+            if distance > self.search.cap_in(kid, &group) {
                 self.search.counters.pruned += 1;
             } else {
                 self.push(kid, self.search.metric.floor(distance).to_f64())?;
@@ -127,8 +127,7 @@ impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, M, V> {
         let lanes = M::Real::LANES;
         let len = run_len(lanes, from, to);
         let search = &mut *self.search;
-        let cap = smaller(limit, search.visitor.cap());
-        let mut ceiling = <<M::Real as Real>::On<L>>::splat(search.metric.ceiling(cap));
+        let mut ceiling = <<M::Real as Real>::On<L>>::splat(search.ceiling(limit));
         search.metric.surrogates::<L>(query, from, to, M::Real::INFINITY, &mut surrogates[..len]);
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
@@ -141,8 +140,8 @@ impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, M, V> {
                 mask &= search.visitor.narrow::<L>(start, lane_values);
             }
             if mask != 0 {
-                let cap = search.settle::<L>(query, start, mask, values, limit);
-                ceiling = <<M::Real as Real>::On<L>>::splat(search.metric.ceiling(cap));
+                search.settle::<L>(query, start, mask, values, limit);
+                ceiling = <<M::Real as Real>::On<L>>::splat(search.ceiling(limit));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! over its boxes, whatever their number; the nearest of a frame is found by vector operations when it is its turn, and
 //! the ones that the cap has ruled out by then cost nothing at all. Sorting would cost more than all that is sorted.
 
-use super::search::{Search, lanes_within, smaller};
+use super::search::{Search, lanes_within};
 use super::visit::Visitor;
 use super::{Group, Metric};
 use crate::arena::{Arena, blocks};
@@ -153,7 +153,7 @@ impl<T: Real> Frames<'_, T> {
 /// Visits the tree, the nearest group first.
 #[inline(always)]
 pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
-    search: &mut Search<'_, '_, M, V>,
+    search: &mut Search<'_, '_, '_, M, V>,
     query: M::Query<'_>,
     frames: &mut Frames<'_, M::Real>,
 ) -> Result<(), KernelError> {
@@ -172,10 +172,10 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
         }
         let mut pruned = 0;
         if group.kids < group.kids_end {
-            let ceiling = search.metric.ceiling(search.visitor.cap());
+            let ceiling = search.ceiling(f64::INFINITY);
             pruned = frames.open::<L>(&OfQuery { search: &*search, query }, groups, group, ceiling)?;
         }
-        let ceiling = search.metric.ceiling(search.visitor.cap());
+        let ceiling = search.ceiling(f64::INFINITY);
         let next = frames.nearest::<L>(ceiling, &mut pruned);
         search.counters.pruned += pruned;
         match next.and_then(|next| Some((next, groups.get(next)?))) {
@@ -186,12 +186,12 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
 }
 
 /// The bounds that a traversal for one query has.
-struct OfQuery<'a, 'm, 'x, 'q, M: Metric, V> {
-    search: &'x Search<'a, 'm, M, V>,
+struct OfQuery<'a, 'm, 's, 'x, 'q, M: Metric, V> {
+    search: &'x Search<'a, 'm, 's, M, V>,
     query: M::Query<'q>,
 }
 
-impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_, '_, M, V> {
     #[inline(always)]
     fn panel<L: Lanes>(&self, from: usize, to: usize) -> <M::Real as Real>::On<L> {
         self.search.metric.box_panel::<L>(self.query, from, to)
@@ -203,13 +203,13 @@ impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_,
     }
 }
 
-impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
+impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     /// Offers the points at `from..to` that their surrogates leave possible.
     #[inline(always)]
     fn scan<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
         let lanes = M::Real::LANES;
         let search = self;
-        let mut top = search.metric.ceiling(smaller(limit, search.visitor.cap()));
+        let mut top = search.ceiling(limit);
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
         let mut start = from / lanes * lanes;
@@ -227,8 +227,8 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
             if mask != 0 {
                 let mut surrogates = [M::Real::default(); 16];
                 values.store(&mut surrogates);
-                let cap = search.settle::<L>(query, start, mask, &surrogates[..lanes], limit);
-                top = search.metric.ceiling(cap);
+                search.settle::<L>(query, start, mask, &surrogates[..lanes], limit);
+                top = search.ceiling(limit);
             }
             start += lanes;
         }
@@ -242,7 +242,7 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
         while rest != 0 {
             let lane = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            let ceiling = self.metric.ceiling(self.visitor.cap_in(base + lane, &groups[lane]));
+            let ceiling = self.ceiling(self.visitor.cap_in(base + lane, &groups[lane]));
             out |= u32::from(bounds[lane] > ceiling) << lane;
         }
         out

@@ -204,6 +204,7 @@ impl<T: Real, F: Form> Coordinates<'_, T, F> {
 impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     type Real = T;
     type Query<'q> = &'q [T];
+    const SHORTLIST_FROM: usize = 1;
 
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[T], from: usize, to: usize, ceiling: T, out: &mut [T]) {
@@ -290,6 +291,12 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     #[inline(always)]
     fn at_most<L: Lanes>(&self, surrogate: T) -> f64 {
         F::finish::<L>(surrogate.to_f64() * (1.0 + self.relative) + self.absolute) * (1.0 + 2.0 * f64::EPSILON)
+    }
+
+    /// That of [`limits`](Self::limits).
+    #[inline(always)]
+    fn reach<L: Lanes>(&self, surrogate: T) -> T {
+        surrogate * self.margin.0 + self.margin.1
     }
 
     #[inline(always)]

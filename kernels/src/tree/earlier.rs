@@ -113,6 +113,10 @@ impl<R: Real> Visitor<R> for Earlier<'_, '_> {
         self.precedence.ranks[position] < self.before
     }
     #[inline(always)]
+    fn nearest(&self) -> Option<usize> {
+        Some(self.best.capacity())
+    }
+    #[inline(always)]
     fn offer(&mut self, position: usize, distance: f64) {
         self.best.offer(distance, self.ids[position]);
     }

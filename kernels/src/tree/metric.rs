@@ -32,6 +32,10 @@ pub trait Metric {
         out: &mut [Self::Real],
     );
 
+    /// From how many neighbours on a search does well to go by surrogates and to settle distances in the end: not where
+    /// [`at_most`](Self::at_most) tells nothing; for few of them only where [`reach`](Self::reach) costs little.
+    const SHORTLIST_FROM: usize = 16;
+
     /// A surrogate that no point at or below `distance` exceeds.
     fn ceiling(&self, distance: f64) -> Self::Real;
 
@@ -81,6 +85,12 @@ pub trait Metric {
 
     /// An upper bound of the distance of a point with this surrogate.
     fn at_most<L: Lanes>(&self, surrogate: Self::Real) -> f64;
+
+    /// A surrogate that no point exceeds which is as near as any point with this surrogate, or nearer.
+    #[inline(always)]
+    fn reach<L: Lanes>(&self, surrogate: Self::Real) -> Self::Real {
+        self.ceiling(self.at_most::<L>(surrogate))
+    }
 
     /// The distance by the published formula, given the point's surrogate (which some metrics can use).
     fn distance<L: Lanes>(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;

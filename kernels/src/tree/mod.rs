@@ -58,6 +58,7 @@ mod pivots;
 pub(crate) mod promises;
 mod scan;
 mod search;
+mod shortlist;
 mod sphere;
 pub mod stored;
 mod visit;

@@ -12,6 +12,8 @@
 //! their surrogates. At the end (or when the notes are full) those within the limits of that time are settled
 //! by the published formula and offered to [`KBest`], which orders by (distance, id).
 
+mod noted;
+
 use core::marker::PhantomData;
 
 use heapless::Vec;
@@ -24,7 +26,8 @@ use crate::dist::Form;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, at};
 use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
-use crate::topk::KBest;
+use crate::topk::{KBest, RANKED_MAX, ascending};
+use noted::Noted;
 
 /// Most queries of a panel.
 const QUERIES_MAX: usize = 16;
@@ -32,24 +35,21 @@ const QUERIES_MAX: usize = 16;
 /// Where at most one in so many of the queries needs a group, each is answered on its own there.
 const FEW: u32 = 3;
 
-/// Moves of a list between two tests whether any query has more to move.
-const MOVES: usize = 8;
-
 /// A tree of one point has no groups.
 const ROOT: Group = Group { first: 0, block: 1, end: 1, kids: 0, kids_end: 0, center: 0, top: 0, reach: 0.0 };
 
-/// Points that are noted before they are settled.
-const fn notes(k: usize) -> usize {
-    k.saturating_mul(8).saturating_add(256)
-}
+/// Points that are settled together for one query.
+const SETTLED: usize = RANKED_MAX;
+
+/// Surrogates that a limit which is looked for may have within it beyond those that are wanted.
+const MORE: usize = 4;
 
 /// Blocks of scratch that [`knn_panel`] takes on a tree with this [`waiting`](super::TreeParts::waiting), for `k` neighbours
 /// of queries of `dim` coordinates.
 pub const fn knn_panel_blocks<T: Real>(waiting: Idx, dim: usize, k: usize) -> usize {
-    let lists = blocks::<T>(k.saturating_add(1).saturating_mul(T::LANES));
-    let notes = blocks::<T>(notes(k).saturating_mul(T::LANES)).saturating_add(blocks::<Idx>(notes(k)));
-    let fixed = Frames::<T>::blocks(places(waiting)).saturating_add(2 * blocks::<T>(dim));
-    lists.saturating_add(notes).saturating_add(fixed)
+    let settled = blocks::<f64>(SETTLED) + blocks::<Idx>(SETTLED);
+    let fixed = Frames::<T>::blocks(places(waiting)).saturating_add(2 * blocks::<T>(dim)) + settled;
+    Noted::<T>::blocks(k).saturating_add(fixed)
 }
 
 /// The nearest points to each of a panel of queries, by (distance, id): what [`knn`](super::knn) finds.
@@ -113,9 +113,9 @@ pub fn knn_panel<T: Real, F: Form>(
     // A point that is left out may be among the nearest: one more is kept then.
     let kept = k + usize::from(except.iter().any(|&id| id != NONE));
     let frames = Frames::take(&mut scratch, places(parts.waiting))?;
-    let lists = scratch.take(kept * T::LANES)?;
     let corners = (scratch.take(dim)?, scratch.take(dim)?);
-    let notes = Notes { positions: scratch.take(notes(k))?, surrogates: scratch.take(notes(k) * T::LANES)?, len: 0 };
+    let notes = Noted::take(&mut scratch, k, kept, count)?;
+    let settled = (scratch.take(SETTLED)?, scratch.take(SETTLED)?);
     let mut best: Vec<KBest<'_>, QUERIES_MAX> = Vec::new();
     for (distances, ids) in distances.chunks_exact_mut(k).zip(out.chunks_exact_mut(k)) {
         // There is room for as many as there are lanes.
@@ -124,22 +124,12 @@ pub fn knn_panel<T: Real, F: Form>(
         }
     }
     let counters = SearchCounters::default();
-    let limits = [T::from_f64(-1.0); QUERIES_MAX]; // lanes without a query want no point
-    let search = Search { view, metric, boxes, queries, except, corners, lists, limits, notes, best, counters };
+    let search = Search { view, metric, boxes, queries, except, corners, notes, settled, best, counters };
     let (best, counters) = tier.run(Together { search, frames })?;
     for best in best {
         best.finish();
     }
     Ok(counters)
-}
-
-/// Points that may be answers, with their surrogates for each query.
-struct Notes<'s, T> {
-    /// `[room]`.
-    positions: &'s mut [Idx],
-    /// `[room][LANES]`.
-    surrogates: &'s mut [T],
-    len: usize,
 }
 
 /// Everything but what waits.
@@ -151,11 +141,9 @@ struct Search<'a, 's, 'k, T: Real, F> {
     except: &'a [Idx],
     /// The box of the queries.
     corners: (&'s mut [T], &'s mut [T]),
-    /// `[kept][LANES]`: the smallest surrogates of each query so far, ascending; infinity where there are fewer.
-    lists: &'s mut [T],
-    /// No point with a larger surrogate is an answer of the query.
-    limits: [T; QUERIES_MAX],
-    notes: Notes<'s, T>,
+    notes: Noted<'s, T>,
+    /// `[SETTLED]` each: distances of points, and their positions.
+    settled: (&'s mut [f64], &'s mut [Idx]),
     best: Vec<KBest<'k>, QUERIES_MAX>,
     counters: SearchCounters,
 }
@@ -206,8 +194,6 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             }
             (self.corners.0[d], self.corners.1[d]) = (low, high);
         }
-        self.lists.fill(T::INFINITY);
-        self.limits[..count].fill(T::INFINITY);
     }
 
     /// Visits the tree, the group nearest to the box of the queries first.
@@ -243,7 +229,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             let number = frames.nearest::<L>(self.ceiling(), pruned)?;
             // The queries together may reach a group that none of them reaches alone.
             let bounds = self.boxes.bounds_of_panel::<F, L>(self.queries, number);
-            let needed = bounds.le(<T::On<L>>::load(&self.limits));
+            let needed = bounds.le(<T::On<L>>::load(&self.notes.limits));
             if needed != 0 {
                 return Some((number, needed));
             }
@@ -254,8 +240,8 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
     /// The largest limit.
     #[inline(always)]
     fn ceiling(&self) -> T {
-        let mut largest = self.limits[0];
-        for &limit in &self.limits[1..T::LANES] {
+        let mut largest = self.notes.limits[0];
+        for &limit in &self.notes.limits[1..T::LANES] {
             largest = if limit > largest { limit } else { largest };
         }
         largest
@@ -270,8 +256,10 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         let queries = if together { self.except.len() } else { needed.count_ones() as usize };
         self.counters.distance_evals += (to.saturating_sub(from) * queries) as u64;
         while from < to {
-            let room = self.notes.positions.len() - self.notes.len;
-            if room < T::LANES * few as usize {
+            if self.notes.before_due() == 0 {
+                self.notes.look::<F, L>(self.metric, MORE);
+            }
+            if self.notes.room() < T::LANES * few as usize {
                 self.settle::<L>();
                 continue;
             }
@@ -282,7 +270,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
                 from = end;
                 continue;
             }
-            let end = to.min(from + room);
+            let end = to.min(from + self.notes.room().min(self.notes.before_due().max(1)));
             // Few dimensions are known to the compiler, so that the queries stay in registers.
             match self.queries.len() / T::LANES {
                 2 => self.visit_few::<L, 2>(from, end),
@@ -308,7 +296,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             for (queries, row) in self.queries.chunks_exact(T::LANES).zip(panel.chunks_exact(T::LANES)) {
                 sums = step::<T, F, L>(sums, <T::On<L>>::splat(queries[query]), <T::On<L>>::load(row));
             }
-            let mut mask = sums.le(<T::On<L>>::splat(self.limits[query])) & within;
+            let mut mask = sums.le(<T::On<L>>::splat(self.notes.limits[query])) & within;
             if mask == 0 {
                 continue;
             }
@@ -317,32 +305,10 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                self.note_one(start + lane, query, values[lane]);
+                self.notes.add_for_one(start + lane, query, values[lane]);
             }
-            let last = <T::On<L>>::splat(self.lists[self.lists.len() - T::LANES + query]);
-            self.metric.limits::<L>(last).store(&mut values);
-            self.limits[query] = values[0];
+            self.notes.end_of_one::<F, L>(self.metric, query);
         }
-    }
-
-    /// Notes a point for one query alone; its limit is not touched.
-    #[inline(always)]
-    fn note_one(&mut self, position: usize, query: usize, surrogate: T) {
-        let place = self.notes.len; // there is room: see `visit`
-        self.notes.positions[place] = position as Idx; // a position of the tree
-        let surrogates = &mut self.notes.surrogates[place * T::LANES..][..T::LANES];
-        surrogates.fill(T::from_f64(f64::NAN)); // within no limit
-        surrogates[query] = surrogate;
-        self.notes.len += 1;
-        let mut slot = self.lists.len() - T::LANES + query;
-        if surrogate >= self.lists[slot] {
-            return;
-        }
-        while slot >= T::LANES && self.lists[slot - T::LANES] > surrogate {
-            self.lists[slot] = self.lists[slot - T::LANES];
-            slot -= T::LANES;
-        }
-        self.lists[slot] = surrogate;
     }
 
     #[inline(always)]
@@ -351,7 +317,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         for (query, row) in queries.iter_mut().zip(self.queries.chunks_exact(T::LANES)) {
             *query = <T::On<L>>::load(row);
         }
-        let mut limits = <T::On<L>>::load(&self.limits);
+        let mut limits = <T::On<L>>::load(&self.notes.limits);
         let points = self.metric.points();
         for position in from..to {
             let panel = &points.run(position / T::LANES, 1)[..DIM * T::LANES];
@@ -361,14 +327,14 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
                 sums = step::<T, F, L>(sums, *query, value);
             }
             if sums.le(limits) != 0 {
-                limits = self.note::<L>(position, sums);
+                limits = self.notes.add::<F, L>(self.metric, position, sums, limits);
             }
         }
     }
 
     #[inline(always)]
     fn visit_many<L: Lanes>(&mut self, from: usize, to: usize) {
-        let mut limits = <T::On<L>>::load(&self.limits);
+        let mut limits = <T::On<L>>::load(&self.notes.limits);
         let points = self.metric.points();
         for position in from..to {
             let panel = points.run(position / T::LANES, 1);
@@ -378,61 +344,91 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
                 sums = step::<T, F, L>(sums, <T::On<L>>::load(query), value);
             }
             if sums.le(limits) != 0 {
-                limits = self.note::<L>(position, sums);
+                limits = self.notes.add::<F, L>(self.metric, position, sums, limits);
             }
         }
-    }
-
-    /// Notes a point, puts its surrogates into the lists, and returns the limits that hold then.
-    #[inline(always)]
-    fn note<L: Lanes>(&mut self, position: usize, sums: T::On<L>) -> T::On<L> {
-        let place = self.notes.len; // there is room: see `visit`
-        self.notes.positions[place] = position as Idx; // a position of the tree
-        sums.store(&mut self.notes.surrogates[place * T::LANES..]);
-        self.notes.len += 1;
-        let last = insert::<T, L>(self.lists, sums);
-        let limits = self.metric.limits::<L>(last);
-        let count = self.except.len();
-        if count == T::LANES {
-            limits.store(&mut self.limits);
-            return limits;
-        }
-        let mut all = [T::default(); QUERIES_MAX];
-        limits.store(&mut all);
-        self.limits[..count].copy_from_slice(&all[..count]);
-        <T::On<L>>::load(&self.limits)
     }
 
     /// Settles and offers the noted points that are within the limits still.
     #[inline(always)]
     fn settle<L: Lanes>(&mut self) {
-        let dim = self.queries.len() / T::LANES;
-        let limits = <T::On<L>>::load(&self.limits);
-        let (points, ids) = (self.metric.points(), self.view.parts().ids);
-        let noted = self.notes.positions[..self.notes.len].iter().zip(self.notes.surrogates.chunks_exact(T::LANES));
-        for (&position, surrogates) in noted {
-            let position = at(position);
-            let mut mask = <T::On<L>>::load(surrogates).le(limits);
-            let panel = &points.run(position / T::LANES, 1)[position % T::LANES..];
+        if self.notes.has_lists() {
+            self.settle_as_noted::<L>();
+        } else {
+            self.notes.look::<F, L>(self.metric, 0);
+            for lane in 0..self.except.len() {
+                let mut from = 0;
+                while from < self.notes.len {
+                    from = self.settle_in_order::<L>(lane, from);
+                }
+            }
+        }
+        self.notes.clear();
+    }
+
+    /// Settles and offers the notes one by one: few are within the limits of any query.
+    #[inline(always)]
+    fn settle_as_noted<L: Lanes>(&mut self) {
+        let limits = <T::On<L>>::load(&self.notes.limits);
+        for note in 0..self.notes.len {
+            let position = at(self.notes.positions[note]);
+            let mut mask = <T::On<L>>::load(&self.notes.surrogates[note * T::LANES..]).le(limits);
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                if ids[position] == self.except[lane] {
-                    continue;
+                let id = self.view.parts().ids[position];
+                if id != self.except[lane] {
+                    self.counters.settled += 1;
+                    let distance = self.distance::<L>(lane, note);
+                    self.best[lane].offer(distance, id);
                 }
-                let mut sum = surrogates[lane].to_f64();
-                if !T::IS_F64 {
-                    sum = 0.0;
-                    for d in 0..dim {
-                        let (query, point) = (self.queries[d * T::LANES + lane], panel[d * T::LANES]);
-                        sum = F::step_f64(sum, query.to_f64(), point.to_f64());
-                    }
-                }
-                self.counters.settled += 1;
-                self.best[lane].offer(F::finish::<L>(sum), ids[position]);
             }
         }
-        self.notes.len = 0;
+    }
+
+    /// Settles the notes from `from` on for one query, as many as are settled together, and offers them, the nearest first; returns
+    /// where it ended.
+    #[inline(always)]
+    fn settle_in_order<L: Lanes>(&mut self, lane: usize, mut from: usize) -> usize {
+        let limit = self.notes.limits[lane];
+        let mut len = 0;
+        while from < self.notes.len && len < SETTLED {
+            self.settled.1[len] = from as Idx; // notes are fewer than an index counts
+            len += usize::from(self.notes.surrogates[from * T::LANES + lane] <= limit);
+            from += 1;
+        }
+        for place in 0..len {
+            self.settled.0[place] = self.distance::<L>(lane, at(self.settled.1[place]));
+        }
+        let (distances, notes) = &mut self.settled;
+        let mut order = [0; RANKED_MAX];
+        let ordered = ascending::<L>(distances, len, &mut order);
+        for (rank, &place) in order[..len].iter().enumerate() {
+            // The order saves time and decides nothing.
+            let place = if ordered { usize::from(place) } else { rank };
+            let id = self.view.parts().ids[at(self.notes.positions[at(notes[place])])];
+            if id != self.except[lane] {
+                self.best[lane].offer(distances[place], id);
+            }
+        }
+        self.counters.settled += len as u64;
+        from
+    }
+
+    /// The distance of a noted point from the query in a lane, by the published formula.
+    #[inline(always)]
+    fn distance<L: Lanes>(&self, lane: usize, note: usize) -> f64 {
+        let mut sum = self.notes.surrogates[note * T::LANES + lane].to_f64();
+        if !T::IS_F64 {
+            let position = at(self.notes.positions[note]);
+            let panel = &self.metric.points().run(position / T::LANES, 1)[position % T::LANES..];
+            sum = 0.0;
+            for d in 0..self.queries.len() / T::LANES {
+                let (query, point) = (self.queries[d * T::LANES + lane], panel[d * T::LANES]);
+                sum = F::step_f64(sum, query.to_f64(), point.to_f64());
+            }
+        }
+        F::finish::<L>(sum)
     }
 }
 
@@ -444,27 +440,6 @@ fn step<T: Real, F: Form, L: Lanes>(sums: T::On<L>, query: T::On<L>, point: T::O
     } else {
         F::step::<T::On<L>, false>(sums, query, point)
     }
-}
-
-/// Puts a value into the ascending list of each lane, whose last value drops out; returns the last values.
-#[inline(always)]
-fn insert<T: Real, L: Lanes>(lists: &mut [T], values: T::On<L>) -> T::On<L> {
-    let mut place = lists.len() - T::LANES;
-    let mut here = <T::On<L>>::load(&lists[place..]);
-    let mut last = here.min(values);
-    let mut moves = 0;
-    while place > 0 {
-        let before = <T::On<L>>::load(&lists[place - T::LANES..]);
-        let new = before.max(here.min(values));
-        new.store(&mut lists[place..]);
-        last = if moves == 0 { new } else { last };
-        (here, place, moves) = (before, place - T::LANES, moves + 1);
-        if moves % MOVES == 0 && values.lt(here) == 0 {
-            return last; // it belongs behind what is left, in every lane
-        }
-    }
-    here.min(values).store(lists);
-    last
 }
 
 #[cfg(test)]

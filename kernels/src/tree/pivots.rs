@@ -186,6 +186,7 @@ impl<'a, X, D> PivotItems<'a, X, D> {
 impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     type Real = f64;
     type Query<'q> = PivotItem<'q, X>;
+    const SHORTLIST_FROM: usize = usize::MAX;
 
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, ceiling: f64, out: &mut [f64]) {

@@ -2,8 +2,9 @@
 
 use super::by_balls::{self, Waiting};
 use super::by_boxes::{self, Frames};
+use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, take_settled};
 use super::visit::{Nearest, Visitor};
-use super::{Metric, TreeView, run_len};
+use super::{Group, Metric, TreeView, run_len};
 use crate::arena::{Arena, blocks};
 use crate::error::KernelError;
 use crate::index::Idx;
@@ -43,7 +44,7 @@ impl SearchCounters {
 pub const fn search_blocks(waiting: Idx) -> usize {
     let waiting = places(waiting);
     let (stack, frames) = (blocks::<Waiting>(waiting), Frames::<f64>::blocks(waiting));
-    if stack > frames { stack } else { frames }
+    Shortlist::<f64>::BLOCKS + SETTLED_BLOCKS + if stack > frames { stack } else { frames }
 }
 
 /// Groups that there must be room for, or frames that hold at least one each.
@@ -52,16 +53,20 @@ pub(super) const fn places(waiting: Idx) -> usize {
 }
 
 /// One traversal: everything but what waits.
-pub(super) struct Search<'a, 'm, M, V> {
+pub(super) struct Search<'a, 'm, 's, M: Metric, V> {
     pub view: TreeView<'a>,
     pub metric: &'m M,
     pub visitor: V,
+    /// Where points are noted, if they are not settled one by one.
+    pub shortlist: Option<Shortlist<'s, M::Real>>,
+    /// What it settles with.
+    pub distances: &'s mut [f64],
     pub counters: SearchCounters,
 }
 
 /// A traversal as a body to be run on a tier.
 struct Descend<'a, 's, 'm, 'q, M: Metric, V> {
-    search: Search<'a, 'm, M, V>,
+    search: Search<'a, 'm, 's, M, V>,
     query: M::Query<'q>,
     arena: Arena<'s>,
 }
@@ -80,36 +85,74 @@ impl<M: Metric, V: Visitor<M::Real>> OnLanes for Descend<'_, '_, '_, '_, M, V> {
             let stack = arena.take::<Waiting>(places)?;
             by_balls::descend::<L, M, V>(&mut search, query, stack)?;
         }
+        search.end::<L>(query);
         Ok((search.visitor, search.counters))
     }
 }
 
-impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, M, V> {
-    /// Offers the points of one panel whose bit is set in `mask`; `values` are the panel's surrogates. Returns the cap that
-    /// holds then, which is not above `limit`.
+impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
+    /// No point whose surrogate is larger can matter any more, nor any that is farther than `limit`.
     #[inline(always)]
-    pub fn settle<L: Lanes>(
-        &mut self,
-        query: M::Query<'_>,
-        start: usize,
-        mask: u32,
-        values: &[M::Real],
-        limit: f64,
-    ) -> f64 {
-        let mut distances = [0.0; 16];
-        self.metric.distances::<L>(query, start, mask, values, &mut distances);
-        self.counters.settled += u64::from(mask.count_ones());
-        let mut cap = smaller(limit, self.visitor.cap());
-        let mut rest = mask;
-        while rest != 0 {
-            let lane = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            if distances[lane] <= cap && self.visitor.admits(start + lane) {
-                self.visitor.offer(start + lane, distances[lane]);
-                cap = smaller(limit, self.visitor.cap());
-            }
+    pub fn ceiling(&self, limit: f64) -> M::Real {
+        let Some(shortlist) = &self.shortlist else {
+            return self.metric.ceiling(smaller(limit, self.visitor.cap()));
+        };
+        let ceiling = shortlist.ceiling();
+        if limit < f64::INFINITY {
+            let limit = self.metric.ceiling(limit);
+            return if limit < ceiling { limit } else { ceiling };
         }
-        cap
+        ceiling
+    }
+
+    /// The cap for the points of one group.
+    #[inline(always)]
+    pub fn cap_in(&self, number: usize, group: &Group) -> f64 {
+        let cap = self.visitor.cap_in(number, group);
+        self.shortlist.as_ref().map_or(cap, |shortlist| smaller(cap, shortlist.cap()))
+    }
+
+    /// Offers the points of one panel whose bit is set in `mask`, unless they are farther than `limit`; `values` are the panel's
+    /// surrogates.
+    #[inline(always)]
+    pub fn settle<L: Lanes>(&mut self, query: M::Query<'_>, start: usize, mask: u32, values: &[M::Real], limit: f64) {
+        if let Some(shortlist) = &mut self.shortlist {
+            let asked = &mut Asked { metric: self.metric, query, distances: self.distances };
+            self.counters.settled += shortlist.add::<L, M, V>(asked, &mut self.visitor, (start, mask), values, 0.0);
+            return;
+        }
+        self.counters.settled += u64::from(mask.count_ones());
+        settle_panel::<L, M, V>((self.metric, query), &mut self.visitor, (start, mask), values, limit);
+    }
+
+    /// Settles what was only noted.
+    #[inline(always)]
+    fn end<L: Lanes>(&mut self, query: M::Query<'_>) {
+        if let Some(shortlist) = self.shortlist.take() {
+            let asked = &mut Asked { metric: self.metric, query, distances: self.distances };
+            self.counters.settled += shortlist.end::<L, M, V>(asked, &mut self.visitor);
+        }
+    }
+}
+
+/// Offers the points of the panel at `start` whose bit is set in `mask`, unless they are farther than `limit`; `values` are the
+/// panel's surrogates.
+#[inline(always)]
+pub(super) fn settle_panel<L: Lanes, M: Metric, V: Visitor<M::Real>>(
+    (metric, query): (&M, M::Query<'_>),
+    visitor: &mut V,
+    (start, mask): (usize, u32),
+    values: &[M::Real],
+    limit: f64,
+) {
+    let (mut distances, mut rest) = ([0.0; 16], mask);
+    metric.distances::<L>(query, start, mask, values, &mut distances);
+    while rest != 0 {
+        let lane = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        if distances[lane] <= smaller(limit, visitor.cap()) && visitor.admits(start + lane) {
+            visitor.offer(start + lane, distances[lane]);
+        }
     }
 }
 
@@ -137,8 +180,11 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
     visitor: V,
     arena: &mut Arena<'_>,
 ) -> Result<(V, SearchCounters), KernelError> {
-    let search = Search { view, metric, visitor, counters: SearchCounters::default() };
-    tier.run(Descend { search, query, arena: arena.scope() })
+    let mut arena = arena.scope();
+    let shortlist = Shortlist::take::<M>(&mut arena, visitor.nearest())?;
+    let distances = take_settled(&mut arena)?;
+    let search = Search { view, metric, visitor, shortlist, distances, counters: SearchCounters::default() };
+    tier.run(Descend { search, query, arena })
 }
 
 /// The nearest points to one query, by (distance, id), exactly as a brute force by the published formula finds them.

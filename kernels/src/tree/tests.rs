@@ -1,6 +1,8 @@
 use std::vec;
 use std::vec::Vec;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::arena::{Arena, Block};
 use crate::dist::{Chebyshev, Form, Manhattan, SquaredEuclidean};
@@ -69,6 +71,40 @@ fn neighbours_of_f32_are_those_of_brute_force() {
 #[test]
 fn neighbours_of_f64_are_those_of_brute_force() {
     every_shape::<f64>();
+}
+
+#[test]
+fn more_equally_near_points_than_can_be_noted_are_settled_early() {
+    fn all<T: Real>(made: &HandMade<T>) {
+        let center = vec![T::from_f64(0.5); made.dim];
+        for k in [1, 7, 16, 50, 144, 145, 300] {
+            check::<T, SquaredEuclidean>(made, &center, k, NONE, libm::sqrt);
+            check::<T, Chebyshev>(made, &center, k, made.ids[3], core::convert::identity);
+        }
+    }
+    let corners = |seed: u64, i: usize| (mix64(seed ^ i as u64) % 2) as f64;
+    let len = 700;
+    all(&HandMade::<f32>::boxed((0..2 * len).map(|i| corners(7, i) as f32).collect(), 2, 40, 4));
+    all(&HandMade::<f64>::boxed((0..3 * len).map(|i| corners(8, i)).collect(), 3, 500, 4));
+    all(&HandMade::<f32>::balled((0..2 * len).map(|i| corners(9, i) as f32).collect(), 2, 30));
+}
+
+proptest! {
+    #![proptest_config(trials::cases(48))]
+    #[test]
+    fn any_number_of_neighbours_is_found(
+        seed in any::<u64>(), len in 1..trials::up_to(600usize), dim in 1usize..6, kind in 0usize..4, k in 1usize..180,
+        boxed in any::<bool>(), leave_out in any::<bool>(),
+    ) {
+        let (data, query) = (points::<f32>(len, dim, seed, kind), points::<f32>(1, dim, !seed, kind));
+        let made = if boxed { HandMade::boxed(data, dim, 13, 5) } else { HandMade::balled(data, dim, 9) };
+        let except = if leave_out { made.ids[len / 2] } else { NONE };
+        check::<f32, SquaredEuclidean>(&made, &query, k, except, libm::sqrt);
+        let data = points::<f64>(len, dim, seed, kind);
+        let made = if boxed { HandMade::boxed(data, dim, 70, 3) } else { HandMade::balled(data, dim, 20) };
+        let query: Vec<f64> = query.into_iter().map(f64::from).collect();
+        check::<f64, Manhattan>(&made, &query, k, except, core::convert::identity);
+    }
 }
 
 #[test]

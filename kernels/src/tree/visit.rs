@@ -37,6 +37,13 @@ pub trait Visitor<R: Real> {
         true
     }
 
+    /// If nothing matters but so many of the nearest points that it [admits](Self::admits): how many. A traversal
+    /// may then find out first which points those are as far as surrogates tell, and offer just these, in the end.
+    #[inline(always)]
+    fn nearest(&self) -> Option<usize> {
+        None
+    }
+
     /// A point and its distance by the published formula, at most [`cap`](Self::cap) when it was asked last.
     fn offer(&mut self, position: usize, distance: f64);
 }
@@ -64,6 +71,10 @@ impl<R: Real> Visitor<R> for Nearest<'_, '_> {
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()
+    }
+    #[inline(always)]
+    fn nearest(&self) -> Option<usize> {
+        Some(self.best.capacity())
     }
     #[inline(always)]
     fn admits(&self, position: usize) -> bool {

@@ -32,20 +32,19 @@ const SHARE: usize = 32;
 
 /// What a pair of a query and a point costs by brute force, in register tiles. The unit of this and of what follows is half
 /// of that; all were fitted to times of the three kernels on one thread of a Zen 3 over 32,768 normally distributed points
-/// in 3, 8 and 16 dimensions, for 8 and 50 neighbours, and tell the ratios of those times to within a third. Answers do not
+/// in 2, 3, 8 and 16 dimensions, for 8 and 50 neighbours, and tell the ratios of those times to within a third. Answers do not
 /// depend on them.
 const SCAN_PAIR: u64 = 2;
 
-/// The same in a panel of queries that goes through the tree.
-const PANEL_PAIR: u64 = 3;
+/// What searching a tree for one query at a time costs: pairs at the price of two of a scan; to settle a distance and put it into
+/// its place, and to open a group, that of dozens.
+fn cost_singly(work: &SearchCounters) -> u64 {
+    4 * work.distance_evals + 140 * work.settled + 120 * work.groups + 8 * work.pruned
+}
 
-/// The same in a search for one query.
-const SINGLE_PAIR: u64 = 4;
-
-/// What work costs in a tree, given the cost of a pair: a distance that is settled, and mostly kept, costs as much as
-/// thirty pairs of a scan, a group that is opened as forty, one that is ruled out as two.
-fn cost(pair: u64, work: &SearchCounters) -> u64 {
-    pair * work.distance_evals + 60 * work.settled + 80 * work.groups + 4 * work.pruned
+/// What searching for a panel of queries costs. The more neighbours are wanted, the more of the pairs are noted.
+fn cost_of_panels(k: usize, work: &SearchCounters) -> u64 {
+    (92 + k as u64) * work.distance_evals / 32 + 110 * work.settled + 400 * work.groups + 8 * work.pruned
 }
 
 /// Panels of queries that are put to the tree first.
@@ -175,7 +174,7 @@ impl<M: PanelMetric> Queries<'_, M> {
         let work = sample
             .work(workers, blocks, &|first, ids, distances, memory| self.search(first, k, ids, distances, memory))?;
         total.merge(&work);
-        let (mut way, mut least) = (Way::Singly, cost(SINGLE_PAIR, &work));
+        let (mut way, mut least) = (Way::Singly, cost_singly(&work));
         if let Some(panel) = panel {
             let lanes = <M::Real as Real>::LANES;
             let sample = Sample { samples: PANELS, size: lanes, count, k };
@@ -184,7 +183,7 @@ impl<M: PanelMetric> Queries<'_, M> {
                 self.panels(panel, first, k, ids, distances, memory)
             })?;
             total.merge(&work);
-            let cost = cost(PANEL_PAIR, &work) * singles as u64 / (PANELS * lanes) as u64;
+            let cost = cost_of_panels(k, &work) * singles as u64 / (PANELS * lanes) as u64;
             (way, least) = if cost < least { (Way::Panels(panel), cost) } else { (way, least) };
         }
         let all = SCAN_PAIR * (singles * self.body.tree.len()) as u64;

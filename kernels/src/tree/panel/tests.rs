@@ -73,6 +73,7 @@ fn more_ties_than_there_is_room_to_note_are_settled_early() {
     // All points are at one place: every one is noted.
     every_form::<f32>(2000, 3, 16, 5, 2, 1);
     every_form::<f64>(2000, 2, 8, 5, 2, 1);
+    every_form::<f32>(2000, 3, 16, 40, 2, 1);
 }
 
 proptest! {
