@@ -160,7 +160,8 @@ pub struct ChosenCluster<'a> {
 /// | `memory` | for as many members and `frame.count()` landmarks, overwritten; padding lanes hold zeros |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] for a place of `order` that is no member; nothing is
+/// [`KernelError::Shape`] when a length does not fit or there are fewer members than landmarks, [`KernelError::Key`] for a
+/// place of `order` that is no member; nothing is
 /// written then.
 ///
 /// # Accuracy
@@ -171,6 +172,7 @@ pub struct ChosenCluster<'a> {
 pub fn combine(cluster: &ChosenCluster<'_>, order: &[Idx], memory: &mut CombinedMemory<'_>) -> Result<(), KernelError> {
     let (members, frame) = (order.len(), cluster.frame);
     let lanes = cluster.rho.len().checked_div(members).unwrap_or(0);
+    want("order", members.max(frame.count), members)?;
     want("factor", frame.stride * frame.stride, cluster.factor.len())?;
     want("coordinates", members * frame.stride, cluster.coordinates.len())?;
     want("rho", members * lanes.max(members), cluster.rho.len())?;
@@ -372,7 +374,7 @@ pub fn bounds_between<T: Exponential>(
     columns.check()?;
     let (count, width) = (rows.members.count, columns.members.count);
     want("stride", table.stride.max(width), table.stride)?;
-    let least = if count == 0 { 0 } else { (count - 1) * table.stride + width };
+    let least = if count == 0 { 0 } else { (count - 1).saturating_mul(table.stride).saturating_add(width) };
     if table.rho.len() < least {
         return Err(KernelError::Least { what: "table", least, got: table.rho.len() });
     }

@@ -92,12 +92,24 @@ pub struct Members<'a> {
 pub struct RhoTile<'a> {
     /// `[places.len()][panels * 8]`: the filter `r`.
     pub rho: &'a [f64],
-    /// Which of the members each row of the tile is.
+    /// Which of the members each row of the tile is, ascending.
     pub places: &'a [Idx],
     /// The side of the rows.
     pub rows: Members<'a>,
     /// The side of the columns.
     pub columns: Members<'a>,
+}
+
+/// Checks that places ascend and are below `len`, else gives the first that does not. A list has room for each member once.
+fn check_places(places: &[Idx], len: usize) -> Result<(), usize> {
+    let mut next = 0;
+    for (at, &place) in places.iter().enumerate() {
+        if place < next || usize::try_from(place).is_ok_and(|place| place >= len) {
+            return Err(at);
+        }
+        next = place.saturating_add(1);
+    }
+    Ok(())
 }
 
 impl RhoTile<'_> {
@@ -115,17 +127,14 @@ impl RhoTile<'_> {
         for (what, got) in [("row ranks", self.rows.ranks.len()), ("row margins", self.rows.margins.len())] {
             want(what, self.rows.len.max(got), got)?;
         }
-        match self.places.iter().position(|&place| place < 0 || at(place) >= self.rows.len) {
-            Some(place) => Err(KernelError::Value { what: "places", at: place }),
-            None => Ok(()),
-        }
+        check_places(self.places, self.rows.len).map_err(|at| KernelError::Value { what: "places", at })
     }
 }
 
 /// Offers the points of a tile to its rows; returns how many were taken.
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member,
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member or does not ascend,
 /// [`KernelError::Least`] when a row of the tile has no [room](Shortlists::fits) for all columns. Nothing is written then.
 ///
 /// # Cost
@@ -250,7 +259,7 @@ fn columns<L: Lanes>(tile: &RhoTile<'_>, counting: Counting, lists: &mut Shortli
 pub struct ListedPairs<'a, T> {
     /// `[rows.len + 1]`: where the columns of each row begin.
     pub starts: &'a [Idx],
-    /// `[pairs]`: which of the columns, row by row.
+    /// `[pairs]`: which of the columns, row by row, ascending in each.
     pub places: &'a [Idx],
     /// `[pairs]`: the filter `r`.
     pub rho: &'a [T],
@@ -272,8 +281,8 @@ pub enum Offered {
 /// Offers listed pairs to one of their sides, whose lists these are; returns how many were taken.
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for starts that do not rise or a place that is
-/// no column, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for starts that do not rise, or a place that is
+/// no column or does not ascend, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
 ///
 /// # Cost
 /// A few operations per pair.
@@ -287,8 +296,10 @@ pub fn offer_listed<T: Real>(
     want("rho", pairs.places.len(), pairs.rho.len())?;
     want("starts", rows.len + 1, pairs.starts.len())?;
     check_starts(pairs.starts, pairs.places.len())?;
-    if let Some(place) = pairs.places.iter().position(|&place| place < 0 || at(place) >= columns.len) {
-        return Err(KernelError::Value { what: "places", at: place });
+    for range in pairs.starts.windows(2) {
+        let from = at(range[0]);
+        check_places(&pairs.places[from..at(range[1])], columns.len)
+            .map_err(|place| KernelError::Value { what: "places", at: from + place })?;
     }
     for (what, members) in [("rows", rows), ("columns", columns)] {
         want(what, members.len.max(members.ranks.len()), members.ranks.len())?;
@@ -364,8 +375,8 @@ fn in_use(len: usize, panel: usize) -> u32 {
 /// | `masks` | `[places.len()][panels]`, overwritten: bit `l` is set where the pair is wanted |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member; `masks` are
-/// then untouched.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member or does not
+/// ascend; `masks` are then untouched.
 ///
 /// Returns how many pairs are wanted.
 ///

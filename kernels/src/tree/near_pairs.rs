@@ -30,7 +30,7 @@ pub const fn near_pairs_blocks<T: Real>(waiting: Idx, groups: usize, dim: usize)
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `view` | a tree in the order *by cells*: points that stand in the block of a larger group, as they do by blocks, are not met |
+/// | `view` | a tree in the order *by cells* |
 /// | `metric` | over the points of the tree, which are not projected, with the boxes of its groups |
 /// | `rows` | positions |
 /// | `radius` | not negative, not NaN |
@@ -43,7 +43,8 @@ pub const fn near_pairs_blocks<T: Real>(waiting: Idx, groups: usize, dim: usize)
 /// # Errors
 /// [`KernelError::Shape`] when the points or the boxes of the metric are not those of the tree, [`KernelError::Key`] when
 /// `rows` are no positions of it (`at` 0: their first, 1: their end), [`KernelError::Value`] for a radius that is
-/// negative or NaN, [`KernelError::Scratch`] when the arena is too small. Nothing is written then.
+/// negative or NaN, [`KernelError::Scratch`] when the arena is too small. Nothing is written then. [`KernelError::Value`]
+/// of `groups` when a group is met that has groups and a block of children, as they do by blocks.
 ///
 /// # Accuracy
 /// Exact, and the same pairs in the same order on every tier: surrogates are filters with the margin of [`Coordinates`],
@@ -147,6 +148,17 @@ const fn is_small(group: &Group) -> bool {
     group.kids == group.kids_end
 }
 
+/// A group, which has either points or groups of its own: points beside groups would be passed over.
+#[inline(always)]
+fn by_cells(groups: &[Group], number: Idx) -> Result<&Group, KernelError> {
+    let group = &groups[at(number)];
+    if is_small(group) || group.first == group.block {
+        Ok(group)
+    } else {
+        Err(KernelError::Value { what: "groups", at: at(number) })
+    }
+}
+
 impl<T: Real, F: Form> OnLanes for Walk<'_, '_, Join<'_, '_, '_, '_, T, F>, T> {
     type Out = Result<(), KernelError>;
 
@@ -164,7 +176,7 @@ impl<T: Real, F: Form> OnLanes for Walk<'_, '_, Join<'_, '_, '_, '_, T, F>, T> {
         }
         while depth > 0 && join.found <= join.out.len() {
             depth -= 1;
-            let group = &groups[at(walk[depth])];
+            let group = by_cells(groups, walk[depth])?;
             let (first, end) = (rows.start.max(at(group.first)), rows.end.min(at(group.end)));
             if first >= end {
                 continue;
@@ -227,7 +239,7 @@ impl<T: Real, F: Form> Join<'_, '_, '_, '_, T, F> {
         push(self.open, &mut depth, 0)?;
         while depth > 0 {
             depth -= 1;
-            let group = &groups[at(self.open[depth])];
+            let group = by_cells(groups, self.open[depth])?;
             self.counters.groups += 1;
             let (kids, kids_end) = (at(group.kids), at(group.kids_end));
             for panel in kids / T::LANES..kids_end.div_ceil(T::LANES) {

@@ -7,9 +7,9 @@
 //! lanes.
 //!
 //! # How it stays exact
-//! Of each query the `k` smallest surrogates so far are kept, as mere numbers. A point whose surrogate is above
-//! the margin over the last of them is farther than `k` others and is dropped; all others are noted, with
-//! their surrogates. At the end (or when the notes are full) those within the limits of that time are settled
+//! Of each query a surrogate is known that `k` points so far do not exceed: the last of a list of the smallest, or, where the list
+//! would be long, one that is found by counting. A point whose surrogate is above the margin over it is farther than `k`
+//! others and is dropped; all others are noted, with their surrogates. At the end (or when the notes are full) those within the limits of that time are settled
 //! by the published formula and offered to [`KBest`], which orders by (distance, id).
 
 mod noted;
@@ -71,9 +71,9 @@ pub const fn knn_panel_blocks<T: Real>(waiting: Idx, dim: usize, k: usize) -> us
 ///
 /// # Cost
 /// `dim` steps of the form per point and panel in the groups that most of the queries need, and per point and query in
-/// those that few need; `k` moves of a vector for each point that is among the nearest so far of any of them; and about `k`
-/// settled distances per query, where [`knn`](super::knn) settles each point that is among the nearest so far. The nearer
-/// the queries are to each other, the fewer groups. Source of the idea of searching for many queries at once: Gray and
+/// those that few need; for each point that is among the nearest so far of any of them up to `k` moves of a vector, or a few dozen
+/// operations where `k` is above some twenty; and about `k` settled distances per query. The nearer the queries are to each
+/// other, the fewer groups. Source of the idea of searching for many queries at once: Gray and
 /// Moore, *N-body problems in statistical learning* (NIPS 2000).
 #[allow(clippy::too_many_arguments)] // inputs, outputs, scratch: the order that every entrance has
 pub fn knn_panel<T: Real, F: Form>(

@@ -81,8 +81,9 @@ pub const fn scan_blocks<T: Real>(dim: usize) -> usize {
 /// That of [`sweep`].
 ///
 /// # Cost
-/// That of [`sweep`]; a distance is settled for each point that is among the `k` nearest of those before it: about
-/// `k (1 + ln(len / k))` per query in an order that knows nothing of the query.
+/// That of [`sweep`]. Up to some hundred neighbours, points are only noted, and about `k` distances per query are settled in the
+/// end; of more, one for each point that is among the `k` nearest of those before it: about `k (1 + ln(len / k))` in an order that
+/// knows nothing of the query.
 #[allow(clippy::too_many_arguments)] // inputs, outputs, scratch: the order that every entrance has
 pub fn scan<T: Real, F: Form>(
     tier: Tier,
@@ -128,7 +129,7 @@ pub fn scan<T: Real, F: Form>(
 /// | --- | --- |
 /// | `metric` | over `len` packed points |
 /// | `queries` | at most [`SCAN_QUERIES`] rows like those of the points, finite |
-/// | `visitors` | `[queries]`; offered points by their position among the packed points, in ascending order |
+/// | `visitors` | `[queries]`; offered points by their position among the packed points, in ascending order; those that want only the [nearest](Visitor::nearest) in the end |
 /// | `arena` | [`scan_blocks`]`(dim)`, given back |
 ///
 /// # Errors

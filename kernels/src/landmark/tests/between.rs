@@ -227,6 +227,43 @@ fn elements_that_are_not_finite_rule_nothing_out() {
 }
 
 #[test]
+fn wrong_clusters_are_not_combined() {
+    let setup = setup(4);
+    let cluster = setup.cluster(&[0, 1, 2, 3], Limits { count: 3, pivot: 0.0 });
+    let (rho, errors) = ([0.5; 16], [0.0; 4]);
+    let frame = cluster.frame();
+    let (factor, coordinates) = (&cluster.factor[..], &cluster.coordinates[..]);
+    let chosen = ChosenCluster { frame, factor, coordinates, rho: &rho, errors: &errors };
+    let combine_into = |chosen: &ChosenCluster<'_>, order: &[Idx], lens: [usize; 4]| {
+        let [mut weights, mut sums, mut spans, mut tails] = lens.map(|len| vec![7.0f32; len]);
+        let mut memory =
+            CombinedMemory { weights: &mut weights, sums: &mut sums, spans: &mut spans, tails: &mut tails };
+        let refused = combine(chosen, order, &mut memory);
+        assert!(refused.is_ok() || [weights, sums, spans, tails].iter().flatten().all(|value| *value == 7.0));
+        refused
+    };
+    let (right, lens) = ([0, 1, 2, 3], [48, 16, 16, 16]);
+    assert!(combine_into(&chosen, &right, lens).is_ok());
+    let shape = |what| move |error: KernelError| matches!(error, KernelError::Shape { what: got, .. } if got == what);
+    assert!(combine_into(&chosen, &right[..2], lens).is_err_and(shape("order")));
+    let bad = ChosenCluster { factor: &factor[1..], ..chosen };
+    assert!(combine_into(&bad, &right, lens).is_err_and(shape("factor")));
+    let bad = ChosenCluster { coordinates: &coordinates[1..], ..chosen };
+    assert!(combine_into(&bad, &right, lens).is_err_and(shape("coordinates")));
+    assert!(combine_into(&ChosenCluster { rho: &rho[1..], ..chosen }, &right, lens).is_err_and(shape("rho")));
+    assert!(combine_into(&ChosenCluster { errors: &errors[1..], ..chosen }, &right, lens).is_err_and(shape("errors")));
+    for (place, what) in ["weights", "sums", "spans", "tails"].into_iter().enumerate() {
+        let mut lens = lens;
+        lens[place] -= 1;
+        assert!(combine_into(&chosen, &right, lens).is_err_and(shape(what)));
+    }
+    for (bad, at) in [([0, 4, 2, 3], 1), ([0, 1, 2, -1], 3)] {
+        let refused = combine_into(&chosen, &bad, lens);
+        assert_eq!(refused, Err(KernelError::Key { at, key: bad[at as usize], limit: 4 }));
+    }
+}
+
+#[test]
 fn wrong_shapes_are_refused_and_nothing_is_written() {
     let setup = setup(20);
     let limits = Limits { count: 3, pivot: 0.0 };

@@ -237,6 +237,16 @@ fn full_lists_and_wrong_shapes_are_refused() {
         assert!(wanted_pairs(tier, &bad, Counting::All, (&[0.0; 2], None), &mut masks).is_err());
         assert_eq!(masks, [7; 2]);
     }
+    // A member that comes twice would need twice the room.
+    for places in [[0, 0], [1, 0]] {
+        let bad = RhoTile { places: &places, ..tile };
+        let refused = offer_rows(tier, &bad, Counting::All, &mut Owned::new(2, 1, 8).view());
+        assert_eq!(refused, Err(KernelError::Value { what: "places", at: 1 }));
+        let (starts, rho) = ([0, 0, 2], [0.5; 2]);
+        let pairs = ListedPairs { starts: &starts, places: &places, rho: &rho, rows: members(2), columns: members(2) };
+        let refused = offer_listed(&pairs, Counting::All, Offered::ToRows, &mut Owned::new(2, 1, 2).view());
+        assert_eq!(refused, Err(KernelError::Value { what: "places", at: 1 }));
+    }
     let mut lists = Owned::new(2, 1, 8);
     assert!(condense(2, &mut lists.view(), &mut [0.0; 8]).is_err());
     assert!(condense(0, &mut lists.view(), &mut [0.0; 7]).is_err());

@@ -7,8 +7,10 @@ use super::*;
 use crate::arena::Block;
 use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::oracle::tree::HandMade;
-use crate::tree::promises::uniform;
+use crate::tree::box_of_run;
+use crate::tree::promises::{pack, uniform};
 use crate::trials;
+use crate::view::Panels;
 
 /// Every kind of coordinates: spread, on a lattice full of ties, duplicates, squares near the end of the range of `f32`.
 fn values<T: Real>(seed: u64, count: usize, kind: usize) -> Vec<T> {
@@ -125,4 +127,24 @@ fn wrong_arguments_are_refused_before_anything_is_written() {
         assert!(matches!(call(&made, 0..30, radius, blocks), Err(KernelError::Value { what: "radius", .. })));
     }
     assert!(matches!(call(&made, 0..30, 2.0, blocks - 1), Err(KernelError::Scratch { .. })));
+}
+
+#[test]
+fn a_tree_by_blocks_is_refused() {
+    let made = HandMade::<f32>::balled(values(1, 90, 0), 3, 4);
+    let (view, parts) = (TreeView::new(made.parts()).unwrap(), made.parts());
+    let points = made.metric::<SquaredEuclidean>().points();
+    let mut corners = Vec::new();
+    for group in parts.groups {
+        let (mut low, mut high) = ([0.0; 3], [0.0; 3]);
+        box_of_run(Tier::detect(), points, at(group.first), at(group.end), &mut low, &mut high).unwrap();
+        corners.extend(low.into_iter().chain(high));
+    }
+    let corners = pack(&corners, 6);
+    let boxes = Boxes::new(Panels::new(&corners, 6, parts.groups.len()).unwrap()).unwrap();
+    let metric = Coordinates::<f32, SquaredEuclidean>::new(points).with_boxes(boxes);
+    let mut memory = vec![Block::default(); near_pairs_blocks::<f32>(made.waiting, parts.groups.len(), 3)];
+    let (mut out, arena) = (vec![Conflict::default(); 500], &mut Arena::new(&mut memory));
+    let refused = near_pairs(Tier::detect(), view, &metric, 0..30, 2.0, &mut out, arena);
+    assert!(matches!(refused, Err(KernelError::Value { what: "groups", .. })), "{refused:?}");
 }
