@@ -23,32 +23,50 @@ use crate::workers::Workers;
 /// Queries that one task answers.
 const CHUNK: usize = SCAN_QUERIES;
 
-/// Queries that are put to the tree first, to see how much of it they read; fewer where that would be more than one of
-/// [`SHARE`].
+/// Queries that are put to the tree first, where there are no panels, to see how much of it they read; fewer where that would be
+/// more than one of [`SHARE`].
 const SAMPLE: usize = 32;
 
 /// At most one query of so many is answered to find out how to answer all. Few queries are over before it would pay.
 const SHARE: usize = 32;
 
-/// What a pair of a query and a point costs by brute force, in register tiles. The unit of this and of what follows is half
-/// of that; all were fitted to times of the three kernels on one thread of a Zen 3 over 32,768 normally distributed points
-/// in 2, 3, 8 and 16 dimensions, for 8 and 50 neighbours, and tell the ratios of those times to within a third. Answers do not
-/// depend on them.
-const SCAN_PAIR: u64 = 2;
+/// Panels of queries that are put to the tree first, at least and at most: in between, one of [`SHARE`].
+const PANELS: (usize, usize) = (8, 48);
 
-/// What searching a tree for one query at a time costs: pairs at the price of two of a scan; to settle a distance and put it into
-/// its place, and to open a group, that of dozens.
-fn cost_singly(work: &SearchCounters) -> u64 {
-    4 * work.distance_evals + 140 * work.settled + 120 * work.groups + 8 * work.pruned
+/// What work costs, in nanoseconds: fitted to times of the three kernels on one thread of a Zen 3 over 32,768 normally
+/// distributed points in 2 to 16 dimensions, for 8 and 50 neighbours, and within a quarter of most of them. Answers do
+/// not depend on it.
+struct Costs {
+    dim: f64,
+    k: f64,
 }
 
-/// What searching for a panel of queries costs. The more neighbours are wanted, the more of the pairs are noted.
-fn cost_of_panels(k: usize, work: &SearchCounters) -> u64 {
-    (92 + k as u64) * work.distance_evals / 32 + 110 * work.settled + 400 * work.groups + 8 * work.pruned
+impl Costs {
+    /// Of brute force in register tiles for so many queries: the pairs, and the points that are among the nearest so far.
+    fn of_scan(&self, queries: usize, points: usize) -> f64 {
+        let (queries, points) = (queries as f64, points as f64);
+        let noted = self.k * (1.0 + (points / self.k).max(1.0).ln());
+        queries * (points * (self.dim + 8.0) / 34.0 + 35.0 * noted)
+    }
+
+    /// Of searching a tree for one query at a time.
+    fn of_singles(&self, work: &SearchCounters) -> f64 {
+        sum(work, [self.dim.max(10.0) / 10.8, 35.0, 30.0, 2.0])
+    }
+
+    /// Of searching it for a panel of queries: the more neighbours are wanted, the more of the pairs are noted.
+    fn of_panels(&self, work: &SearchCounters) -> f64 {
+        sum(work, [self.dim.max(8.0) / 18.0 + (self.k - 8.0).max(0.0) / 84.0, 40.0, 125.0, 2.0])
+    }
 }
 
-/// Panels of queries that are put to the tree first.
-const PANELS: usize = 8;
+/// Work at the cost of a pair, of a distance that is settled, of a group that is opened and of one that is ruled out.
+fn sum(work: &SearchCounters, [pair, settled, group, pruned]: [f64; 4]) -> f64 {
+    pair * work.distance_evals as f64
+        + settled * work.settled as f64
+        + group * work.groups as f64
+        + pruned * work.pruned as f64
+}
 
 /// Answers a run of queries from the given one on into ids and distances; the last is memory.
 type Answer<'a> =
@@ -113,7 +131,7 @@ impl Sample {
 
 impl<M: PanelMetric> Queries<'_, M> {
     /// Fewer queries are not put into panels: it takes some to find out what is better.
-    const LEAST_FOR_PANELS: usize = SHARE * PANELS * <M::Real as Real>::LANES;
+    const LEAST_FOR_PANELS: usize = SHARE * PANELS.0 * <M::Real as Real>::LANES;
 
     /// Answers all queries, of which there are as many as the answers have rows.
     pub fn answer(mut self, answers: &mut Answers) -> Result<SearchCounters, Error> {
@@ -161,32 +179,36 @@ impl<M: PanelMetric> Queries<'_, M> {
 
     /// The fastest way, by what a sample of the queries reads of the tree.
     fn way(&self, count: usize, k: usize, workers: &Workers, total: &mut SearchCounters) -> Result<Way<M>, Error> {
-        let singles = SAMPLE.min(count / SHARE);
-        let scan = M::scan();
-        let points = &self.body.points;
+        let lanes = <M::Real as Real>::LANES;
+        let (scan, points) = (M::scan(), &self.body.points);
         let plain = points.boxes().is_some() && points.ahead().axes == 0;
         let panel = M::knn_panel().filter(|_| plain && count >= Self::LEAST_FOR_PANELS);
-        if singles == 0 || (scan.is_none() && panel.is_none()) {
+        // One query of each panel of the sample is answered alone as well, so that both ways meet the same regions.
+        let samples = match panel {
+            Some(_) => (count / (SHARE * lanes)).clamp(PANELS.0, PANELS.1),
+            None => SAMPLE.min(count / SHARE),
+        };
+        if samples == 0 || (scan.is_none() && panel.is_none()) {
             return Ok(Way::Singly);
         }
-        let sample = Sample { samples: singles, size: 1, count, k };
+        let costs = Costs { dim: self.body.dim() as f64, k: k as f64 };
+        let sample = Sample { samples, size: 1, count, k };
         let blocks = search_blocks(self.body.tree.waiting);
         let work = sample
             .work(workers, blocks, &|first, ids, distances, memory| self.search(first, k, ids, distances, memory))?;
         total.merge(&work);
-        let (mut way, mut least) = (Way::Singly, cost_singly(&work));
+        let (mut way, mut least) = (Way::Singly, costs.of_singles(&work));
         if let Some(panel) = panel {
-            let lanes = <M::Real as Real>::LANES;
-            let sample = Sample { samples: PANELS, size: lanes, count, k };
+            let sample = Sample { samples, size: lanes, count, k };
             let blocks = knn_panel_blocks::<M::Real>(self.body.tree.waiting, self.body.dim(), k);
             let work = sample.work(workers, blocks, &|first, ids, distances, memory| {
                 self.panels(panel, first, k, ids, distances, memory)
             })?;
             total.merge(&work);
-            let cost = cost_of_panels(k, &work) * singles as u64 / (PANELS * lanes) as u64;
+            let cost = costs.of_panels(&work) / lanes as f64;
             (way, least) = if cost < least { (Way::Panels(panel), cost) } else { (way, least) };
         }
-        let all = SCAN_PAIR * (singles * self.body.tree.len()) as u64;
+        let all = costs.of_scan(samples, self.body.tree.len());
         Ok(scan.filter(|_| all < least).map_or(way, Way::Scan))
     }
 

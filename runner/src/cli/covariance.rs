@@ -80,6 +80,14 @@ impl InducingArgs {
         self.any() && self.v.is_none()
     }
 
+    /// The error with the file before it that the inducing points come from, if they come from one.
+    fn named(&self, error: Error) -> Error {
+        match (error, self.inducing_ids.as_ref().or(self.inducing_points.as_ref())) {
+            (Error::Usage(message), Some(path)) => Error::Usage(format!("{}: {message}", shown(path))),
+            (error, _) => error,
+        }
+    }
+
     /// Reads what stands in files; the columns of inducing points are chosen as those of the points.
     pub fn read(&self, options: &ReadOptions) -> Result<Explained, Error> {
         if let (Some(v), Some(p)) = (&self.v, &self.p) {
@@ -148,7 +156,10 @@ impl CovarianceArgs {
     ) -> Result<ResidualIndex, Error> {
         match explained {
             Explained::Inducing(inducing) => {
+                // What is wrong with a parameter names it; what is wrong with rows or points lies in their file.
+                config.check(points.dim())?;
                 ResidualIndex::fit_with((session.tier, landmarks), label, points, config, inducing, session.seed)
+                    .map_err(|error| self.inducing.named(error))
             }
             Explained::Given { v, p } => ResidualIndex::given(session.tier, label, points, config, v, p.clone()),
         }
