@@ -1,8 +1,11 @@
 //! Answers to many queries.
 
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::{Idx, NONE, at};
 
 use crate::error::Error;
+
+/// The ids and the distances of one query.
+pub(crate) type AnswerRow<'a> = (&'a mut [Idx], &'a mut [f64]);
 
 /// The neighbours of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,22 @@ impl Answers {
     /// # Errors
     /// [`Error::Usage`] for `k = 0`, [`Error::Memory`] when there is no room for them.
     pub(crate) fn padded(count: usize, k: usize) -> Result<Self, Error> {
+        let (mut ids, mut distances) = Self::reserve(count, k)?;
+        ids.resize(count * k, NONE);
+        distances.resize(count * k, f64::INFINITY);
+        Ok(Self { ids, distances, k })
+    }
+
+    /// The same, to be overwritten whole. Nothing touches the memory before, so that the threads share what that costs.
+    ///
+    /// # Errors
+    /// As [`padded`](Self::padded).
+    pub(crate) fn unwritten(count: usize, k: usize) -> Result<Self, Error> {
+        drop(Self::reserve(count, k)?); // there is room
+        Ok(Self { ids: vec![0; count * k], distances: vec![0.0; count * k], k })
+    }
+
+    fn reserve(count: usize, k: usize) -> Result<(Vec<Idx>, Vec<f64>), Error> {
         if k == 0 {
             return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
         }
@@ -30,8 +49,13 @@ impl Answers {
         let (mut ids, mut distances) = (Vec::new(), Vec::new());
         let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
         reserved.map_err(|_| too_large(bytes))?;
-        ids.resize(len, NONE);
-        distances.resize(len, f64::INFINITY);
-        Ok(Self { ids, distances, k })
+        Ok((ids, distances))
+    }
+
+    /// The rows in this order, in which each stands once.
+    pub(crate) fn rows_in(&mut self, order: &[Idx]) -> Vec<AnswerRow<'_>> {
+        let rows = self.ids.chunks_mut(self.k).zip(self.distances.chunks_mut(self.k));
+        let mut rows: Vec<Option<AnswerRow<'_>>> = rows.map(Some).collect();
+        order.iter().filter_map(|&row| rows[at(row)].take()).collect()
     }
 }

@@ -293,7 +293,7 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
         F::finish::<L>(surrogate.to_f64() * (1.0 + self.relative) + self.absolute) * (1.0 + 2.0 * f64::EPSILON)
     }
 
-    /// That of [`limits`](Self::limits).
+    // One multiply-add instead of a root and a square: see `limits`.
     #[inline(always)]
     fn reach<L: Lanes>(&self, surrogate: T) -> T {
         surrogate * self.margin.0 + self.margin.1

@@ -1,5 +1,6 @@
 //! The index of one metric and one precision: a tree, its packed points, and nothing else.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use covertree_kernels::error::KernelError;
@@ -181,35 +182,17 @@ fn packed(rows: &[f64], dim: usize) -> Result<Vec<f64>, Error> {
     Ok(panels)
 }
 
-/// Puts answers that stand in the order of a tree into ascending order of the points' ids: row numbers, mostly.
-pub(super) fn by_row(answers: &Answers, ids: &[Idx]) -> Answers {
-    let k = answers.k;
-    let mut sorted = Answers { ids: vec![NONE; answers.ids.len()], distances: vec![0.0; answers.ids.len()], k };
-    let places = places(ids);
-    let Answers { ids, distances, .. } = &mut sorted;
-    parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &|chunk, ids, distances| {
-        let rows = ids.chunks_mut(k).zip(distances.chunks_mut(k)).zip(&places[chunk * CHUNK..]);
-        for ((ids, distances), &place) in rows {
-            ids.copy_from_slice(&answers.ids[at(place) * k..][..k]);
-            distances.copy_from_slice(&answers.distances[at(place) * k..][..k]);
-        }
-    });
-    sorted
-}
-
-/// The places of ids, in ascending order of the ids.
-fn places(ids: &[Idx]) -> Vec<Idx> {
-    let mut places = vec![NONE; ids.len()];
-    for (place, &id) in (0..).zip(ids) {
-        match places.get_mut(at(id)) {
-            Some(slot) => *slot = place,
-            None => {
-                // Ids have gaps: points were deleted.
-                let mut places: Vec<Idx> = (0..).zip(ids).map(|(place, _)| place).collect();
-                places.par_sort_unstable_by_key(|&place| ids[at(place)]);
-                return places;
-            }
-        }
+/// The rank of each id among all of them: row numbers, mostly.
+pub(super) fn ranks(ids: &[Idx]) -> Cow<'_, [Idx]> {
+    if ids.iter().all(|&id| at(id) < ids.len()) {
+        return Cow::Borrowed(ids);
     }
-    places
+    // Ids have gaps: points were deleted.
+    let mut places: Vec<Idx> = (0..).zip(ids).map(|(place, _)| place).collect();
+    places.par_sort_unstable_by_key(|&place| ids[at(place)]);
+    let mut ranks = vec![NONE; ids.len()];
+    for (rank, &place) in (0..).zip(&places) {
+        ranks[at(place)] = rank;
+    }
+    Cow::Owned(ranks)
 }

@@ -28,7 +28,7 @@ use crate::tree::validate::{Report, ValidateConfig};
 use crate::within::{Neighborhoods, check_radius};
 use crate::workers::Workers;
 
-use body::{Body, by_row};
+use body::Body;
 use queries::Asked;
 
 /// A tree over points under a metric that is chosen at run time.
@@ -197,7 +197,7 @@ impl AnyIndex {
     /// As [`knn`](Self::knn).
     pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         let prepared = self.queries(label, queries)?;
-        let mut answers = Answers::padded(queries.len(), k)?;
+        let mut answers = Answers::unwritten(queries.len(), k)?;
         let (asked, out, tier) = (&prepared, &mut answers, self.tier);
         let counters = match &self.body {
             AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
@@ -270,11 +270,11 @@ impl AnyIndex {
     /// # Errors
     /// As [`knn`](Self::knn).
     pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, SearchCounters), Error> {
-        let mut answers = Answers::padded(self.len(), k)?;
+        let mut answers = Answers::unwritten(self.len(), k)?;
         let asked = each!(&self.body, body => body.knn(Asked::Members { include_self }, &mut answers, self.tier));
         let counters = asked?;
         self.preparation.scaling.restore_all(&mut answers.distances);
-        Ok((by_row(&answers, self.tree().ids()), counters))
+        Ok((answers, counters))
     }
 
     /// Holds every law of the tree against its points.

@@ -12,7 +12,7 @@ use covertree_kernels::tree::{
 };
 use covertree_kernels::view::Rows;
 
-use super::body::{Body, by_row};
+use super::body::{Body, ranks};
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
@@ -133,20 +133,24 @@ impl<M: PanelMetric> Queries<'_, M> {
     /// Fewer queries are not put into panels: it takes some to find out what is better.
     const LEAST_FOR_PANELS: usize = SHARE * PANELS.0 * <M::Real as Real>::LANES;
 
-    /// Answers all queries, of which there are as many as the answers have rows.
+    /// Answers all queries, of which there are as many as the answers have rows: rows in the order of asking, points in that of
+    /// their ids.
     pub fn answer(mut self, answers: &mut Answers) -> Result<SearchCounters, Error> {
         let k = answers.k;
         let workers = Workers::new();
         let count = answers.ids.len() / k;
         let mut total = SearchCounters::default();
-        let sorted = if count < Self::LEAST_FOR_PANELS { None } else { self.sort() };
+        let order = match self.asked {
+            Asked::Members { .. } => Some(ranks(&self.body.tree.ids)),
+            Asked::Rows(_) if count < Self::LEAST_FOR_PANELS => None,
+            Asked::Rows(_) => self.sort().map(Cow::Owned),
+        };
         let way = self.way(count, k, &workers, &mut total)?;
         let scratch = match way {
             Way::Scan(_) => scan_blocks::<M::Real>(self.body.dim()),
             Way::Singly => search_blocks(self.body.tree.waiting),
             Way::Panels(_) => knn_panel_blocks::<M::Real>(self.body.tree.waiting, self.body.dim(), k),
         };
-        let Answers { ids, distances, .. } = answers;
         let chunk = |chunk: usize, ids: &mut [Idx], distances: &mut [f64]| {
             workers.with(scratch, |memory| match way {
                 Way::Scan(scan) => self.scan(scan, chunk * CHUNK, k, ids, distances, memory),
@@ -154,11 +158,23 @@ impl<M: PanelMetric> Queries<'_, M> {
                 Way::Panels(panel) => self.panels(panel, chunk * CHUNK, k, ids, distances, memory),
             })
         };
-        for counters in parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk) {
+        let work = match order {
+            None => {
+                let Answers { ids, distances, .. } = answers;
+                parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk)
+            }
+            Some(order) => parallel::chunks(&mut answers.rows_in(&order), CHUNK, &|number, rows| {
+                let (mut ids, mut distances) = (vec![NONE; k * rows.len()], vec![0.0; k * rows.len()]);
+                let counters = chunk(number, &mut ids, &mut distances)?;
+                for ((ids, distances), row) in ids.chunks(k).zip(distances.chunks(k)).zip(rows) {
+                    row.0.copy_from_slice(ids);
+                    row.1.copy_from_slice(distances);
+                }
+                Ok(counters)
+            }),
+        };
+        for counters in work {
             total.merge(&counters?);
-        }
-        if let Some(order) = sorted {
-            *answers = by_row(answers, &order);
         }
         Ok(total)
     }
