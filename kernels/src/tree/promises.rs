@@ -18,6 +18,7 @@ pub(crate) struct Measured<T> {
     pub distance: f64,
     pub at_least: f64,
     pub at_most: f64,
+    pub reach: T,
 }
 
 /// Measures one query against the first so many points.
@@ -34,7 +35,8 @@ impl<M: Metric> OnLanes for Measure<'_, '_, M> {
         for (position, &surrogate) in surrogates[..len].iter().enumerate() {
             let distance = metric.distance::<L>(query, position, surrogate);
             let (at_least, at_most) = (metric.at_least::<L>(surrogate), metric.at_most::<L>(surrogate));
-            all.push(Measured { surrogate, distance, at_least, at_most });
+            let reach = metric.reach::<L>(surrogate);
+            all.push(Measured { surrogate, distance, at_least, at_most, reach });
         }
         all
     }
@@ -96,6 +98,7 @@ pub(crate) fn keeps_promises<T, M>(
             largest = if pair.surrogate > largest { pair.surrogate } else { largest };
             let ceiling = metric.ceiling(pair.distance);
             assert!(largest <= ceiling, "{largest:?} above {ceiling:?} for {pair:?}");
+            assert!(largest <= pair.reach, "{largest:?} out of reach for {pair:?}");
         }
         for pair in ranked.iter().rev() {
             least = if pair.surrogate < least { pair.surrogate } else { least };

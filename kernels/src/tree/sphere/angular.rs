@@ -108,6 +108,7 @@ impl<'a> Angular<'a> {
 impl Metric for Angular<'_> {
     type Real = f64;
     type Query<'q> = &'q [f64];
+    const SHORTLIST_FROM: usize = 1;
 
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[f64], from: usize, to: usize, ceiling: f64, out: &mut [f64]) {
@@ -142,6 +143,11 @@ impl Metric for Angular<'_> {
     #[inline(always)]
     fn at_most<L: Lanes>(&self, surrogate: f64) -> f64 {
         self.chord.at_most::<L>(surrogate)
+    }
+
+    #[inline(always)]
+    fn reach<L: Lanes>(&self, surrogate: f64) -> f64 {
+        self.chord.reach::<L>(surrogate)
     }
 
     #[inline(always)]

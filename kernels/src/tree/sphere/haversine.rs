@@ -119,6 +119,7 @@ impl<'a> Haversine<'a> {
 impl Metric for Haversine<'_> {
     type Real = f64;
     type Query<'q> = &'q [f64];
+    const SHORTLIST_FROM: usize = 1;
 
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[f64], from: usize, to: usize, _ceiling: f64, out: &mut [f64]) {
@@ -164,6 +165,11 @@ impl Metric for Haversine<'_> {
     #[inline(always)]
     fn at_most<L: Lanes>(&self, surrogate: f64) -> f64 {
         CHORD.at_most::<L>(surrogate)
+    }
+
+    #[inline(always)]
+    fn reach<L: Lanes>(&self, surrogate: f64) -> f64 {
+        CHORD.reach::<L>(surrogate)
     }
 
     #[inline(always)]

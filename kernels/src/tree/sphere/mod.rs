@@ -66,6 +66,24 @@ impl Chord {
         }
     }
 
+    /// See [`Metric::reach`](super::Metric::reach), without an arc.
+    ///
+    /// Let `x` have this surrogate and `y` be as near, `h` half of the chord of each. Then `d'_y <= c d'_x` with `c` below
+    /// `1 + 1.02 ARC`; so far as it is below a right angle, the sine of half of it grows by no more than that factor, and it is at
+    /// most one beyond, where that of `d'_x` is at least `1 / c`. With `r` and `a` for the relative and the absolute margin,
+    ///
+    /// ```text
+    /// h_y (1 - r / 2) - a <= c (h_x (1 + r / 2) + a),
+    /// ```
+    ///
+    /// which for `r <= 1/2` is below `h_x (1 + 1.4 r + 1.1 ARC) + 3 a`. What is allowed beyond that pays for the roundings.
+    #[inline(always)]
+    fn reach<L: Lanes>(&self, surrogate: f64) -> f64 {
+        let chord = L::sqrt(surrogate) * (1.0 + 2.0 * (self.relative + ARC)) + 8.0 * self.absolute;
+        // The last term covers a square that is no normal number.
+        chord * chord + f64::TINY
+    }
+
     /// See [`Metric::at_least`](super::Metric::at_least).
     #[inline(always)]
     fn at_least<L: Lanes>(&self, surrogate: f64) -> f64 {
