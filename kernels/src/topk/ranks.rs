@@ -8,7 +8,7 @@ pub(crate) const RANKED_MAX: usize = 256;
 /// Writes which of the distances comes first, second, and so on; returns whether they are in order: not where two are equal
 /// or one is no number.
 ///
-/// `distances` are `[RANKED_MAX]`, of which the first `len` count; what stands behind them is overwritten.
+/// Of `distances` the first `len` count, at most [`RANKED_MAX`]; what stands behind them up to a whole panel is overwritten.
 ///
 /// For each distance those that are smaller are counted, a panel at a time: there is no branch to mispredict, and up to a
 /// hundred or so that costs less than any sort.

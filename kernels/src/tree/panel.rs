@@ -142,7 +142,7 @@ struct Search<'a, 's, 'k, T: Real, F> {
     /// The box of the queries.
     corners: (&'s mut [T], &'s mut [T]),
     notes: Noted<'s, T>,
-    /// `[SETTLED]` each: distances of points, and their positions.
+    /// `[SETTLED]` each: distances of points, and their ids.
     settled: (&'s mut [f64], &'s mut [Idx]),
     best: Vec<KBest<'k>, QUERIES_MAX>,
     counters: SearchCounters,
@@ -359,17 +359,18 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             for lane in 0..self.except.len() {
                 let mut from = 0;
                 while from < self.notes.len {
-                    from = self.settle_in_order::<L>(lane, from);
+                    from = self.settle_in_lane::<L>(lane, from);
                 }
             }
         }
         self.notes.clear();
     }
 
-    /// Settles and offers the notes one by one: few are within the limits of any query.
+    /// Settles the notes one by one, for all queries, and offers them: few are within the limits of any.
     #[inline(always)]
     fn settle_as_noted<L: Lanes>(&mut self) {
         let limits = <T::On<L>>::load(&self.notes.limits);
+        let (each, mut lens) = (SETTLED / T::LANES, [0; QUERIES_MAX]);
         for note in 0..self.notes.len {
             let position = at(self.notes.positions[note]);
             let mut mask = <T::On<L>>::load(&self.notes.surrogates[note * T::LANES..]).le(limits);
@@ -377,42 +378,56 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
                 let id = self.view.parts().ids[position];
-                if id != self.except[lane] {
-                    self.counters.settled += 1;
-                    let distance = self.distance::<L>(lane, note);
-                    self.best[lane].offer(distance, id);
+                if id == self.except[lane] {
+                    continue;
                 }
+                if lens[lane] == each {
+                    self.offer_in_order::<L>(lane, lane * each, each);
+                    lens[lane] = 0;
+                }
+                let place = lane * each + lens[lane];
+                (self.settled.0[place], self.settled.1[place]) = (self.distance::<L>(lane, note), id);
+                lens[lane] += 1;
             }
+        }
+        for lane in 0..self.except.len() {
+            self.offer_in_order::<L>(lane, lane * each, lens[lane]);
         }
     }
 
-    /// Settles the notes from `from` on for one query, as many as are settled together, and offers them, the nearest first; returns
-    /// where it ended.
+    /// Settles the notes from `from` on for one query, as many as are settled together, and offers them; returns where it ended.
     #[inline(always)]
-    fn settle_in_order<L: Lanes>(&mut self, lane: usize, mut from: usize) -> usize {
+    fn settle_in_lane<L: Lanes>(&mut self, lane: usize, mut from: usize) -> usize {
         let limit = self.notes.limits[lane];
-        let mut len = 0;
-        while from < self.notes.len && len < SETTLED {
-            self.settled.1[len] = from as Idx; // notes are fewer than an index counts
-            len += usize::from(self.notes.surrogates[from * T::LANES + lane] <= limit);
+        let mut within = 0;
+        while from < self.notes.len && within < SETTLED {
+            self.settled.1[within] = from as Idx; // notes are fewer than an index counts
+            within += usize::from(self.notes.surrogates[from * T::LANES + lane] <= limit);
             from += 1;
         }
-        for place in 0..len {
-            self.settled.0[place] = self.distance::<L>(lane, at(self.settled.1[place]));
+        let mut len = 0;
+        for place in 0..within {
+            let note = at(self.settled.1[place]);
+            let id = self.view.parts().ids[at(self.notes.positions[note])];
+            (self.settled.0[len], self.settled.1[len]) = (self.distance::<L>(lane, note), id);
+            len += usize::from(id != self.except[lane]);
         }
-        let (distances, notes) = &mut self.settled;
+        self.offer_in_order::<L>(lane, 0, len);
+        from
+    }
+
+    /// Offers the settled points from `from` on, `len` of them, the nearest first.
+    #[inline(always)]
+    fn offer_in_order<L: Lanes>(&mut self, lane: usize, from: usize, len: usize) {
+        let (distances, ids) = (&mut self.settled.0[from..], &self.settled.1[from..from + len]);
         let mut order = [0; RANKED_MAX];
         let ordered = ascending::<L>(distances, len, &mut order);
         for (rank, &place) in order[..len].iter().enumerate() {
             // The order saves time and decides nothing.
             let place = if ordered { usize::from(place) } else { rank };
-            let id = self.view.parts().ids[at(self.notes.positions[at(notes[place])])];
-            if id != self.except[lane] {
-                self.best[lane].offer(distances[place], id);
-            }
+            self.best[lane].offer(distances[place], ids[place]);
         }
         self.counters.settled += len as u64;
-        from
     }
 
     /// The distance of a noted point from the query in a lane, by the published formula.
