@@ -55,7 +55,7 @@ fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
     let mut rows = vec![f32::NAN; len * columns];
     unpack_rows(&packed.v, columns, &mut rows).expect("the shapes fit");
     let margin = points.scale_and_margin(0).1;
-    let places: Vec<Idx> = (0..len as Idx).rev().collect();
+    let places: Vec<Idx> = (0..len as Idx).collect();
     let mut starts = vec![len as Idx; len + 1];
     starts[0] = 0;
     let (side, mut out) = (ListedSide { run, rows: &rows }, vec![f32::NAN; len]);
@@ -89,7 +89,7 @@ fn offered(packed: &Packed<f32>, places: &[Idx], rho: &[f32]) {
     };
     let taken = offer_listed(&pairs, Counting::Others, Offered::ToRows, &mut lists).expect("there is room");
     assert_eq!(taken, len as u64 - 1);
-    assert!(positions[..len - 1].iter().rev().eq((1..len as Idx).collect::<Vec<_>>().iter()));
+    assert!(positions[..len - 1].iter().copied().eq(1..len as Idx));
 }
 
 /// The tile of all pairs, `[lanes][lanes]`.
