@@ -1,11 +1,10 @@
 //! Answers to many queries.
 
+use std::sync::{Mutex, PoisonError};
+
 use covertree_kernels::index::{Idx, NONE, at};
 
 use crate::error::Error;
-
-/// The ids and the distances of one query.
-pub(crate) type AnswerRow<'a> = (&'a mut [Idx], &'a mut [f64]);
 
 /// The neighbours of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,10 +51,65 @@ impl Answers {
         Ok((ids, distances))
     }
 
-    /// The rows in this order, in which each stands once.
-    pub(crate) fn rows_in(&mut self, order: &[Idx]) -> Vec<AnswerRow<'_>> {
-        let rows = self.ids.chunks_mut(self.k).zip(self.distances.chunks_mut(self.k));
-        let mut rows: Vec<Option<AnswerRow<'_>>> = rows.map(Some).collect();
-        order.iter().filter_map(|&row| rows[at(row)].take()).collect()
+    /// The rows, to be written in any order by several threads.
+    pub(crate) fn scattered(&mut self) -> Scattered<'_> {
+        let (k, count) = (self.k, self.ids.len() / self.k);
+        let rows = count.div_ceil(SHARDS * rayon::current_num_threads()).max(1);
+        let shards = self.ids.chunks_mut(rows * k).zip(self.distances.chunks_mut(rows * k));
+        Scattered { k, rows, shards: shards.map(Mutex::new).collect() }
+    }
+}
+
+/// Shards of the answers for each thread: more than one, so that two threads seldom want the same.
+const SHARDS: usize = 4;
+
+/// Answers that are found in another order than that of their rows.
+pub(crate) struct Scattered<'a> {
+    k: usize,
+    /// Rows of a shard.
+    rows: usize,
+    shards: Vec<Mutex<(&'a mut [Idx], &'a mut [f64])>>,
+}
+
+impl Scattered<'_> {
+    /// Writes answers to the rows of these numbers. Takes each shard once, for as long as copying takes.
+    pub(crate) fn write(&self, rows: &[Idx], ids: &[Idx], distances: &[f64]) {
+        let k = self.k;
+        let mut order: Vec<(usize, usize)> = rows.iter().map(|&row| at(row)).zip(0..).collect();
+        order.sort_unstable();
+        for of_shard in order.chunk_by(|one, next| one.0 / self.rows == next.0 / self.rows) {
+            let number = of_shard[0].0 / self.rows;
+            let mut shard = self.shards[number].lock().unwrap_or_else(PoisonError::into_inner);
+            for &(row, from) in of_shard {
+                let to = (row - number * self.rows) * k;
+                shard.0[to..][..k].copy_from_slice(&ids[from * k..][..k]);
+                shard.1[to..][..k].copy_from_slice(&distances[from * k..][..k]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel;
+
+    #[test]
+    fn every_row_is_written_to_its_place() {
+        for count in [1, 7, 64, 1000] {
+            let mut answers = Answers::unwritten(count, 3).unwrap();
+            // 7919 is prime and above all counts: each row stands once in the order.
+            let order: Vec<Idx> = (0..count).map(|place| (place * 7919 % count) as Idx).collect();
+            let out = answers.scattered();
+            parallel::pieces(count, 16, &|places| {
+                let rows = &order[places];
+                let ids: Vec<Idx> = rows.iter().flat_map(|&row| [row, row + 1, row + 2]).collect();
+                let distances: Vec<f64> = ids.iter().map(|&id| f64::from(id) / 2.0).collect();
+                out.write(rows, &ids, &distances);
+            });
+            let want: Vec<Idx> = (0..count as Idx).flat_map(|row| [row, row + 1, row + 2]).collect();
+            assert_eq!(answers.ids, want);
+            assert!(answers.distances.iter().zip(&want).all(|(&distance, &id)| distance == f64::from(id) / 2.0));
+        }
     }
 }

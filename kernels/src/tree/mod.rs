@@ -155,6 +155,15 @@ impl<'a> TreeView<'a> {
         }
     }
 
+    /// A view of arrays that [`new`](Self::new) has accepted before and that have not changed since, without reading them
+    /// again: for a caller that keeps the arrays and makes a view for each call.
+    ///
+    /// With any other arrays a search may panic, leave points out, or go on for ever; it reads and writes nothing but
+    /// what it was handed.
+    pub fn accepted(parts: TreeParts<'a>) -> Self {
+        Self { parts }
+    }
+
     fn first_wrong_group(&self, len: usize) -> Option<usize> {
         let groups = self.parts.groups;
         let inside = |value: Idx, limit: usize| usize::try_from(value).is_ok_and(|value| value <= limit);

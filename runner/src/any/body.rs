@@ -102,7 +102,7 @@ impl<M: PanelMetric> Body<M> {
 
     /// The nearest `k` points to each of `answers.len()` queries, written to `answers` in the order of asking.
     pub fn knn(&self, asked: Asked<'_, M::Real>, answers: &mut Answers, tier: Tier) -> Result<SearchCounters, Error> {
-        let view = self.tree.view(); // made once: it checks the whole tree
+        let view = self.tree.view();
         let queries = Queries { body: self, asked, view, tier };
         queries.answer(answers)
     }

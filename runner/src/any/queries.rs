@@ -101,7 +101,15 @@ enum Way<M: PanelMetric> {
     Scan(Scan<M>),
 }
 
-/// Runs of queries, evenly spread over all of them.
+/// The place of a number among `len`: any first few numbers have places that are spread over all of them, as multiples of the
+/// golden ratio are. Equal steps would meet the borders of cells, which are simple fractions of the points, again and again,
+/// and there the queries of a panel lie far apart.
+fn spread(number: usize, len: usize) -> usize {
+    let turn = (number as u32 + 1).wrapping_mul(0x9E37_79B9); // a sample is small
+    ((u64::from(turn) * len as u64) >> 32) as usize
+}
+
+/// Runs of queries, spread over all of them.
 struct Sample {
     samples: usize,
     /// Queries of a run.
@@ -116,8 +124,8 @@ impl Sample {
     fn work(&self, workers: &Workers, blocks: usize, answer: &Answer<'_>) -> Result<SearchCounters, KernelError> {
         let Self { samples, size, count, k } = *self;
         let run = |sample: Range<usize>| {
-            // In the middle of its share of the queries, for the first ones may be outliers. Panels begin at a multiple.
-            let place = (2 * sample.start + 1) * (count / samples) / 2 / size * size;
+            // Panels begin at a multiple, and are whole.
+            let place = spread(sample.start, count / size) * size;
             let (mut ids, mut distances) = (vec![NONE; k * size], vec![0.0; k * size]);
             workers.with(blocks, |memory| answer(place, &mut ids, &mut distances, memory))
         };
@@ -163,15 +171,15 @@ impl<M: PanelMetric> Queries<'_, M> {
                 let Answers { ids, distances, .. } = answers;
                 parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk)
             }
-            Some(order) => parallel::chunks(&mut answers.rows_in(&order), CHUNK, &|number, rows| {
-                let (mut ids, mut distances) = (vec![NONE; k * rows.len()], vec![0.0; k * rows.len()]);
-                let counters = chunk(number, &mut ids, &mut distances)?;
-                for ((ids, distances), row) in ids.chunks(k).zip(distances.chunks(k)).zip(rows) {
-                    row.0.copy_from_slice(ids);
-                    row.1.copy_from_slice(distances);
-                }
-                Ok(counters)
-            }),
+            Some(order) => {
+                let out = answers.scattered();
+                parallel::pieces(count, CHUNK, &|places| {
+                    let (mut ids, mut distances) = (vec![NONE; k * places.len()], vec![0.0; k * places.len()]);
+                    let counters = chunk(places.start / CHUNK, &mut ids, &mut distances)?;
+                    out.write(&order[places], &ids, &distances);
+                    Ok(counters)
+                })
+            }
         };
         for counters in work {
             total.merge(&counters?);

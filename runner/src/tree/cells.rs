@@ -13,6 +13,10 @@ const FAN: usize = 16;
 /// Runs above this size are halved by several tasks.
 const SPLIT: usize = 1 << 12;
 
+/// Cells begin at multiples of this: points are packed in panels of as many at most, so that a scan of a cell meets no panel of
+/// which it wants a part, and neighbours that are asked for together are neighbours in space.
+const PANEL: usize = 16;
+
 /// Places the root, and every other point behind it, and forms the groups. With `arranged`, the points are put as in a
 /// kd-tree; else they keep the order of their slots.
 pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree: &mut Tree) {
@@ -56,9 +60,15 @@ pub(crate) fn over(slots: &[Idx], scanned: usize, ladder: Ladder) -> Tree {
     tree
 }
 
-/// Arranges slots as in a kd-tree.
+/// Arranges the slots behind the root as in a kd-tree.
 pub(crate) fn arrange<S: Space>(space: &S, slots: &mut [Idx]) {
-    halve(space, slots, space.scanned(), &mut Room::default());
+    halve(space, 1, slots, space.scanned(), &mut Room::default());
+}
+
+/// Where the run of positions `first..end` is halved.
+fn middle(first: usize, end: usize) -> usize {
+    let middle = first + (end - first) / 2;
+    if end - first < 2 * PANEL { middle } else { (middle + PANEL / 2) / PANEL * PANEL }
 }
 
 /// Memory of a task that halves.
@@ -77,8 +87,9 @@ fn ordered(value: f64) -> u64 {
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
-/// Halves slots across their widest axis, again and again, down to groups that are scanned.
-fn halve<S: Space>(space: &S, slots: &mut [Idx], scanned: usize, room: &mut Room) {
+/// Halves slots, the first of which is to stand at position `first`, across their widest axis, again and again, down to groups
+/// that are scanned.
+fn halve<S: Space>(space: &S, first: usize, slots: &mut [Idx], scanned: usize, room: &mut Room) {
     if slots.len() <= scanned || space.axes() == 0 {
         return;
     }
@@ -86,16 +97,20 @@ fn halve<S: Space>(space: &S, slots: &mut [Idx], scanned: usize, room: &mut Room
     let keys = &mut room.keys;
     keys.clear();
     keys.extend(slots.iter().map(|&slot| (ordered(space.coordinate(at(slot), axis)), slot)));
-    let middle = slots.len() / 2;
-    keys.select_nth_unstable(middle);
+    let middle = middle(first, first + slots.len());
+    let below = middle - first;
+    keys.select_nth_unstable(below);
     slots.iter_mut().zip(keys.iter()).for_each(|(slot, key)| *slot = key.1);
     let split = slots.len() > SPLIT;
-    let (left, right) = slots.split_at_mut(middle);
+    let (left, right) = slots.split_at_mut(below);
     if split {
-        rayon::join(|| halve(space, left, scanned, room), || halve(space, right, scanned, &mut Room::default()));
+        rayon::join(
+            || halve(space, first, left, scanned, room),
+            || halve(space, middle, right, scanned, &mut Room::default()),
+        );
     } else {
-        halve(space, left, scanned, room);
-        halve(space, right, scanned, room);
+        halve(space, first, left, scanned, room);
+        halve(space, middle, right, scanned, room);
     }
 }
 
@@ -187,7 +202,7 @@ fn split(first: usize, end: usize, room: usize, scanned: usize, parts: &mut Vec<
         if end - first <= goal {
             break;
         }
-        let middle = first + (end - first) / 2;
+        let middle = middle(first, end);
         parts[part].1 = middle;
         parts.insert(part + 1, (middle, end));
     }
