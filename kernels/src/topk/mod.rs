@@ -191,6 +191,9 @@ impl<'a> KBest<'a> {
             && before(distance, id, self.distances[last], self.ids[last])
         {
             // What arrives in order needs no heap.
+            if distance == self.distances[last] && self.keep_among_ties(distance, id) {
+                return;
+            }
             self.ascending = false;
             if self.len == k {
                 self.heapify();
@@ -210,6 +213,26 @@ impl<'a> KBest<'a> {
             self.sink(0, k, distance, id);
             self.worst = self.distances[0];
         }
+    }
+
+    /// Keeps a pair that is as far as the last one of a list in order, if few pairs stand in its way.
+    fn keep_among_ties(&mut self, distance: f64, id: Idx) -> bool {
+        let few = self.len.saturating_sub(SORTED_MAX);
+        let mut place = self.len;
+        while place > 0 && before(distance, id, self.distances[place - 1], self.ids[place - 1]) {
+            if place == few {
+                return false;
+            }
+            place -= 1;
+        }
+        let k = self.distances.len();
+        let kept = if self.len < k { self.len } else { k - 1 }; // the last one of a full list drops out
+        self.distances.copy_within(place..kept, place + 1);
+        self.ids.copy_within(place..kept, place + 1);
+        (self.distances[place], self.ids[place]) = (distance, id);
+        self.len = kept + 1;
+        self.worst = if self.len == k { distance } else { f64::INFINITY };
+        true
     }
 
     /// Turns the list of `len` pairs into a heap with the worst on top.
