@@ -23,7 +23,7 @@ pub trait Form: Copy + Default + Send + Sync + 'static {
     /// Whether the sum is that of two squared lengths less twice the [dot product](Dot).
     const FROM_DOTS: bool = false;
 
-    /// Adds one dimension to the sum.
+    /// Adds one dimension to the sum. Query and point may change places: the bits are the same.
     fn step<V: Vector, const EXACT: bool>(sum: V, query: V, point: V) -> V;
 
     /// The same for one pair, unfused: the published formula in the arithmetic of `T`.

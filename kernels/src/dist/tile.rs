@@ -154,15 +154,19 @@ pub(super) fn tiles<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: u
                 let panel = &panel[first * T::LANES..last * T::LANES];
                 for query in (first_query..end).step_by(ROWS) {
                     let tile = &packed[query * dim..][first * ROWS..last * ROWS];
-                    let out = Place { out: &mut out[query * stride + lane..], stride, rows: ROWS.min(end - query) };
+                    let rows = ROWS.min(end - query);
+                    let out = Place { out: &mut out[query * stride + lane..], stride, rows };
                     let mut sums = [<T::On<L>>::splat(T::default()); ROWS];
                     if first > 0 {
                         sums = out.load::<L, ROWS>();
                     }
                     sums = add_dims::<T, F, L, EXACT, ROWS>(sums, tile, panel);
                     if last == dim {
-                        for r in 0..ROWS.min(end - query) {
-                            sums[r] = finish.finish::<L>(query + r, lane, sums[r]);
+                        // A sum whose number is not known to the compiler would keep all of them in memory.
+                        for r in 0..ROWS {
+                            if r < rows {
+                                sums[r] = finish.finish::<L>(query + r, lane, sums[r]);
+                            }
                         }
                     }
                     out.store::<L, ROWS>(sums);
@@ -232,7 +236,8 @@ fn add_dim<T: Real, F: Form, L: Lanes, const EXACT: bool, const ROWS: usize>(
 ) -> [T::On<L>; ROWS] {
     let (row, tile) = (<T::On<L>>::load(panel), &tile[..ROWS]);
     for r in 0..ROWS {
-        sums[r] = F::step::<T::On<L>, EXACT>(sums[r], <T::On<L>>::splat(tile[r]), row);
+        // The operand that is subtracted may come from memory, broadcast on the way, where the tier has that.
+        sums[r] = F::step::<T::On<L>, EXACT>(sums[r], row, <T::On<L>>::splat(tile[r]));
     }
     sums
 }

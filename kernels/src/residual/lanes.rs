@@ -118,17 +118,22 @@ fn tiles<T: Exponential, L: Lanes, const R: usize, const N: usize>(block: &mut B
                 }
                 let queries = &block.packed[first * columns..][part.start * R..part.end * R];
                 let mut sums = [<T::On<L>>::splat(T::default()); R];
+                // Loops of a length that the compiler knows: a sum of unknown number would keep all of them in memory.
                 if chunk > 0 {
-                    for r in 0..R.min(rows - first) {
-                        sums[r] = <T::On<L>>::load(&block.out[((first + r) * block.points.count + p) * T::LANES..]);
+                    for r in 0..R {
+                        if r < count {
+                            sums[r] = <T::On<L>>::load(&block.out[((first + r) * panels + p) * T::LANES..]);
+                        }
                     }
                 }
                 sums = add_columns::<T, L, R>(sums, queries, points);
-                for r in 0..R.min(rows - first) {
-                    sums[r].store(&mut block.out[((first + r) * block.points.count + p) * T::LANES..]);
+                for r in 0..R {
+                    if r < count {
+                        sums[r].store(&mut block.out[((first + r) * panels + p) * T::LANES..]);
+                    }
                 }
                 if chunk + 1 == chunks {
-                    for n in (0..R.min(rows - first)).step_by(N) {
+                    for n in (0..count).step_by(N) {
                         correlate::<T, L, N>(block, first + n, p);
                     }
                 }
@@ -193,8 +198,11 @@ fn correlate<T: Exponential, L: Lanes, const N: usize>(block: &mut Block<'_, '_,
     let (scales, margins) = block.points.scales_and_margins(p);
     let (scales, margins) = (<T::On<L>>::load(scales), <T::On<L>>::load(margins));
     let in_use = block.points.lanes_in_use(p);
-    for n in 0..N.min(rows - first) {
+    for n in 0..N {
         let query = first + n;
+        if query >= rows {
+            break;
+        }
         let (query_scales, query_margins) = block.queries.scales_and_margins(query / T::LANES);
         let scale = scales.mul(<T::On<L>>::splat(query_scales[query % T::LANES]));
         let place = query * block.points.count + p;
@@ -278,8 +286,11 @@ pub(super) fn one_to_run<T: Exponential, L: Lanes>(
             squares[g] = row_squares::<T, L, false>(query.coordinates, run.coordinates((first + g).min(run.count - 1)));
         }
         let covariances = covariance.at::<T::On<L>, GROUP, false>(squares);
-        for g in 0..GROUP.min(run.count - first) {
+        for g in 0..GROUP {
             let p = first + g;
+            if p >= run.count {
+                break;
+            }
             let (scales, margins) = run.scales_and_margins(p);
             let scale = <T::On<L>>::load(scales).mul(<T::On<L>>::splat(query.scale));
             let ratios = covariances[g].sub(dots[g]).mul(scale);

@@ -131,10 +131,61 @@ unsafe fn least_pd(lanes: __m256d) -> f64 {
     }
 }
 
+/// Eight lanes one place up, and in front the last one of `before`.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn behind_ps(lanes: __m256, before: __m256) -> __m256 {
+    // SAFETY: the caller vouches for AVX2. Halves of 128 bits are lifted by themselves, each behind the one before it.
+    unsafe {
+        let (lanes, halves) = (_mm256_castps_si256(lanes), _mm256_permute2f128_ps::<0x21>(before, lanes));
+        _mm256_castsi256_ps(_mm256_alignr_epi8::<12>(lanes, _mm256_castps_si256(halves)))
+    }
+}
+
+/// Four lanes one place up, and in front the last one of `before`.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn behind_pd(lanes: __m256d, before: __m256d) -> __m256d {
+    // SAFETY: the caller vouches for AVX; as above.
+    unsafe { _mm256_shuffle_pd::<0b0101>(_mm256_permute2f128_pd::<0x21>(before, lanes), lanes) }
+}
+
+/// All bits of the lanes whose bit is set in the low eight bits of `mask`.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn chosen_ps(mask: u32) -> __m256 {
+    // SAFETY: the caller vouches for AVX2.
+    unsafe {
+        let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        let mask = _mm256_and_si256(_mm256_set1_epi32(mask as i32), bits); // the same bits
+        _mm256_castsi256_ps(_mm256_cmpeq_epi32(mask, bits))
+    }
+}
+
+/// All bits of the lanes whose bit is set in the low four bits of `mask`.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn chosen_pd(mask: u32) -> __m256d {
+    // SAFETY: the caller vouches for AVX2.
+    unsafe {
+        let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+        let mask = _mm256_and_si256(_mm256_set1_epi64x(i64::from(mask)), bits);
+        _mm256_castsi256_pd(_mm256_cmpeq_epi64(mask, bits))
+    }
+}
+
 macro_rules! avx2_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
      $div:ident, $min:ident, $max:ident, $least:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
-     $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $magic:expr, $mantissa:expr) => {
+     $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $behind:ident, $chosen:ident, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
             #[inline(always)]
@@ -247,6 +298,19 @@ macro_rules! avx2_vector {
                     )
                 }
             }
+            #[inline(always)]
+            fn keep(self, mask: u32, other: Self) -> Self {
+                // SAFETY: AVX2 is there, see above.
+                unsafe {
+                    let (low, high) = ($chosen(mask), $chosen(mask >> ($lanes / 2)));
+                    Self($blendv(other.0, self.0, low), $blendv(other.1, self.1, high))
+                }
+            }
+            #[inline(always)]
+            fn behind(self, before: Self) -> Self {
+                // SAFETY: AVX2 is there, see above.
+                unsafe { Self($behind(self.0, before.1), $behind(self.1, self.0)) }
+            }
         }
     };
 }
@@ -275,6 +339,8 @@ avx2_vector!(
     _mm256_castps_si256,
     _mm256_castsi256_ps,
     _mm256_slli_epi32,
+    behind_ps,
+    chosen_ps,
     12_583_039.0,
     23
 );
@@ -302,6 +368,8 @@ avx2_vector!(
     _mm256_castpd_si256,
     _mm256_castsi256_pd,
     _mm256_slli_epi64,
+    behind_pd,
+    chosen_pd,
     6_755_399_441_056_767.0,
     52
 );

@@ -82,7 +82,7 @@ impl Lanes for Avx512 {
 macro_rules! avx512_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
      $div:ident, $min:ident, $max:ident, $reduce_min:ident, $abs:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
-     $blend:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $magic:expr, $mantissa:expr) => {
+     $blend:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $align:ident, $mask:ty, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
             #[inline(always)]
@@ -178,6 +178,17 @@ macro_rules! avx512_vector {
                 // SAFETY: AVX-512 is there, see above.
                 unsafe { Self($blend($cmp::<_CMP_LE_OQ>(self.0, bound.0), no.0, yes.0)) }
             }
+            #[inline(always)]
+            fn keep(self, mask: u32, other: Self) -> Self {
+                // SAFETY: AVX-512 is there, see above. Bits beyond the lanes mean nothing.
+                unsafe { Self($blend(mask as $mask, other.0, self.0)) }
+            }
+            #[inline(always)]
+            fn behind(self, before: Self) -> Self {
+                const LAST: i32 = $lanes as i32 - 1; // sixteen at most
+                // SAFETY: AVX-512 is there, see above.
+                unsafe { Self($from_bits($align::<LAST>($to_bits(self.0), $to_bits(before.0)))) }
+            }
         }
     };
 }
@@ -205,6 +216,8 @@ avx512_vector!(
     _mm512_castps_si512,
     _mm512_castsi512_ps,
     _mm512_slli_epi32,
+    _mm512_alignr_epi32,
+    u16,
     12_583_039.0,
     23
 );
@@ -231,6 +244,8 @@ avx512_vector!(
     _mm512_castpd_si512,
     _mm512_castsi512_pd,
     _mm512_slli_epi64,
+    _mm512_alignr_epi64,
+    u8,
     6_755_399_441_056_767.0,
     52
 );

@@ -151,6 +151,20 @@ macro_rules! portable_vector {
             fn pick_le(self, bound: Self, yes: Self, no: Self) -> Self {
                 self.simd_le(bound).bitselect(yes, no)
             }
+            #[inline(always)]
+            fn keep(self, mask: u32, other: Self) -> Self {
+                let (mut lanes, others) = (self.to_array(), other.as_array());
+                for (lane, to) in lanes.iter_mut().enumerate() {
+                    *to = if mask >> lane & 1 == 1 { *to } else { others[lane] };
+                }
+                <$vector>::new(lanes)
+            }
+            #[inline(always)]
+            fn behind(self, before: Self) -> Self {
+                let (mut lanes, from) = ([before.as_array()[$lanes - 1]; $lanes], self.as_array());
+                lanes[1..].copy_from_slice(&from[..$lanes - 1]);
+                <$vector>::new(lanes)
+            }
         }
     };
 }

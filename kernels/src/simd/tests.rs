@@ -102,6 +102,56 @@ fn every_operation_of_f64_is_the_plain_one_rounded() {
 }
 
 #[test]
+fn a_mask_chooses_lanes() {
+    struct Keep<T>(u32, [T; 16], [T; 16]);
+    impl<T: Real> OnLanes for Keep<T> {
+        type Out = [T; 16];
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> [T; 16] {
+            let mut lanes = [T::default(); 16];
+            <T::On<L>>::load(&self.1).keep(self.0, <T::On<L>>::load(&self.2)).store(&mut lanes);
+            lanes
+        }
+    }
+    fn check<T: Real>(tier: Tier, mask: u32) {
+        let (a, b) = (A.map(T::from_f64), B.map(T::from_f64));
+        let got = tier.run(Keep(mask, a, b));
+        for l in 0..T::LANES {
+            assert_eq!(got[l], if mask >> l & 1 == 1 { a[l] } else { b[l] }, "{tier} {mask:x}");
+        }
+    }
+    for tier in Tier::all() {
+        for mask in [0, 0xffff, 0x8001, 0x1234, 0xedcb, 0xffff_5a5a] {
+            check::<f32>(tier, mask);
+            check::<f64>(tier, mask);
+        }
+    }
+}
+
+#[test]
+fn lanes_move_up_behind_the_last_one_of_another_vector() {
+    struct Behind<T>([T; 16], [T; 16]);
+    impl<T: Real> OnLanes for Behind<T> {
+        type Out = [T; 16];
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> [T; 16] {
+            let mut lanes = [T::default(); 16];
+            <T::On<L>>::load(&self.0).behind(<T::On<L>>::load(&self.1)).store(&mut lanes);
+            lanes
+        }
+    }
+    fn check<T: Real>(tier: Tier) {
+        let (a, b) = (A.map(T::from_f64), B.map(T::from_f64));
+        let got = tier.run(Behind(a, b));
+        assert_eq!((got[0], &got[1..T::LANES]), (b[T::LANES - 1], &a[..T::LANES - 1]), "{tier}");
+    }
+    for tier in Tier::all() {
+        check::<f32>(tier);
+        check::<f64>(tier);
+    }
+}
+
+#[test]
 fn widening_is_exact_and_keeps_the_order_of_lanes() {
     struct Widen([f32; 16]);
     impl OnLanes for Widen {

@@ -145,6 +145,10 @@ pub trait Vector: Copy + Sealed {
     fn lt(self, other: Self) -> u32;
     /// Lane by lane, `yes` where `self <= bound`, else `no` (also for NaN).
     fn pick_le(self, bound: Self, yes: Self, no: Self) -> Self;
+    /// The lanes whose bit is set in `mask`, and those of `other` for the rest.
+    fn keep(self, mask: u32, other: Self) -> Self;
+    /// The lanes one place up, and in lane 0 the last one of `before`.
+    fn behind(self, before: Self) -> Self;
 }
 
 /// One tier's vectors. Only [`Tier::run`](super::Tier::run) hands out a type that implements this, so a body that

@@ -66,7 +66,7 @@ impl<T: Real> Frames<'_, T> {
     ) -> Result<u64, KernelError> {
         let lanes = T::LANES;
         let (kids, kids_end) = (at(group.kids), at(group.kids_end));
-        let ceiling = <T::On<L>>::splat(ceiling);
+        let (ceiling, infinity) = (<T::On<L>>::splat(ceiling), <T::On<L>>::splat(T::INFINITY));
         let mut base = kids / FRAME * FRAME;
         let mut pruned = 0;
         while base < kids_end {
@@ -80,24 +80,25 @@ impl<T: Real> Frames<'_, T> {
             for pair in 0..FRAME / 2 {
                 L::prefetch(groups, base + 2 * pair);
             }
+            let within = lanes_within(base, kids, kids_end) & ALL;
             let mut mask = 0;
             for (half, frame) in frame.chunks_exact_mut(lanes).enumerate() {
                 let start = base + half * lanes;
                 let (from, to) = (kids.max(start), kids_end.min(start + lanes));
+                let mut values = infinity;
                 if from < to {
-                    let values = bounds.panel::<L>(from, to);
-                    mask |= values.le(ceiling) << (half * lanes);
-                    values.store(frame);
+                    let found = bounds.panel::<L>(from, to);
+                    let waiting = found.le(ceiling) & within >> (half * lanes);
+                    mask |= waiting << (half * lanes);
+                    values = found.keep(waiting, infinity);
                 }
+                values.store(frame);
             }
-            let within = lanes_within(base, kids, kids_end) & ALL;
-            mask &= within;
-            let ruled_out = bounds.ruled_out(base, mask, frame);
+            let mut ruled_out = bounds.ruled_out(base, mask, frame);
             mask &= !ruled_out;
-            let mut none = (ALL & !within) | ruled_out;
-            while none != 0 {
-                frame[none.trailing_zeros() as usize] = T::INFINITY;
-                none &= none - 1;
+            while ruled_out != 0 {
+                frame[ruled_out.trailing_zeros() as usize] = T::INFINITY;
+                ruled_out &= ruled_out - 1;
             }
             pruned += u64::from(within.count_ones() - mask.count_ones());
             if mask != 0 {

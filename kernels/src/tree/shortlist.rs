@@ -32,8 +32,7 @@ pub(super) struct Shortlist<'s, T> {
     /// `[ROOM]`.
     positions: &'s mut [Idx],
     len: usize,
-    /// The smallest surrogates so far, ascending, at least as many as are wanted: whole panels, behind minus
-    /// infinity.
+    /// The smallest surrogates so far, ascending, at least as many as are wanted: whole panels.
     list: &'s mut [T],
     /// How many of the nearest points are wanted.
     wanted: usize,
@@ -65,17 +64,16 @@ pub(super) fn take_settled<'s>(arena: &mut Arena<'s>) -> Result<&'s mut [f64], K
 
 impl<'s, T: Real> Shortlist<'s, T> {
     /// Blocks of scratch.
-    pub const BLOCKS: usize = blocks::<T>(ROOM) + blocks::<Idx>(ROOM) + blocks::<T>(MOST + 1);
+    pub const BLOCKS: usize = blocks::<T>(ROOM) + blocks::<Idx>(ROOM) + blocks::<T>(MOST);
 
     /// An empty list for a visitor that wants only the nearest, if it and the metric are such that one serves.
     pub fn take<M: Metric>(arena: &mut Arena<'s>, nearest: Option<usize>) -> Result<Option<Self>, KernelError> {
-        let (surrogates, positions, list) = (arena.take(ROOM)?, arena.take(ROOM)?, arena.take(MOST + 1)?);
+        let (surrogates, positions, list) = (arena.take(ROOM)?, arena.take(ROOM)?, arena.take(MOST)?);
         let Some(wanted) = nearest.filter(|wanted| (M::SHORTLIST_FROM..=MOST).contains(wanted)) else {
             return Ok(None);
         };
-        let list = &mut list[..1 + wanted.next_multiple_of(T::LANES)];
+        let list = &mut list[..wanted.next_multiple_of(T::LANES)];
         list.fill(T::INFINITY);
-        list[0] = T::from_f64(f64::NEG_INFINITY);
         let (limit, ceiling, cap) = (T::INFINITY, T::INFINITY, f64::INFINITY);
         Ok(Some(Self { surrogates, positions, len: 0, list, wanted, excess: 0.0, limit, ceiling, cap }))
     }
@@ -121,7 +119,7 @@ impl<'s, T: Real> Shortlist<'s, T> {
             }
         }
         self.excess = if excess > self.excess { excess } else { self.excess };
-        let limit = self.list[self.wanted];
+        let limit = self.list[self.wanted - 1];
         if limit < self.limit {
             self.limit = limit;
             let farthest = self.farthest();
@@ -160,12 +158,12 @@ impl<'s, T: Real> Shortlist<'s, T> {
     #[inline(always)]
     fn insert<L: Lanes>(&mut self, value: T) {
         let value = <T::On<L>>::splat(value);
-        let mut place = self.list.len() - 1;
-        while place > 0 {
-            place -= T::LANES;
-            let before = <T::On<L>>::load(&self.list[place..]);
-            let here = <T::On<L>>::load(&self.list[place + 1..]);
-            before.max(here.min(value)).store(&mut self.list[place + 1..]);
+        let mut before = <T::On<L>>::splat(T::from_f64(f64::NEG_INFINITY));
+        // Panels are read as they were written: where reading would cut across what is still being written, it waits.
+        for panel in self.list.chunks_exact_mut(T::LANES) {
+            let here = <T::On<L>>::load(panel);
+            here.behind(before).max(here.min(value)).store(panel);
+            before = here;
         }
     }
 

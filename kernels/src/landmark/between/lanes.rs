@@ -115,8 +115,11 @@ fn mark<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usize, r
                 dots[r] = L::F32::splat(weights[r]).mul_add(products, dots[r]);
             }
         }
-        for r in 0..STEP.min(rows.members.len - first) {
+        for r in 0..STEP {
             let row = first + r;
+            if row >= rows.members.len {
+                break;
+            }
             let (span, tail) = (L::F32::splat(rows.members.spans[row]), L::F32::splat(rows.members.tails[row]));
             let mut bound = sums.mul_add(L::F32::splat(rows.members.sums[row]), dots[r].abs());
             bound = errors.mul_add(L::F32::splat(rows.errors[row]), bound);
