@@ -92,37 +92,39 @@ fn room<'a>(k: usize, ids: &'a mut Vec<i32>, distances: &mut Vec<f64>) -> &'a mu
     &mut ids[start..]
 }
 
-/// Single queries under a function of the user's.
+/// Single queries under a function of the user's, which the compiler sees whole as it does for the peers.
 pub fn closure<T: Scalar, M: Measure, const D: usize>() -> Method<T> {
     Method {
         name: "covertree",
         build: |rows, _| {
             let (rows, _) = rows.as_chunks::<D>();
-            let distance: fn(&[T; D], &[T; D]) -> f64 = |a, b| M::distance(a, b);
-            let space = ItemSpace::new(rows.to_vec(), distance).expect("rows can be counted");
-            Box::new(Items(built(space)))
+            let space = ItemSpace::new(rows.to_vec(), |a: &[T; D], b: &[T; D]| M::distance(a, b));
+            Box::new(Items(built(space.expect("rows can be counted"))))
         },
     }
 }
 
-type Distance<T, const D: usize> = fn(&[T; D], &[T; D]) -> f64;
+struct Items<T: Scalar, F: Distance<T, D>, const D: usize>(Index<ItemSpace<[T; D], F>>);
 
-struct Items<T: Scalar, const D: usize>(Index<ItemSpace<[T; D], Distance<T, D>>>);
+/// A function of the user's between rows.
+trait Distance<T, const D: usize>: Fn(&[T; D], &[T; D]) -> f64 + Send + Sync {}
 
-impl<T: Scalar, const D: usize> Built<T> for Items<T, D> {
+impl<T, F: Fn(&[T; D], &[T; D]) -> f64 + Send + Sync, const D: usize> Distance<T, D> for F {}
+
+impl<T: Scalar, F: Distance<T, D>, const D: usize> Built<T> for Items<T, F, D> {
     fn searcher(&self) -> Option<Box<dyn Searcher<T> + '_>> {
         let (space, searcher) = (self.0.space(), self.0.searcher());
         Some(Box::new(ItemQuery { space, searcher, distances: Vec::new() }))
     }
 }
 
-struct ItemQuery<'a, T: Scalar, const D: usize> {
-    space: &'a ItemSpace<[T; D], Distance<T, D>>,
-    searcher: covertree::Searcher<'a, ItemSpace<[T; D], Distance<T, D>>>,
+struct ItemQuery<'a, T: Scalar, F: Distance<T, D>, const D: usize> {
+    space: &'a ItemSpace<[T; D], F>,
+    searcher: covertree::Searcher<'a, ItemSpace<[T; D], F>>,
     distances: Vec<f64>,
 }
 
-impl<T: Scalar, const D: usize> Searcher<T> for ItemQuery<'_, T, D> {
+impl<T: Scalar, F: Distance<T, D>, const D: usize> Searcher<T> for ItemQuery<'_, T, F, D> {
     fn knn(&mut self, query: &[T], k: usize, ids: &mut Vec<i32>) {
         let query: &[T; D] = query.try_into().expect("a query has D coordinates");
         let out = room(k, ids, &mut self.distances);

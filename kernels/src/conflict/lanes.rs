@@ -120,11 +120,12 @@ fn add_dims<T: Real, F: Form, L: Lanes>(sums: &mut [T::On<L>; ROWS], held: &[[T;
     for (query, row) in held.iter().zip(panel.chunks_exact(T::LANES)) {
         let row = <T::On<L>>::load(row);
         for slot in 0..ROWS {
+            // The broadcast second: it may then come from memory.
             let query = <T::On<L>>::splat(query[slot]);
             sums[slot] = if T::IS_F64 {
-                F::step::<T::On<L>, true>(sums[slot], query, row)
+                F::step::<T::On<L>, true>(sums[slot], row, query)
             } else {
-                F::step::<T::On<L>, false>(sums[slot], query, row)
+                F::step::<T::On<L>, false>(sums[slot], row, query)
             };
         }
     }

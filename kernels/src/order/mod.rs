@@ -114,7 +114,7 @@ pub fn hilbert_keys<T: Real>(
     keys: &mut [u64],
 ) -> Result<(), KernelError> {
     let rows = range(rows, frame, first, keys.len())?;
-    tier.run(lanes::Keys::<T, true> { rows, frame, keys });
+    tier.for_words().run(lanes::Keys::<T, true> { rows, frame, keys });
     Ok(())
 }
 
@@ -136,7 +136,7 @@ pub fn morton_keys<T: Real>(
     keys: &mut [u64],
 ) -> Result<(), KernelError> {
     let rows = range(rows, frame, first, keys.len())?;
-    tier.run(lanes::Keys::<T, false> { rows, frame, keys });
+    tier.for_words().run(lanes::Keys::<T, false> { rows, frame, keys });
     Ok(())
 }
 

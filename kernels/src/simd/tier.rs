@@ -98,6 +98,17 @@ impl Tier {
         }
     }
 
+    /// The tier for bodies that are plain loops over integers, which the compiler is to turn into vectors: it does so well
+    /// with the 256-bit registers of AVX2, and for AVX-512 mixes masks and permutations into code half as fast.
+    pub(crate) fn for_words(self) -> Self {
+        match self.0 {
+            // What proves AVX-512 proves AVX2 too: its detection asks for both.
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Kind::Avx512 => Self(Kind::Avx2),
+            _ => self,
+        }
+    }
+
     /// Rows of the register tile that suits this tier.
     pub fn tile_rows(self) -> usize {
         struct Rows;
