@@ -106,9 +106,10 @@ class Blas:
 
     def neighbors(self, first, last, columns):
         """The k nearest earlier points of some rows; -1 where there are fewer."""
-        rho = self.correlations(first, last, columns)
-        k = min(options.k, columns)
-        ids = np.argpartition(rho, columns - k, axis=1)[:, columns - k :]
+        # Selected among those that come before the last row alone: thousands of equal values slow `argpartition` down.
+        rho = self.correlations(first, last, columns)[:, :last]
+        k = min(options.k, last)
+        ids = np.argpartition(rho, last - k, axis=1)[:, last - k :]
         found = np.take_along_axis(rho, ids, axis=1)
         order = np.argsort(-found, axis=1, kind="stable")
         ids, found = np.take_along_axis(ids, order, axis=1), np.take_along_axis(found, order, axis=1)
