@@ -7,6 +7,7 @@ use covertree_kernels::index::{Idx, at, idx_len};
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::parallel;
 
 /// Values that one thread scans at a time; a megabyte or less, so that a scan streams through its cache.
 const SCAN: usize = 1 << 16;
@@ -221,12 +222,17 @@ fn extremes<T: Copy + Sync>(values: &[T], widen: impl Fn(T) -> f64 + Sync) -> (f
     values.par_chunks(SCAN).map(scan).reduce(|| (0.0, f64::INFINITY), join)
 }
 
+/// Rows that one task moves.
+const ROWS: usize = 4096;
+
 /// The rows named by `rows`, which are in range, one after the other.
-fn gather_rows<T: Copy>(values: &[T], dim: usize, rows: &[Idx]) -> Vec<T> {
-    let mut taken = Vec::with_capacity(rows.len() * dim);
-    for &row in rows {
-        taken.extend_from_slice(&values[at(row) * dim..][..dim]);
-    }
+pub(crate) fn gather_rows<T: Copy + Default + Send + Sync>(values: &[T], dim: usize, rows: &[Idx]) -> Vec<T> {
+    let mut taken = vec![T::default(); rows.len() * dim];
+    parallel::chunks(&mut taken, ROWS * dim, &|chunk, out| {
+        for (out, &row) in out.chunks_exact_mut(dim).zip(&rows[chunk * ROWS..]) {
+            out.copy_from_slice(&values[at(row) * dim..][..dim]);
+        }
+    });
     taken
 }
 

@@ -7,7 +7,7 @@ use crate::Workers;
 use crate::build::Telemetry;
 use crate::error::Error;
 use crate::points::{Dtype, Points, Values};
-use crate::space::Projected;
+use crate::space::{Projected, SINGLE_SQUARES};
 
 impl AnyIndex {
     /// Inserts points. They get the next ids, in their order; an id is never given twice, whatever is deleted.
@@ -111,6 +111,3 @@ impl AnyIndex {
         Ok(telemetry)
     }
 }
-
-/// Largest sum of squares of points stored in `f32`, `2^120`; see [`Preparation::of`](crate::space::Preparation::of).
-const SINGLE_SQUARES: f64 = f64::from_bits((1023 + 120) << 52);

@@ -17,6 +17,7 @@ use crate::answers::Answers;
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::parallel;
+use crate::points::gather_rows;
 use crate::space::{KnnPanel, PanelMetric, QueryIsRow, Scan};
 use crate::workers::Workers;
 
@@ -196,8 +197,7 @@ impl<M: PanelMetric> Queries<'_, M> {
             return None; // rows hold more than coordinates
         }
         let order = curve_order(Curve::Hilbert, self.tier, rows, dim);
-        let sorted = order.iter().flat_map(|&row| &rows[at(row) * dim..][..dim]).copied().collect();
-        self.asked = Asked::Rows(Cow::Owned(sorted));
+        self.asked = Asked::Rows(Cow::Owned(gather_rows(rows, dim, &order)));
         Some(order)
     }
 

@@ -18,6 +18,7 @@ mod sphere;
 
 pub use covertree_kernels::tree::{PivotItem, Slack};
 pub use items::{ItemSpace, PackedItems};
+pub(crate) use prepare::SINGLE_SQUARES;
 pub use prepare::{Preparation, Scaling};
 pub use projected::{Projected, RowQueries};
 pub(crate) use rows::boxed;

@@ -201,4 +201,4 @@ impl Preparation {
 const SINGLE_LEAST: f64 = 1.0 / (1u64 << 30) as f64;
 
 /// Largest sum of squares of points stored in `f32`, `2^120`: that of a difference is at most four times as large.
-const SINGLE_SQUARES: f64 = f64::from_bits((1023 + 120) << 52);
+pub(crate) const SINGLE_SQUARES: f64 = f64::from_bits((1023 + 120) << 52);

@@ -15,7 +15,7 @@ use super::{NearIn, Projected, Scaling, Space};
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::parallel;
-use crate::points::{Points, Values};
+use crate::points::{Points, Values, gather_rows};
 use crate::tree::{Order, Storage, Tree};
 
 /// A family of kernel metrics over packed coordinates, one for each borrow of the points.
@@ -285,8 +285,14 @@ impl<M: PanelMetric> RowSpace<M> {
         if boxed == self.dim {
             return curve_order(curve, tier, &self.data, boxed);
         }
-        let leading: Vec<M::Real> =
-            self.data.chunks_exact(self.dim).flat_map(|row| row[..boxed].iter().copied()).collect();
+        let mut leading = vec![M::Real::default(); self.data.len() / self.dim * boxed];
+        parallel::chunks(&mut leading, ROWS * boxed, &|chunk, out| {
+            for (out, row) in
+                out.chunks_exact_mut(boxed).zip(self.data[chunk * ROWS * self.dim..].chunks_exact(self.dim))
+            {
+                out.copy_from_slice(&row[..boxed]);
+            }
+        });
         curve_order(curve, tier, &leading, boxed)
     }
 
@@ -442,13 +448,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn reorder(&mut self, order: &[Idx]) {
-        let mut data = vec![M::Real::default(); self.data.len()];
-        parallel::chunks(&mut data, self.dim * ROWS, &|chunk, out| {
-            for (out, &row) in out.chunks_exact_mut(self.dim).zip(&order[chunk * ROWS..]) {
-                out.copy_from_slice(&self.data[at(row) * self.dim..(at(row) + 1) * self.dim]);
-            }
-        });
-        self.data = data;
+        self.data = gather_rows(&self.data, self.dim, order);
     }
 
     fn order(&self) -> Order {
