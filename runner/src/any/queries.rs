@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{
     SCAN_QUERIES, SearchCounters, TreeView, knn, knn_panel_blocks, scan_blocks, search_blocks,
