@@ -36,8 +36,8 @@ pub(super) const fn rows_of_tiles(fitting: usize) -> usize {
 
 /// Packs the queries of a run into tiles `[tile][column][R]`; what is left of the last tile repeats the last query.
 #[inline(always)]
-pub(super) fn pack_queries<T: Exponential, L: Lanes>(run: &ResidualRun<'_, T>, packed: &mut [T]) {
-    match tile_rows::<L>() {
+pub(super) fn pack_queries<T: Exponential>(run: &ResidualRun<'_, T>, rows: usize, packed: &mut [T]) {
+    match rows {
         2 => pack_tiles::<T, 2>(run, packed),
         6 => pack_tiles::<T, 6>(run, packed),
         _ => pack_tiles::<T, 12>(run, packed),

@@ -183,16 +183,16 @@ pub fn pack_queries<'a, T: Exponential>(
     run: &ResidualRun<'a, T>,
     arena: &mut Arena<'a>,
 ) -> Result<QueryTiles<'a, T>, KernelError> {
-    struct Body<'a, 'o, T>(&'o ResidualRun<'a, T>, &'o mut [T]);
+    struct Body<'a, 'o, T>(&'o ResidualRun<'a, T>, usize, &'o mut [T]);
     impl<T: Exponential> OnLanes for Body<'_, '_, T> {
         type Out = ();
         #[inline(always)]
         fn run<L: Lanes>(self) {
-            lanes::pack_queries::<T, L>(self.0, self.1);
+            lanes::pack_queries(self.0, self.1, self.2);
         }
     }
     let packed = arena.take(packed_len::<T>(run.count, run.points.model.columns()))?;
-    tier.run(Body(run, packed));
+    tier.for_words().run(Body(run, lanes::rows_of_tiles(tier.tile_rows()), packed));
     Ok(QueryTiles { tier, run: *run, packed })
 }
 

@@ -98,8 +98,8 @@ impl Tier {
         }
     }
 
-    /// The tier for bodies that are plain loops over integers, which the compiler is to turn into vectors: it does so well
-    /// with the 256-bit registers of AVX2, and for AVX-512 mixes masks and permutations into code half as fast.
+    /// The tier for bodies that are plain loops over words, which the compiler is to turn into vectors: it does so well
+    /// with the 256-bit registers of AVX2, and for AVX-512 mixes masks, permutations and gathers into code half as fast or worse.
     pub(crate) fn for_words(self) -> Self {
         match self.0 {
             // What proves AVX-512 proves AVX2 too: its detection asks for both.

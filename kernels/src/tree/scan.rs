@@ -18,8 +18,8 @@ use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
 use crate::topk::KBest;
 use crate::view::Rows;
 
-/// Queries that pass over the points together, at most.
-pub const SCAN_QUERIES: usize = 64;
+/// Queries that pass over the points together, at most: whole register tiles on every tier, and whole panels.
+pub const SCAN_QUERIES: usize = 96;
 
 /// Panels whose sums wait to be looked at: as many as the second-level cache holds for a block of queries.
 const PANELS: usize = 16;
