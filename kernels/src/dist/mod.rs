@@ -27,15 +27,15 @@
 //! keeps the same bound, but its last bits may differ between tiers.
 //!
 //! # Which entrance
-//! | entrance | work | limited by | measured, `f32`, AVX2 |
+//! | entrance | work | limited by | measured, `f32`, AVX-512 |
 //! | --- | --- | --- | --- |
-//! | [`one_to_run`] | one query, all panels | the cache that the panels stream from | 140 GB/s of points from the first-level cache, 100 from the second: its 32 bytes a cycle |
+//! | [`one_to_run`] | one query, all panels | the cache that the panels stream from | 149 GB/s of points from the first-level cache, 106 from the second, where reads alone reach 110 |
 //! | [`one_to_run_capped`] | the same, left early above a cap | the same | by data |
 //! | [`widened_one_to_run`] | one `f64` query, `f32` panels, in `f64` | conversion and arithmetic | |
-//! | [`block_to_run`] | a block of queries, all panels | multiply-adds | [`Dot`]: 0.89 of the limit at 64 dimensions with packing, 0.94 without, 0.92 and 0.97 at 256; squared distance: 0.76 and 0.80 |
+//! | [`block_to_run`] | a block of queries, all panels | multiply-adds | [`Dot`], with packing: 0.93 of the limit at 64 dimensions, 0.89 at 384 (0.91 on AVX2); squared distance, counted alike: 0.87 and 0.85 |
 //! | [`squared_by_dots`] | squared distances from dot products | multiply-adds | as [`Dot`], less what the squared lengths cost |
 //!
-//! The limit is what fused multiply-adds on registers reach: 104 GFLOP/s on the core of an AMD EPYC (Zen 3) that these
+//! The limit is what fused multiply-adds on registers reach: 117 GFLOP/s on the core of an AMD EPYC (Zen 4) that these
 //! figures are from.
 //!
 //! `benches/benches/dist.rs` measures them, with the limit itself in the same run.

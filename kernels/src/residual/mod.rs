@@ -42,9 +42,9 @@
 //! [`least_correlation`] turns a distance into that threshold.
 //!
 //! # Cost and measured rate
-//! `columns` multiply-adds per pair, in register tiles. One thread of an AMD EPYC (Zen 3) with AVX2 (portable), 512 columns:
-//! [`block_to_run`] 37 M pairs/s (14) in `f64` and 73 (28) in `f32`, 73 % of the limit of multiply-adds; [`one_to_run`] half of
-//! that; the plain twin 1.9. `cargo bench --bench residual`.
+//! `columns` multiply-adds per pair, in register tiles. One thread of an AMD EPYC (Zen 4) with AVX-512 (portable), 512 columns:
+//! [`block_to_run`] 38 M pairs/s (17) in `f64` and 91 (36) in `f32`, 66 and 79 % of the limit of multiply-adds; [`one_to_run`] half of
+//! that; the plain twin 2.4. `cargo bench --bench residual`.
 
 mod early;
 mod exact;
