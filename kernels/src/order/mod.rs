@@ -29,7 +29,7 @@
 //!
 //! # Measured rate
 //! One thread of an AMD EPYC (Zen 4), 1,000,000 points: a Hilbert key takes 13 ns in three dimensions (16 on the
-//! portable tier) and 26 in sixteen, a Morton key 4 and 19; [`bounds`] reads 75 GB/s. `cargo bench --bench order`.
+//! portable tier) and 26 in sixteen, a Morton key 4 and 19; [`bounds`] reads 77 GB/s. `cargo bench --bench order`.
 
 mod frame;
 pub(crate) mod lanes;
