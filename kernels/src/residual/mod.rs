@@ -55,6 +55,7 @@ mod points;
 pub mod scalar;
 mod settle;
 mod shortlist;
+mod tighten;
 
 pub use early::{CutRows, Step, Tails, one_to_run_cut, tail_norms};
 pub use exact::{PointRow, correlation_floor, least_correlation, residual_distance, rho_exact, rho_of_rows};

@@ -47,7 +47,7 @@ pub struct Shortlists<'o> {
 }
 
 impl Shortlists<'_> {
-    fn check(&self, rows: usize) -> Result<(), KernelError> {
+    pub(super) fn check(&self, rows: usize) -> Result<(), KernelError> {
         want("counts", rows, self.counts.len())?;
         want("least", rows, self.least.len())?;
         want("lowers", rows * self.room, self.lowers.len())?;
@@ -63,15 +63,19 @@ impl Shortlists<'_> {
     #[inline(always)]
     fn push(&mut self, row: usize, rho: f64, error: f64, position: Idx) {
         let place = row * self.room + at(self.counts[row]);
-        // Rounded outward; a NaN, which says nothing, becomes the whole range: it passes the cut, which `f64::min` would
-        // not let it, and neither bound.
-        let size = rho.abs();
-        let cut = if size > 1.0 { 1.0 } else { size };
-        self.lowers[place] = ((cut - error) as f32).next_down().max(0.0);
-        self.uppers[place] = ((size + error) as f32).next_up().min(1.0);
+        (self.lowers[place], self.uppers[place]) = bounds(rho, error);
         self.positions[place] = position;
         self.counts[row] += 1;
     }
+}
+
+/// Bounds of `|rho|`, rounded outward. A NaN, which says nothing, becomes the whole range: it passes the cut, which `f64::min`
+/// would not let it, and neither bound.
+#[inline(always)]
+pub(super) fn bounds(rho: f64, error: f64) -> (f32, f32) {
+    let size = rho.abs();
+    let cut = if size > 1.0 { 1.0 } else { size };
+    (((cut - error) as f32).next_down().max(0.0), ((size + error) as f32).next_up().min(1.0))
 }
 
 /// Consecutive points on one side of a tile.

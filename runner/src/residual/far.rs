@@ -20,8 +20,9 @@ use super::clusters::{GROUP, GROUP_LEAVES};
 use super::gate::OpenGate;
 use super::layout::LEAF;
 use super::listed::{self, Marks};
+use super::lists::{Lists, lock};
 use super::precision::Precision;
-use super::search::{Lists, Search, Side, Strategy, Work, lock};
+use super::search::{Search, Side, Strategy, Work};
 use crate::error::Error;
 
 /// Pairs that bounding a pair of leaves costs beside the landmarks' own, in pairs of a tile.

@@ -23,8 +23,9 @@ use serde::Serialize;
 
 use super::ResidualIndex;
 use super::layout::{LEAF, box_distance};
+use super::lists::{Lists, lock};
 use super::profile::{Feature, Features, GateProfile};
-use super::search::{Lists, Search, Side, lock};
+use super::search::{Search, Side};
 use crate::answers::Answers;
 use crate::error::Error;
 

@@ -6,12 +6,14 @@ use covertree_kernels::arena::{Arena, blocks};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
-    ListedPairs, ListedSide, Offered, ResidualModel, ResidualPoints, gather_row, listed_pairs, offer_listed,
+    ListedPairs, ListedSide, Offered, ResidualCounters, ResidualModel, ResidualPoints, gather_row, listed_pairs,
+    offer_listed,
 };
 
 use super::layout::LEAF;
+use super::lists::{Lists, lock};
 use super::precision::Precision;
-use super::search::{Lists, Search, Work, lock};
+use super::search::{Search, Work};
 use super::tile::members;
 use crate::error::Error;
 
@@ -83,7 +85,7 @@ pub(super) fn meet<T: Precision>(
         rows: members(side, &range, T::margins(side.set)),
         columns: members(theirs, &other_range, T::margins(theirs.set)),
     };
-    work.residual.candidates += offer(search, lists, (leaf, other), &pairs)?;
+    offer(search, lists, (leaf, other), &pairs, &mut work.residual)?;
     Ok(true)
 }
 
@@ -103,21 +105,22 @@ fn gather_rows<'m, T: Precision>(
     Ok(rows)
 }
 
-/// Offers pairs to both sides; gives how many were taken.
+/// Offers pairs to both sides.
 fn offer<T: Precision>(
     search: &Search<'_>,
     lists: &[Mutex<Lists>],
     (leaf, other): (usize, usize),
     pairs: &ListedPairs<'_, T>,
-) -> Result<u64, KernelError> {
+    work: &mut ResidualCounters,
+) -> Result<(), KernelError> {
     let mut own = lock(&lists[leaf]);
-    own.make_room(pairs.columns.len, search.goal)?;
-    let mut taken = offer_listed(pairs, search.counting, Offered::ToRows, &mut own.view(search.goal))?;
+    own.make_room(pairs.columns.len, search, leaf, work)?;
+    work.candidates += offer_listed(pairs, search.counting, Offered::ToRows, &mut own.view(search.goal))?;
     drop(own);
     if search.queries.is_none() {
         let mut theirs = lock(&lists[other]);
-        theirs.make_room(pairs.rows.len, search.goal)?;
-        taken += offer_listed(pairs, search.counting, Offered::ToColumns, &mut theirs.view(search.goal))?;
+        theirs.make_room(pairs.rows.len, search, other, work)?;
+        work.candidates += offer_listed(pairs, search.counting, Offered::ToColumns, &mut theirs.view(search.goal))?;
     }
-    Ok(taken)
+    Ok(())
 }

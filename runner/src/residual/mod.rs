@@ -35,6 +35,7 @@ mod frames;
 pub mod gate;
 mod layout;
 mod listed;
+mod lists;
 pub mod order;
 mod parameters;
 mod precision;

@@ -3,14 +3,13 @@
 //! Every leaf first meets the leaves around it, so that its short lists know early how correlated a point must be; then all
 //! the others, behind bounds. When points are searched among themselves, one tile serves both of its leaves, so each pair is computed once.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::landmark::LandmarkCounters;
 use covertree_kernels::residual::{
-    Counting, GateCounters, PointRow, ResidualCounters, ResidualPoints, Shortlists, condense, correlation_floor,
-    gather_row, residual_distance, settle_positions,
+    Counting, GateCounters, PointRow, ResidualCounters, ResidualPoints, gather_row, residual_distance, settle_positions,
 };
 use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
@@ -18,7 +17,8 @@ use rayon::prelude::*;
 
 use super::far::{self, Far};
 use super::gate::Gated;
-use super::layout::{LEAF, box_distance};
+use super::layout::box_distance;
+use super::lists::Lists;
 use super::set::PointSet;
 use super::tile::{self, Meeting};
 use crate::error::Error;
@@ -96,100 +96,6 @@ pub(crate) struct Search<'a> {
 
 /// The answer of one leaf: rows of (distance, position), ascending by (distance, id).
 pub(super) type Rows = Vec<Vec<(f64, Idx)>>;
-
-/// The short lists of a leaf.
-pub(super) struct Lists {
-    room: usize,
-    lowers: Vec<f32>,
-    uppers: Vec<f32>,
-    positions: Vec<Idx>,
-    counts: Vec<Idx>,
-    pub least: Vec<f64>,
-}
-
-impl Lists {
-    fn new(rows: usize, goal: Goal) -> Self {
-        let (least, room) = match goal {
-            Goal::Nearest(k) => (0.0, k.min(1 << 20) + LEAF + LEAF / 4),
-            Goal::Within(radius) => (correlation_floor(radius), 2 * LEAF),
-        };
-        let mut lists = Self {
-            room: 0,
-            lowers: Vec::new(),
-            uppers: Vec::new(),
-            positions: Vec::new(),
-            counts: vec![0; rows],
-            least: vec![least; rows],
-        };
-        lists.grow(room);
-        lists
-    }
-
-    fn grow(&mut self, room: usize) {
-        let old = self.room;
-        spread(&mut self.lowers, old, room, self.counts.len());
-        spread(&mut self.uppers, old, room, self.counts.len());
-        spread(&mut self.positions, old, room, self.counts.len());
-        self.room = room;
-    }
-
-    pub fn view(&mut self, goal: Goal) -> Shortlists<'_> {
-        let k = match goal {
-            Goal::Nearest(k) => k,
-            Goal::Within(_) => usize::MAX, // the threshold is known from the beginning
-        };
-        Shortlists {
-            k,
-            room: self.room,
-            lowers: &mut self.lowers,
-            uppers: &mut self.uppers,
-            positions: &mut self.positions,
-            counts: &mut self.counts,
-            least: &mut self.least,
-        }
-    }
-
-    /// The least correlation that each row still wants, raised as far as what was offered allows.
-    pub fn settled_least(&mut self, goal: Goal) -> Result<&[f64], KernelError> {
-        let mut scratch = vec![0.0; self.room];
-        for row in 0..self.counts.len() {
-            condense(row, &mut self.view(goal), &mut scratch)?;
-        }
-        Ok(&self.least)
-    }
-
-    /// Makes room for `more` points in every row.
-    pub fn make_room(&mut self, more: usize, goal: Goal) -> Result<(), KernelError> {
-        let mut scratch = Vec::new();
-        let mut most = 0;
-        for row in 0..self.counts.len() {
-            if at(self.counts[row]) + more > self.room {
-                scratch.resize(self.room, 0.0);
-                condense(row, &mut self.view(goal), &mut scratch)?;
-                most = most.max(at(self.counts[row]));
-            }
-        }
-        if most + more > self.room {
-            self.grow((most + more).max(2 * self.room));
-        }
-        Ok(())
-    }
-}
-
-/// Moves rows of `old` elements to rows of `new` elements.
-fn spread<T: Copy + Default>(values: &mut Vec<T>, old: usize, new: usize, rows: usize) {
-    let mut spread = vec![T::default(); rows * new];
-    if old > 0 {
-        for (to, from) in spread.chunks_exact_mut(new).zip(values.chunks_exact(old)) {
-            to[..old].copy_from_slice(from);
-        }
-    }
-    *values = spread;
-}
-
-pub(super) fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
-    lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 impl Search<'_> {
     /// Runs the search: for each position of the queries its neighbours, and the work.
@@ -287,35 +193,34 @@ impl Search<'_> {
     /// Settles the short lists of a leaf by the formula.
     fn settle(&self, asked: Side<'_>, leaf: usize, mut lists: Lists) -> Result<(Rows, ResidualCounters), Error> {
         let range = asked.set.layout.leaf(leaf);
-        let model = asked.set.model;
         let mut counters = ResidualCounters::default();
-        let (mut z, mut v) = (vec![0.0; model.dim()], vec![0.0; model.columns()]);
-        let mut scratch = vec![0.0; lists.room];
         let mut answers = Vec::with_capacity(range.len());
-        for row in 0..range.len() {
-            condense(row, &mut lists.view(self.goal), &mut scratch)?;
-            let count = at(lists.counts[row]);
-            let positions = &mut lists.positions[row * lists.room..][..count];
-            positions.sort_unstable();
-            let position = range.start + row;
-            gather_row(&asked.view, position, &mut z, &mut v)?;
-            let query = PointRow { coordinates: &z, v: &v, p: asked.set.p[position] };
-            let mut rho = vec![0.0; count];
-            settle_positions(
-                self.tier,
-                query,
-                &self.points.view,
-                &self.points.set.p,
-                positions,
-                &mut rho,
-                &mut counters,
-            )?;
+        for (row, position) in range.enumerate() {
+            let positions = lists.finish(row, self.goal)?;
+            let rho = self.published(position, positions, &mut counters)?;
             let own = self.with_self.then_some((0.0, position as Idx)); // a position
             let found =
                 own.into_iter().chain(rho.iter().map(|&rho| residual_distance(rho)).zip(positions.iter().copied()));
             answers.push(self.best(found)?);
         }
         Ok((answers, counters))
+    }
+
+    /// The published correlations of a point of the side that asks with points at ascending positions.
+    pub(super) fn published(
+        &self,
+        position: usize,
+        positions: &[Idx],
+        counters: &mut ResidualCounters,
+    ) -> Result<Vec<f64>, KernelError> {
+        let (asked, points) = (self.queries.unwrap_or(self.points), self.points);
+        let model = asked.set.model;
+        let (mut z, mut v) = (vec![0.0; model.dim()], vec![0.0; model.columns()]);
+        gather_row(&asked.view, position, &mut z, &mut v)?;
+        let query = PointRow { coordinates: &z, v: &v, p: asked.set.p[position] };
+        let mut rho = vec![0.0; positions.len()];
+        settle_positions(self.tier, query, &points.view, &points.set.p, positions, &mut rho, counters)?;
+        Ok(rho)
     }
 
     /// The pairs that answer, ascending by (distance, id).

@@ -12,8 +12,9 @@ use covertree_kernels::residual::{
 use covertree_kernels::simd::LANES_F64;
 
 use super::layout::LEAF;
+use super::lists::{Lists, lock};
 use super::precision::Precision;
-use super::search::{Lists, Search, Side, Work, lock};
+use super::search::{Search, Side, Work};
 use crate::error::Error;
 
 /// Panels of a leaf in a tile of `f64`.
@@ -84,12 +85,12 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
             columns: members(theirs, &range, T::margins(theirs.set)),
         };
         let mut lists = lock(&self.lists[self.leaf]);
-        lists.make_room(range.len(), search.goal)?;
+        lists.make_room(range.len(), search, self.leaf, &mut self.work.residual)?;
         self.work.residual.candidates += offer_rows(search.tier, &tile, search.counting, &mut lists.view(search.goal))?;
         drop(lists);
         if search.queries.is_none() && self.leaf != other {
             let mut lists = lock(&self.lists[other]);
-            lists.make_room(self.range.len(), search.goal)?;
+            lists.make_room(self.range.len(), search, other, &mut self.work.residual)?;
             self.work.residual.candidates +=
                 offer_columns(search.tier, &tile, search.counting, &mut lists.view(search.goal))?;
         }

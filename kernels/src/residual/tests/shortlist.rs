@@ -251,3 +251,50 @@ fn full_lists_and_wrong_shapes_are_refused() {
     assert!(condense(2, &mut lists.view(), &mut [0.0; 8]).is_err());
     assert!(condense(0, &mut lists.view(), &mut [0.0; 7]).is_err());
 }
+
+/// Bounds that overlap all over: the formula tells what is wanted, and what it has told once is not asked for again.
+#[test]
+fn settled_lists_hold_the_answers_alone() {
+    let (k, room) = (3, 24);
+    let mut lists = Owned::new(2, k, room);
+    let truth = |position: Idx| f64::from((position * 7) % 20) / 20.0 - 0.4;
+    let row = 1;
+    lists.counts[row] = 20;
+    for i in 0..20 {
+        let (place, position) = (row * room + i, 19 - i as Idx);
+        lists.positions[place] = position;
+        let size = truth(position).abs() as f32;
+        let known = position % 5 == 0;
+        lists.lowers[place] = if known { size.next_down().max(0.0) } else { 0.0 };
+        lists.uppers[place] = if known { size.next_up() } else { 1.0 };
+    }
+    let wide = lists.view().wide(row).unwrap().to_vec();
+    assert_eq!(wide, (0..20).filter(|position| position % 5 != 0).collect::<Vec<Idx>>());
+    let rho: Vec<f64> = wide.iter().map(|&position| truth(position)).collect();
+    lists.view().tighten(row, &rho).unwrap();
+    for place in row * room..row * room + 20 {
+        let size = truth(lists.positions[place]).abs();
+        assert!(f64::from(lists.lowers[place]) <= size && size <= f64::from(lists.uppers[place]));
+    }
+    assert_eq!(lists.view().wide(row).unwrap(), []);
+    condense(row, &mut lists.view(), &mut std::vec![0.0; room]).unwrap();
+    let all: Vec<f64> = (0..20).map(truth).collect();
+    let mut wanted = nearest(&all, |_| true, k);
+    wanted.sort_unstable();
+    assert_eq!(lists.listed(row), wanted);
+    assert!(
+        lists.counts[0] == 0 && lists.lowers[..room].iter().all(|lower| *lower == -2.0),
+        "the other row is left alone"
+    );
+}
+
+#[test]
+fn rows_and_points_that_are_not_listed_are_not_settled() {
+    let mut lists = Owned::new(2, 3, 4);
+    let row = KernelError::Shape { what: "row", want: 3, got: 2 };
+    assert_eq!(lists.view().wide(2), Err(row));
+    assert_eq!(lists.view().tighten(2, &[]), Err(row));
+    lists.counts[0] = 1;
+    assert_eq!(lists.view().tighten(0, &[0.5; 2]), Err(KernelError::Shape { what: "rho", want: 1, got: 2 }));
+    assert!(lists.lowers.iter().chain(&lists.uppers).all(|bound| *bound == -2.0));
+}

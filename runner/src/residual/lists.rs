@@ -1,0 +1,156 @@
+//! Short lists of the points that may still be among the answers of each point of a leaf.
+
+use std::sync::{Mutex, MutexGuard};
+
+use covertree_kernels::error::KernelError;
+use covertree_kernels::index::{Idx, at};
+use covertree_kernels::residual::{ResidualCounters, Shortlists, condense, correlation_floor};
+
+use super::layout::LEAF;
+use super::search::{Goal, Search};
+
+/// The short lists of a leaf.
+pub(super) struct Lists {
+    room: usize,
+    lowers: Vec<f32>,
+    uppers: Vec<f32>,
+    positions: Vec<Idx>,
+    counts: Vec<Idx>,
+    pub least: Vec<f64>,
+    /// Room from which on lists are settled before they grow; none where all that is listed is wanted.
+    calm: usize,
+    scratch: Vec<f32>,
+}
+
+impl Lists {
+    pub fn new(rows: usize, goal: Goal) -> Self {
+        let (least, room, calm) = match goal {
+            Goal::Nearest(k) => {
+                let room = k.min(1 << 20) + LEAF + LEAF / 4;
+                (0.0, room, 2 * room)
+            }
+            Goal::Within(radius) => (correlation_floor(radius), 2 * LEAF, usize::MAX),
+        };
+        let mut lists = Self {
+            room: 0,
+            lowers: Vec::new(),
+            uppers: Vec::new(),
+            positions: Vec::new(),
+            counts: vec![0; rows],
+            least: vec![least; rows],
+            calm,
+            scratch: Vec::new(),
+        };
+        lists.grow(room);
+        lists
+    }
+
+    fn grow(&mut self, room: usize) {
+        let old = self.room;
+        spread(&mut self.lowers, old, room, self.counts.len());
+        spread(&mut self.uppers, old, room, self.counts.len());
+        spread(&mut self.positions, old, room, self.counts.len());
+        self.room = room;
+    }
+
+    pub fn view(&mut self, goal: Goal) -> Shortlists<'_> {
+        let k = match goal {
+            Goal::Nearest(k) => k,
+            Goal::Within(_) => usize::MAX, // the threshold is known from the beginning
+        };
+        Shortlists {
+            k,
+            room: self.room,
+            lowers: &mut self.lowers,
+            uppers: &mut self.uppers,
+            positions: &mut self.positions,
+            counts: &mut self.counts,
+            least: &mut self.least,
+        }
+    }
+
+    /// The least correlation that each row still wants, raised as far as what was offered allows.
+    pub fn settled_least(&mut self, goal: Goal) -> Result<&[f64], KernelError> {
+        for row in 0..self.counts.len() {
+            self.condense(row, goal)?;
+        }
+        Ok(&self.least)
+    }
+
+    /// Makes room for `more` points in every row of a leaf of the side that asks.
+    ///
+    /// Lists grow while that is cheap. Where the margins of many points overlap, the formula then tells which of them are
+    /// wanted: lists of any length would take more memory than the points.
+    pub fn make_room(
+        &mut self,
+        more: usize,
+        search: &Search<'_>,
+        leaf: usize,
+        work: &mut ResidualCounters,
+    ) -> Result<(), KernelError> {
+        let mut most = 0;
+        for row in 0..self.counts.len() {
+            if self.lacks(row, more) {
+                self.condense(row, search.goal)?;
+                if self.lacks(row, more) && self.room >= self.calm {
+                    self.tighten(row, search, leaf, work)?;
+                }
+                most = most.max(at(self.counts[row]));
+            }
+        }
+        if most + more > self.room {
+            self.grow((most + more).max(2 * self.room));
+        }
+        Ok(())
+    }
+
+    fn lacks(&self, row: usize, more: usize) -> bool {
+        at(self.counts[row]) + more > self.room
+    }
+
+    /// Settles what a row lists, and drops what is then ruled out.
+    fn tighten(
+        &mut self,
+        row: usize,
+        search: &Search<'_>,
+        leaf: usize,
+        work: &mut ResidualCounters,
+    ) -> Result<(), KernelError> {
+        let position = search.queries.unwrap_or(search.points).set.layout.leaf(leaf).start + row;
+        let rho = search.published(position, self.view(search.goal).wide(row)?, work)?;
+        self.view(search.goal).tighten(row, &rho)?;
+        self.condense(row, search.goal)
+    }
+
+    /// Raises what a row wants at least, and drops what is below.
+    fn condense(&mut self, row: usize, goal: Goal) -> Result<(), KernelError> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(self.room, 0.0);
+        let condensed = condense(row, &mut self.view(goal), &mut scratch);
+        self.scratch = scratch;
+        condensed
+    }
+
+    /// What a row lists in the end, ascending by position.
+    pub fn finish(&mut self, row: usize, goal: Goal) -> Result<&[Idx], KernelError> {
+        self.condense(row, goal)?;
+        let positions = &mut self.positions[row * self.room..][..at(self.counts[row])];
+        positions.sort_unstable();
+        Ok(positions)
+    }
+}
+
+/// Moves rows of `old` elements to rows of `new` elements.
+fn spread<T: Copy + Default>(values: &mut Vec<T>, old: usize, new: usize, rows: usize) {
+    let mut spread = vec![T::default(); rows * new];
+    if old > 0 {
+        for (to, from) in spread.chunks_exact_mut(new).zip(values.chunks_exact(old)) {
+            to[..old].copy_from_slice(from);
+        }
+    }
+    *values = spread;
+}
+
+pub(super) fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
+    lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
