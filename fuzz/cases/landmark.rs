@@ -259,7 +259,7 @@ fn between(tier: Tier, published: &Published, table: &Table, halves: &[Half; 2],
     };
     let panels = halves[1].len.div_ceil(16);
     let mut masks = vec![u32::MAX; halves[0].len * panels];
-    let mut memory = vec![Block::splat(u32::MAX); bounds_between_blocks(rows, halves[1].len)];
+    let mut memory = vec![Block::splat(u32::MAX); bounds_between_blocks(rows, halves[0].len)];
     let table = CrossTable { rho: &rho, stride: columns };
     let arena = &mut Arena::new(&mut memory);
     let kept = bounds_between(tier, &side(0), &side(1), table, &mut masks, arena).expect("the shapes fit");

@@ -35,7 +35,8 @@
 //!
 //! *The product* `w_x' R w_y` is computed in `f32`, elements of `R` rounded to it. Each term passes at most `n = k_S + k_T + 4`
 //! roundings, so the error is at most `gamma_n m |w_x|_1 |w_y|_1`, `m` the largest element: [`bounds_between`] adds this. Where
-//! an element is not finite, nothing is ruled out.
+//! an element is not finite, nothing is ruled out. Without the product, `m |w_x|_1 |w_y|_1` bounds it: that is tried first, with the
+//! largest terms of sixteen members of the one cluster at once.
 //!
 //! *The sum* of the terms, none of them negative, passes fewer than 16 roundings: it is multiplied by `1 + 2^-19`. Products that
 //! underflow lose at most `2^-126` each, far below `E_x E_y`, which is at least `40 * 2^-53`.
@@ -332,8 +333,9 @@ pub struct CrossTable<'a, T> {
 }
 
 /// Blocks of scratch that [`bounds_between`] takes.
-pub const fn bounds_between_blocks(row_landmarks: usize, column_members: usize) -> usize {
-    blocks::<f32>(row_landmarks.saturating_mul(column_members.next_multiple_of(LANES_F32)))
+pub const fn bounds_between_blocks(row_landmarks: usize, row_members: usize) -> usize {
+    let panels = row_members.div_ceil(LANES_F32);
+    blocks::<f32>(row_landmarks.saturating_mul(LANES_F32)) + blocks::<f32>(panels.saturating_mul(lanes::TERMS))
 }
 
 /// Marks the pairs of two clusters that the correlations of their landmarks do not rule out. A pair counts for its later
@@ -353,7 +355,8 @@ pub const fn bounds_between_blocks(row_landmarks: usize, column_members: usize) 
 /// Which further bits are set may differ between tiers.
 ///
 /// # Cost
-/// `rows.count() * (columns.count() + rows.len()) * columns.len()` multiply-adds in `f32` at most.
+/// `rows.count() * (columns.count() + rows.len()) * columns.len()` multiply-adds in `f32` at most; four for sixteen rows and
+/// a column where their largest terms rule out all.
 pub fn bounds_between<T: Exponential>(
     tier: Tier,
     rows: &BetweenSide<'_>,
@@ -380,6 +383,7 @@ pub fn bounds_between<T: Exponential>(
     }
     want("masks", rows.members.len * columns.members.panels(), masks.len())?;
     let mut arena = arena.scope();
-    let products = arena.take::<f32>(count * columns.members.panels() * LANES_F32)?;
-    Ok(tier.run(Body(lanes::Between { rows, columns, table, masks, products })))
+    let products = arena.take::<f32>(count * LANES_F32)?;
+    let (most, _) = arena.take::<f32>(rows.members.panels() * lanes::TERMS)?.as_chunks_mut();
+    Ok(tier.run(Body(lanes::Between { rows, columns, table, masks, products, most })))
 }

@@ -71,6 +71,10 @@ impl FromStr for Landmarks {
 /// `f64`, those that are left cost more.
 const PIVOTS: [f64; 2] = [0.01, 0.0225];
 
+/// The squared tail that is enough where the points of a leaf are close, as a share of their squared correlation with each
+/// other: their nearest neighbours are at least as close, and two tails of this size make a bound of less than half of that.
+const PIVOT_SHARE: f64 = 0.04;
+
 /// Panels of a leaf.
 const PANELS: usize = LEAF / LANES_F64;
 
@@ -138,6 +142,14 @@ pub(crate) fn weights(factor: Option<&Factor>, v: &[f64]) -> Vec<f64> {
     norms
 }
 
+/// How correlated the points of a leaf are with each other: for half of them, half of the others are closer.
+fn closeness(rho: &[f64], lanes: usize) -> f64 {
+    let len = rho.len() / lanes;
+    let middle = |sizes: &mut [f64]| *sizes.select_nth_unstable_by(len / 2, f64::total_cmp).1;
+    let of = |row: &[f64]| middle(&mut row[..len].iter().map(|rho| rho.abs()).collect::<Vec<f64>>());
+    middle(&mut rho.chunks_exact(lanes).map(of).collect::<Vec<f64>>()).min(1.0)
+}
+
 /// Chooses at most `most` landmarks among the points of a leaf; gives the order of its members in which they come first, and the members as combinations of them.
 pub(crate) fn choose_landmarks(
     (tier, most, hard): (Tier, usize, bool),
@@ -169,8 +181,9 @@ pub(crate) fn choose_landmarks(
         out.copy_from_slice(&rho[at(member) * lanes..][..len]);
         Ok(())
     };
+    let close = closeness(&rho[..len * lanes], lanes);
     // The choice has to be good, not proven: combinations count the errors for themselves.
-    let limits = Limits { count: most, pivot: PIVOTS[usize::from(!hard)] };
+    let limits = Limits { count: most, pivot: PIVOTS[usize::from(!hard)].max(PIVOT_SHARE * close * close) };
     let frame = choose(limits, &vec![0.0; len], column, chosen, &mut arena)?;
     let mut order = landmarks[..frame.count()].to_vec();
     // The others by row number: what comes early needs small correlations, so it should not share a register tile with

@@ -2,6 +2,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
+use core::ops::Range;
+
 use super::{BetweenSide, CrossTable};
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
@@ -9,6 +11,9 @@ use crate::simd::{LANES_F32, Lanes, Real, Vector};
 
 /// Landmarks of the rows that are multiplied in step.
 const STEP: usize = 4;
+
+/// Terms of [`largest_terms`].
+pub(super) const TERMS: usize = 5;
 
 /// What covers the roundings of a bound.
 const UP: f32 = 1.0 + 1.0 / (1u32 << 19) as f32;
@@ -19,21 +24,80 @@ pub(super) struct Between<'a, 'o, T> {
     pub columns: &'o BetweenSide<'a>,
     pub table: CrossTable<'a, T>,
     pub masks: &'o mut [u32],
-    /// `[column panels][landmarks of the rows][16]`: `R w_y`.
+    /// `[landmarks of the rows][16]`: `R w_y` of a panel of columns.
     pub products: &'o mut [f32],
+    /// For each panel of rows the largest terms, see [`largest_terms`].
+    pub most: &'o mut [[f32; TERMS]],
 }
 
 #[inline(always)]
 pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -> u64 {
     let (rows, columns) = (work.rows.members, work.columns.members);
     let roundings = gamma(rows.count + columns.count + 4, f32::ROUNDOFF) * 1.01;
-    let rounding = (largest::<T, L>(work) * roundings) as f32 * UP; // infinite stays so
+    let largest = largest::<T, L>(work);
+    let rounding = (largest * roundings) as f32 * UP; // infinite stays so
+    let most = largest as f32 * UP + rounding;
+    for (panel, terms) in work.most.iter_mut().enumerate() {
+        *terms = largest_terms(work.rows, panel * LANES_F32..rows.len.min((panel + 1) * LANES_F32));
+    }
     let mut kept = 0;
     for panel in 0..columns.panels() {
-        products::<T, L>(work, panel);
-        kept += mark::<T, L>(work, panel, rounding);
+        let mut multiplied = false;
+        for first in (0..rows.len).step_by(LANES_F32) {
+            let group = first..rows.len.min(first + LANES_F32);
+            if all_beyond::<L>(&work.most[first / LANES_F32], work.columns, panel, most) {
+                for row in group {
+                    work.masks[row * columns.panels() + panel] = 0;
+                }
+                continue;
+            }
+            if !multiplied {
+                products::<T, L>(work, panel);
+                multiplied = true;
+            }
+            kept += mark::<T, L>(work, group, panel, rounding);
+        }
     }
     kept
+}
+
+/// The largest terms of a panel of rows: sums of weights, spans, tails and errors, infinite where one is not a number; and the
+/// least that one of them wants.
+#[inline(always)]
+fn largest_terms(rows: &BetweenSide<'_>, group: Range<usize>) -> [f32; TERMS] {
+    let mut terms = [0.0, 0.0, 0.0, 0.0, f32::INFINITY];
+    for row in group {
+        let members = &rows.members;
+        let all = [members.sums[row], members.spans[row], members.tails[row], rows.errors[row]];
+        for (most, value) in terms.iter_mut().zip(all) {
+            *most = if value <= *most {
+                *most
+            } else if value.is_nan() {
+                f32::INFINITY
+            } else {
+                value
+            };
+        }
+        terms[TERMS - 1] = if rows.least[row] < terms[TERMS - 1] { rows.least[row] } else { terms[TERMS - 1] };
+    }
+    terms
+}
+
+/// Whether the rows with these largest terms are ruled out for all points of a panel of columns.
+#[inline(always)]
+fn all_beyond<L: Lanes>(terms: &[f32; TERMS], columns: &BetweenSide<'_>, panel: usize, most: f32) -> bool {
+    let lanes = panel * LANES_F32..(panel + 1) * LANES_F32;
+    let in_use = (1u32 << (columns.members.len - panel * LANES_F32).min(LANES_F32)) - 1;
+    let [sum, span, tail, error, least] = *terms;
+    let tails = L::F32::load(&columns.members.tails[lanes.clone()]);
+    let reach = L::F32::load(&columns.members.spans[lanes.clone()]).add(tails);
+    let mut bound = L::F32::load(&columns.members.sums[lanes.clone()]).mul(L::F32::splat(sum * most));
+    bound = L::F32::load(&columns.errors[lanes.clone()]).mul_add(L::F32::splat(error), bound);
+    bound = tails.mul_add(L::F32::splat(span), bound);
+    bound = reach.mul_add(L::F32::splat(tail), bound).mul(L::F32::splat(UP));
+    let least = L::F32::load(&columns.least[lanes]).min(L::F32::splat(least));
+    // A NaN bounds nothing.
+    !bound.lt(least) & in_use == 0
 }
 
 /// The largest element of the table, infinite if one is not finite.
@@ -69,8 +133,8 @@ fn products<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usiz
     let (count, columns) = (work.rows.members.count, work.columns.members);
     let width = columns.count;
     let weights = &columns.weights[panel * width * LANES_F32..][..width * LANES_F32];
-    let out = &mut work.products[panel * count * LANES_F32..][..count * LANES_F32];
-    for (first, out) in (0..count).step_by(STEP).zip(out.chunks_mut(STEP * LANES_F32)) {
+    let out = work.products.chunks_mut(STEP * LANES_F32);
+    for (first, out) in (0..count).step_by(STEP).zip(out) {
         let mut rows = [&work.table.rho[..0]; STEP];
         for s in 0..STEP {
             rows[s] = &work.table.rho[(first + s).min(count - 1) * work.table.stride..][..width];
@@ -89,14 +153,19 @@ fn products<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usiz
     }
 }
 
-/// Marks what remains of a panel; returns how many pairs that are.
+/// Marks what remains of some rows and a panel of columns; returns how many pairs that are.
 #[inline(always)]
-fn mark<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usize, rounding: f32) -> u64 {
+fn mark<T: Exponential, L: Lanes>(
+    work: &mut Between<'_, '_, T>,
+    group: Range<usize>,
+    panel: usize,
+    rounding: f32,
+) -> u64 {
     let (rows, columns) = (work.rows, work.columns);
     let (count, panels) = (rows.members.count, columns.members.panels());
     let lanes = panel * LANES_F32..(panel + 1) * LANES_F32;
     let in_use = (1u32 << (columns.members.len - panel * LANES_F32).min(LANES_F32)) - 1;
-    let products = &work.products[panel * count * LANES_F32..][..count * LANES_F32];
+    let products = &work.products[..count * LANES_F32];
     let sums = L::F32::load(&columns.members.sums[lanes.clone()]).mul(L::F32::splat(rounding));
     let errors = L::F32::load(&columns.errors[lanes.clone()]);
     let tails = L::F32::load(&columns.members.tails[lanes.clone()]);
@@ -104,8 +173,8 @@ fn mark<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usize, r
     let (ranks, least) = (L::F32::load(&columns.ranks[lanes.clone()]), L::F32::load(&columns.least[lanes]));
     let (infinity, up) = (L::F32::splat(f32::INFINITY), L::F32::splat(UP));
     let mut kept = 0;
-    for first in (0..rows.members.len).step_by(STEP) {
-        // A group of rows stands in one panel.
+    for first in group.clone().step_by(STEP) {
+        // These rows stand in one panel.
         let weights = &rows.members.weights[first / LANES_F32 * count * LANES_F32..][..count * LANES_F32];
         let lane = first % LANES_F32;
         let mut dots = [L::F32::splat(0.0); STEP];
@@ -117,7 +186,7 @@ fn mark<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>, panel: usize, r
         }
         for r in 0..STEP {
             let row = first + r;
-            if row >= rows.members.len {
+            if row >= group.end {
                 break;
             }
             let (span, tail) = (L::F32::splat(rows.members.spans[row]), L::F32::splat(rows.members.tails[row]));

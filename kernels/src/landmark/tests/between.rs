@@ -89,7 +89,7 @@ fn check_tables<T: Exponential>(setup: &Setup, tier: Tier, halves: &[Mixed; 2], 
     let (rows, columns) = (one.side(&ranks[0], &least[0]), other.side(&ranks[1], &least[1]));
     let panels = columns.members.panels();
     let mut masks = vec![u32::MAX; one.members.len() * panels];
-    let mut memory = vec![Block::splat(0xffff_ffff); bounds_between_blocks(one.count, other.members.len())];
+    let mut memory = vec![Block::splat(0xffff_ffff); bounds_between_blocks(one.count, one.members.len())];
     let table = CrossTable { rho: &elements, stride };
     let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory)).unwrap();
     assert_eq!(kept, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
