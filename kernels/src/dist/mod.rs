@@ -32,7 +32,7 @@
 //! | [`one_to_run`] | one query, all panels | the cache that the panels stream from | 149 GB/s of points from the first-level cache, 106 from the second, where reads alone reach 110 |
 //! | [`one_to_run_capped`] | the same, left early above a cap | the same | by data |
 //! | [`widened_one_to_run`] | one `f64` query, `f32` panels, in `f64` | conversion and arithmetic | |
-//! | [`block_to_run`] | a block of queries, all panels | multiply-adds | [`Dot`], with packing: 0.93 of the limit at 64 dimensions, 0.89 at 384 (0.91 on AVX2); squared distance, counted alike: 0.87 and 0.85 |
+//! | [`block_to_run`] | a block of queries, all panels | multiply-adds | [`Dot`], with packing: 0.94 of the limit at 64 dimensions, 0.95 at 384; squared distance, counted alike: 0.89 and 0.93 |
 //! | [`squared_by_dots`] | squared distances from dot products | multiply-adds | as [`Dot`], less what the squared lengths cost |
 //!
 //! The limit is what fused multiply-adds on registers reach: 117 GFLOP/s on the core of an AMD EPYC (Zen 4) that these
@@ -223,7 +223,7 @@ pub fn widened_one_to_run<F: Form>(
 ) -> Result<(), KernelError> {
     want("query", panels.dim(), query.len())?;
     want("out", lanes_len(&panels), out.len())?;
-    tier.run(run::WidenedOneToRun { form: PhantomData::<F>, query, panels, out });
+    tier.at_256_bits().run(run::WidenedOneToRun { form: PhantomData::<F>, query, panels, out });
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! Blocking (sizes are of a common x86-64; results do not depend on it, for every sum adds its dimensions in their
 //! order, whether it waits in a register or in `out`):
 //!
-//! - [`PANEL_DIMS`] dimensions of one panel, at most 16 KiB, stay in the first-level cache while all tiles pass;
+//! - [`PANEL_DIMS`] dimensions of one panel, at most 24 KiB, stay in the first-level cache while all tiles pass;
 //! - [`QUERY_BYTES`] of packed queries stay in the second-level cache while all panels pass.
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
@@ -16,7 +16,7 @@ use super::lanes::{self, FEW_DIMS};
 use crate::simd::{Lanes, Real, Vector};
 
 /// Dimensions of a panel that all tiles pass at once.
-const PANEL_DIMS: usize = 256;
+const PANEL_DIMS: usize = 384;
 
 /// Packed queries that all panels pass at once.
 const QUERY_BYTES: usize = 192 * 1024;

@@ -1,25 +1,45 @@
 //! Radix sort of 64-bit keys that carry a row each, and the runs of equal keys afterwards.
 //!
-//! Most significant digit first. Each pass looks only at bits that vary within its range, from the highest one down,
-//! so shared prefixes (a cluster on a space-filling curve, constant bytes) cost nothing. The width of a digit follows
-//! the length of the range: two passes bring a million evenly spread keys to about one per bucket, the second of them
-//! inside the second-level cache, and one insertion sweep over the whole range finishes them. Buckets that stay large
-//! are sorted by themselves. Nothing but one table of counts is kept: the borders of buckets are read off the keys.
+//! Only bits that vary within a range are looked at, from the highest one down, so shared prefixes (a cluster on a
+//! space-filling curve, constant bytes) cost nothing. A long range is first cut by a digit into buckets that stay in the
+//! second-level cache. A range that does takes two stable passes, by the lower and then by the upper half of as many
+//! bits as tell nearly all of its keys apart, and one insertion sweep puts right what is left. A sweep that has to move
+//! keys far gives up, and the runs of keys that the passes did not tell apart are sorted by themselves.
+//!
+//! Key and row move together, sixteen bytes at a time: a scatter touches one place per key, not two. Nothing but two
+//! tables of counts is kept: the borders of buckets are read off the keys.
 
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 
-/// Widest digit, in bits: its table of counts fills half of a usual first-level cache.
-const DIGIT_MAX: u32 = 12;
-/// Entries of the table of counts.
+/// Widest digit, in bits: its table of counts fills a quarter of a usual first-level cache.
+const DIGIT_MAX: u32 = 11;
+/// Entries of a table of counts.
 const COUNTS: usize = 1 << DIGIT_MAX;
 /// Up to so many keys, insertion is faster than a pass.
 const SMALL: usize = 24;
+/// Longest range that is not cut into buckets: its pairs fill a usual second-level cache.
+const NEAR: usize = 1 << 16;
+/// Keys per bucket, as a power of two, that a cut aims at, were they evenly spread.
+const BUCKET_LOG2: u32 = 11;
+/// Bits that the two digits of a range have beyond the logarithm of its length: one key in thirty-two, if they are
+/// evenly spread, then has another one beside it that the digits do not tell from it.
+const SPARE_BITS: u32 = 4;
+/// Places that a sweep may move a key by, on average, before it gives up.
+const MOVES: usize = 8;
+
+/// A key and its row.
+type Pair = [u64; 2];
+
+/// Pairs of the scratch that the two passes of a range go through.
+const fn near(len: usize) -> usize {
+    if len < NEAR { len } else { NEAR }
+}
 
 /// Blocks of scratch that [`radix_sort_keys`] takes for `len` keys.
 pub const fn radix_sort_keys_blocks(len: usize) -> usize {
-    blocks::<u64>(len).saturating_add(blocks::<Idx>(len)).saturating_add(blocks::<u32>(COUNTS))
+    blocks::<Pair>(len).saturating_add(blocks::<Pair>(near(len))).saturating_add(2 * blocks::<u32>(COUNTS))
 }
 
 /// Sorts keys, each with its row; rows of equal keys keep their order.
@@ -35,8 +55,9 @@ pub const fn radix_sort_keys_blocks(len: usize) -> usize {
 /// written then.
 ///
 /// # Cost
-/// For keys that differ early, `log2(len) / 12` passes, rounded up; at worst, every bit of the keys decides once. Stack: depth
-/// at most 13 calls, for a digit of more than 24 keys has at least five bits, no buffers.
+/// For keys that are evenly spread, two passes up to 65,536 of them and three beyond; at worst, every bit of the keys
+/// decides once. Stack: no buffers, and a depth of at most 50 calls, for each cut uses up six bits or more, and each
+/// pair of passes ten or more.
 pub fn radix_sort_keys(keys: &mut [u64], rows: &mut [Idx], arena: &mut Arena<'_>) -> Result<(), KernelError> {
     let len = keys.len();
     want("rows", len, rows.len())?;
@@ -45,131 +66,218 @@ pub fn radix_sort_keys(keys: &mut [u64], rows: &mut [Idx], arena: &mut Arena<'_>
         return Err(KernelError::Scratch { need: radix_sort_keys_blocks(len), have: arena.free() });
     }
     let mut arena = arena.scope();
-    let other = Pairs { keys: arena.take(len)?, rows: arena.take(len)? };
-    let counts = arena.take::<u32>(COUNTS)?;
-    sort(Pairs { keys, rows }, other, counts, false);
+    let pairs = arena.take::<Pair>(len)?;
+    let other = arena.take::<Pair>(near(len))?;
+    let mut scratch = Scratch { other, low: arena.take(COUNTS)?, high: arena.take(COUNTS)? };
+    sort(Range { pairs, keys, rows }, &mut scratch);
     Ok(())
 }
 
-/// Keys and the rows that they carry, of one length.
-struct Pairs<'a> {
+/// A range of keys and rows, with the place beside it that their pairs are moved through. What is to be sorted lies in
+/// either; the result lies in `keys` and `rows`.
+struct Range<'a> {
+    pairs: &'a mut [Pair],
     keys: &'a mut [u64],
     rows: &'a mut [Idx],
 }
 
-impl Pairs<'_> {
-    fn part(&mut self, first: usize, end: usize) -> Pairs<'_> {
-        Pairs { keys: &mut self.keys[first..end], rows: &mut self.rows[first..end] }
+/// What the passes of a range need besides.
+struct Scratch<'a> {
+    other: &'a mut [Pair],
+    low: &'a mut [u32],
+    high: &'a mut [u32],
+}
+
+impl Range<'_> {
+    fn len(&self) -> usize {
+        self.keys.len()
     }
 
-    fn copy_to(&self, to: &mut Pairs<'_>) {
-        to.keys.copy_from_slice(self.keys);
-        to.rows.copy_from_slice(self.rows);
+    fn part(&mut self, first: usize, end: usize) -> Range<'_> {
+        Range { pairs: &mut self.pairs[first..end], keys: &mut self.keys[first..end], rows: &mut self.rows[first..end] }
+    }
+
+    fn copy_back(&mut self) {
+        for ((&[key, row], to), to_row) in self.pairs.iter().zip(self.keys.iter_mut()).zip(self.rows.iter_mut()) {
+            (*to, *to_row) = (key, row_of(row));
+        }
+    }
+
+    /// Sorts the pairs into `keys` and `rows` by insertion, unless that takes more moves than `most`; the pairs stay as
+    /// they are. Returns whether it is done.
+    fn insert_back(&mut self, mut most: usize) -> bool {
+        for (place, &[key, row]) in self.pairs.iter().enumerate() {
+            let moves = insert(self.keys, self.rows, place, key, row_of(row));
+            if moves > most {
+                return false;
+            }
+            most -= moves;
+        }
+        true
     }
 }
 
-/// Bits of the digit for `len` keys: one key per bucket where one pass can do that, else half of the way.
-fn digit_bits(len: usize) -> u32 {
-    let all = usize::BITS - len.leading_zeros();
-    if all <= DIGIT_MAX { all } else { all.div_ceil(2).min(DIGIT_MAX) }
+/// Pairs of keys and rows; the low half of the second word is the row.
+fn zipped(keys: &[u64], rows: &[Idx]) -> impl Iterator<Item = Pair> + Clone {
+    keys.iter().zip(rows).map(|(&key, &row)| [key, u64::from(row as u32)])
 }
 
-/// Sorts `from`; the result lies in `to` if `move_over`, else where it was. `counts` is a scratch table.
-fn sort(mut from: Pairs<'_>, mut to: Pairs<'_>, counts: &mut [u32], move_over: bool) {
-    let len = from.keys.len();
+/// The row of a pair.
+#[inline(always)]
+fn row_of(word: u64) -> Idx {
+    word as u32 as Idx // the low half is the row, whatever its sign
+}
+
+/// Binary digits of a length.
+const fn bits(len: usize) -> u32 {
+    usize::BITS - len.leading_zeros()
+}
+
+/// Bits that are left when those above the highest one that varies are taken away.
+fn varying_bits(keys: impl Iterator<Item = u64>, first: u64) -> u32 {
+    u64::BITS - keys.fold(0, |varying, key| varying | (key ^ first)).leading_zeros()
+}
+
+/// Sorts what lies in `keys` and `rows`.
+fn sort(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
+    let len = range.len();
     if len <= SMALL {
-        return if move_over { insert_over(&from, &mut to) } else { insert_in_place(&mut from) };
-    }
-    let varying = from.keys.iter().fold(0, |varying, &key| varying | (key ^ from.keys[0]));
-    if varying == 0 {
-        if move_over {
-            from.copy_to(&mut to);
+        for place in 1..len {
+            let (key, row) = (range.keys[place], range.rows[place]);
+            insert(range.keys, range.rows, place, key, row);
         }
         return;
     }
-    let top = u64::BITS - varying.leading_zeros();
-    let width = digit_bits(len).min(top);
-    let shift = top - width;
-    let fullest = pass(&from, &mut to, shift, &mut counts[..1 << width]);
-    if shift == 0 {
-        if !move_over {
-            to.copy_to(&mut from);
-        }
-    } else if fullest <= SMALL as u32 {
-        // Keys are out of place only within their bucket, so each moves by less than its length.
-        if move_over {
-            insert_in_place(&mut to);
-        } else {
-            insert_over(&to, &mut from);
-        }
-    } else {
-        buckets(from, to, shift, counts, move_over);
+    let top = varying_bits(range.keys.iter().copied(), range.keys[0]);
+    if top == 0 {
+        return;
     }
+    if len <= NEAR {
+        let shift = pass_low(zipped(range.keys, range.rows), len, top, scratch);
+        return pass_high(range, shift, scratch);
+    }
+    let width = (bits(len) - BUCKET_LOG2).min(DIGIT_MAX).min(top);
+    let shift = top - width;
+    let counts = &mut scratch.low[..1 << width];
+    counts.fill(0);
+    for &key in range.keys.iter() {
+        counts[digit(key, shift, width)] += 1;
+    }
+    starts(counts);
+    for pair in zipped(range.keys, range.rows) {
+        put(pair, range.pairs, counts, digit(pair[0], shift, width));
+    }
+    runs(&mut range, shift, scratch);
 }
 
-/// Sorts the buckets of a range that lies in `to` after a pass by the bits from `shift` up.
-fn buckets(mut from: Pairs<'_>, mut to: Pairs<'_>, shift: u32, counts: &mut [u32], move_over: bool) {
-    let (len, mut first) = (to.keys.len(), 0);
+/// Sorts what lies in `pairs`, in order of `key >> shift` already.
+fn runs(range: &mut Range<'_>, shift: u32, scratch: &mut Scratch<'_>) {
+    let (len, mut first) = (range.len(), 0);
     while first < len {
-        let digit = to.keys[first] >> shift;
+        let above = range.pairs[first][0] >> shift;
         let mut end = first + 1;
-        while end < len && to.keys[end] >> shift == digit {
+        while end < len && range.pairs[end][0] >> shift == above {
             end += 1;
         }
-        let (there, back) = (to.part(first, end), from.part(first, end));
-        sort(there, back, counts, !move_over);
+        run(range.part(first, end), scratch);
         first = end;
     }
 }
 
-/// One stable pass by the digit `key >> shift`, whose values are told apart by the low bits that `counts` has entries
-/// for. Returns the size of the fullest bucket.
-fn pass(from: &Pairs<'_>, to: &mut Pairs<'_>, shift: u32, counts: &mut [u32]) -> u32 {
-    let mask = counts.len() as u64 - 1;
-    counts.fill(0);
-    for &key in from.keys.iter() {
-        counts[(key >> shift & mask) as usize] += 1;
+/// Sorts what lies in `pairs`.
+fn run(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
+    let len = range.len();
+    if len <= SMALL {
+        range.insert_back(usize::MAX);
+        return;
     }
-    let (mut total, mut fullest) = (0, 0);
+    if len > NEAR {
+        range.copy_back();
+        return sort(range, scratch);
+    }
+    let top = varying_bits(range.pairs.iter().map(|pair| pair[0]), range.pairs[0][0]);
+    if top == 0 {
+        return range.copy_back();
+    }
+    let shift = pass_low(range.pairs.iter().copied(), len, top, scratch);
+    pass_high(range, shift, scratch);
+}
+
+/// Bits of each of the two digits for `len` keys.
+const fn digit_bits(len: usize) -> u32 {
+    (bits(len) + SPARE_BITS).div_ceil(2)
+}
+const _: () = assert!(digit_bits(NEAR) <= DIGIT_MAX);
+
+/// The first of two passes over up to [`NEAR`] pairs whose keys differ in their low `top` bits: into the scratch by the
+/// lower digit, which begins at the returned bit. Counts for the second one too.
+#[inline(always)]
+fn pass_low(pairs: impl Iterator<Item = Pair> + Clone, len: usize, top: u32, scratch: &mut Scratch<'_>) -> u32 {
+    let width = digit_bits(len);
+    let shift = top.saturating_sub(2 * width);
+    let (low, high) = (&mut scratch.low[..1 << width], &mut scratch.high[..1 << width]);
+    low.fill(0);
+    high.fill(0);
+    for [key, _] in pairs.clone() {
+        low[digit(key, shift, width)] += 1;
+        high[digit(key, shift + width, width)] += 1;
+    }
+    starts(low);
+    starts(high);
+    for pair in pairs {
+        put(pair, scratch.other, low, digit(pair[0], shift, width));
+    }
+    shift
+}
+
+/// The second pass: back from the scratch by the upper digit. Then everything that is left to do.
+fn pass_high(mut range: Range<'_>, shift: u32, scratch: &mut Scratch<'_>) {
+    let len = range.len();
+    let width = digit_bits(len);
+    let high = &mut scratch.high[..1 << width];
+    for &pair in &scratch.other[..len] {
+        put(pair, range.pairs, high, digit(pair[0], shift + width, width));
+    }
+    // Keys are out of place only within a run of equal digits, so that runs can be sorted by themselves.
+    if !range.insert_back(MOVES * len) {
+        runs(&mut range, shift, scratch);
+    }
+}
+
+/// The digit of so many bits that begins at bit `shift`. Bits above the varying ones are the same in all keys of a range.
+#[inline(always)]
+fn digit(key: u64, shift: u32, width: u32) -> usize {
+    (key >> shift & ((1 << width) - 1)) as usize // below 2^11
+}
+
+/// Puts a pair at the next place of its bucket.
+#[inline(always)]
+fn put(pair: Pair, to: &mut [Pair], starts: &mut [u32], bucket: usize) {
+    let next = &mut starts[bucket];
+    to[*next as usize] = pair; // widens
+    *next += 1;
+}
+
+/// Turns counts into the starts of buckets.
+fn starts(counts: &mut [u32]) {
+    let mut total = 0;
     for count in counts.iter_mut() {
-        fullest = fullest.max(*count);
         total += core::mem::replace(count, total);
     }
-    for (&key, &row) in from.keys.iter().zip(from.rows.iter()) {
-        let next = &mut counts[(key >> shift & mask) as usize];
-        let place = *next as usize;
-        *next += 1;
-        to.keys[place] = key;
-        to.rows[place] = row;
-    }
-    fullest
 }
 
-/// Insertion sort from one place into another.
-fn insert_over(from: &Pairs<'_>, to: &mut Pairs<'_>) {
-    for (place, (&key, &row)) in from.keys.iter().zip(from.rows.iter()).enumerate() {
-        insert(to, place, key, row);
-    }
-}
-
-/// Insertion sort in place.
-fn insert_in_place(pairs: &mut Pairs<'_>) {
-    for place in 1..pairs.keys.len() {
-        let (key, row) = (pairs.keys[place], pairs.rows[place]);
-        insert(pairs, place, key, row);
-    }
-}
-
-/// Puts a key behind the last of the sorted `0..place` that is not above it.
+/// Puts a key behind the last of the sorted `0..place` that is not above it. Returns how many it passed.
 #[inline(always)]
-fn insert(pairs: &mut Pairs<'_>, mut place: usize, key: u64, row: Idx) {
-    while place > 0 && pairs.keys[place - 1] > key {
-        pairs.keys[place] = pairs.keys[place - 1];
-        pairs.rows[place] = pairs.rows[place - 1];
+fn insert(keys: &mut [u64], rows: &mut [Idx], end: usize, key: u64, row: Idx) -> usize {
+    let mut place = end;
+    while place > 0 && keys[place - 1] > key {
+        keys[place] = keys[place - 1];
+        rows[place] = rows[place - 1];
         place -= 1;
     }
-    pairs.keys[place] = key;
-    pairs.rows[place] = row;
+    keys[place] = key;
+    rows[place] = row;
+    end - place
 }
 
 /// Starts of the runs of equal keys; returns how many runs there are.

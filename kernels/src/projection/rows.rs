@@ -30,7 +30,7 @@ pub fn project_rows<T: Real>(
 ) -> Result<f64, KernelError> {
     want("rows", projection.dim(), rows.dim())?;
     want("out", rows.len().saturating_mul(projection.width()), out.len())?;
-    let largest = tier.run(Project { projection, rows, out });
+    let largest = tier.at_256_bits().run(Project { projection, rows, out });
     // The sum has `dim + 3` roundings, of which the root halves those of the sum; and its own.
     Ok(libm::sqrt(largest) * (1.0 + gamma(projection.dim() + 8, f64::ROUNDOFF)) + f64::MIN_POSITIVE)
 }

@@ -98,15 +98,21 @@ impl Tier {
         }
     }
 
-    /// The tier for bodies that are plain loops over words, which the compiler is to turn into vectors: it does so well
-    /// with the 256-bit registers of AVX2, and for AVX-512 mixes masks, permutations and gathers into code half as fast or worse.
-    pub(crate) fn for_words(self) -> Self {
+    /// The tier for bodies that gain nothing from 512-bit registers: AVX2 on machines with AVX-512. Some processors run 512
+    /// bits in two halves, and only masks, more registers or fewer instructions make up for what it costs to join them.
+    pub(crate) fn at_256_bits(self) -> Self {
         match self.0 {
             // What proves AVX-512 proves AVX2 too: its detection asks for both.
             #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
             Kind::Avx512 => Self(Kind::Avx2),
             _ => self,
         }
+    }
+
+    /// The tier for bodies that are plain loops over words, which the compiler is to turn into vectors: it does so well
+    /// with the 256-bit registers of AVX2, and for AVX-512 mixes masks, permutations and gathers into code half as fast or worse.
+    pub(crate) fn for_words(self) -> Self {
+        self.at_256_bits()
     }
 
     /// Rows of the register tile that suits this tier.
