@@ -45,7 +45,7 @@ mod lanes;
 
 use super::points::up;
 use super::{Frame, LANDMARKS_MAX};
-use crate::arena::{Arena, blocks};
+use crate::arena::{Arena, Block, blocks};
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
@@ -383,6 +383,8 @@ pub fn bounds_between<T: Exponential>(
     }
     want("masks", rows.members.len * columns.members.panels(), masks.len())?;
     let mut arena = arena.scope();
+    // At once, so that an arena that is too small is told of all that is needed.
+    let mut arena = Arena::new(arena.take::<Block>(bounds_between_blocks(count, rows.members.len))?);
     let products = arena.take::<f32>(count * LANES_F32)?;
     let (most, _) = arena.take::<f32>(rows.members.panels() * lanes::TERMS)?.as_chunks_mut();
     Ok(tier.run(Body(lanes::Between { rows, columns, table, masks, products, most })))
