@@ -163,17 +163,18 @@ impl Search<'_> {
             offered.expect("there is room");
             for row in 0..len {
                 condense(row, &mut lists, &mut vec![f32::NAN; room]).expect("the shapes fit");
+                if !by_rows {
+                    let rho = self.settled(row, lists.wide(row).expect("there is such a row"));
+                    lists.tighten(row, &rho).expect("so many are listed");
+                    assert_eq!(lists.wide(row), Ok(&[][..]), "what is settled is told");
+                    condense(row, &mut lists, &mut vec![f32::NAN; room]).expect("the shapes fit");
+                }
             }
             self.bounds(&tile, &least);
             for row in 0..len {
                 let mut listed = positions[row * room..][..at(counts[row])].to_vec();
                 listed.sort_unstable();
-                let query =
-                    PointRow { coordinates: self.metric.point(row), v: self.metric.row(row), p: self.metric.p[row] };
-                let (points, mut settled) = (self.packed.points(len), vec![f64::NAN; listed.len()]);
-                let mut counters = ResidualCounters::default();
-                settle_positions(tier, query, &points, &self.metric.p, &listed, &mut settled, &mut counters)
-                    .expect("the positions are in order");
+                let settled = self.settled(row, &listed);
                 let mut found: Vec<(f64, usize)> =
                     settled.iter().zip(&listed).map(|(&rho, &j)| (residual_distance(rho), at(j))).collect();
                 found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -181,6 +182,16 @@ impl Search<'_> {
                 assert_eq!(found, self.nearest(row), "{tier} {row}");
             }
         }
+    }
+
+    /// The published correlations of a point with others at ascending positions.
+    fn settled(&self, row: usize, positions: &[Idx]) -> Vec<f64> {
+        let query = PointRow { coordinates: self.metric.point(row), v: self.metric.row(row), p: self.metric.p[row] };
+        let (points, mut settled) = (self.packed.points(self.metric.len()), vec![f64::NAN; positions.len()]);
+        let mut counters = ResidualCounters::default();
+        settle_positions(self.tier, query, &points, &self.metric.p, positions, &mut settled, &mut counters)
+            .expect("the positions are in order");
+        settled
     }
 
     /// Upper bounds in place of the filter rule out no neighbour.
