@@ -16,6 +16,9 @@ type Words = [u32; BLOCK];
 /// Dimensions whose bounds are kept in registers.
 const BOUNDS_DIM_MAX: usize = 8;
 
+/// Elements that are passed more than once: 16 or 32 KiB.
+const NEAR: usize = 4096;
+
 /// The arguments of [`super::hilbert_keys`] and [`super::morton_keys`].
 pub(crate) struct Keys<'a, T, const HILBERT: bool> {
     pub(crate) rows: &'a [T],
@@ -225,10 +228,11 @@ impl<T: Real> OnLanes for Bounds<'_, T> {
             6 => flat::<T, L, 6>(data, self.low, self.high),
             7 => flat::<T, L, 7>(data, self.low, self.high),
             BOUNDS_DIM_MAX => flat::<T, L, BOUNDS_DIM_MAX>(data, self.low, self.high),
+            _ if dim >= T::LANES => strips::<T, L>(data, self.low, self.high),
             _ => data,
         };
         for row in rest.chunks_exact(dim) {
-            fold::<T, L>(row, row, self.low, self.high);
+            fold(row, row, self.low, self.high);
         }
         for value in self.low.iter_mut().chain(self.high) {
             // Equal to zero: +0.0 or -0.0.
@@ -258,21 +262,42 @@ fn flat<'a, T: Real, L: Lanes, const D: usize>(data: &'a [T], low: &mut [T], hig
         most[v].store(&mut b[v * T::LANES..]);
     }
     for (a, b) in a[..D * T::LANES].chunks_exact(D).zip(b.chunks_exact(D)) {
-        fold::<T, L>(a, b, low, high);
+        fold(a, b, low, high);
     }
     rest
 }
 
+/// Bounds of rows of at least `LANES` elements: some rows that stay in the first-level cache, two vectors of columns at a time,
+/// whose bounds stay in registers. The last vectors reach back where columns are no multiple. Returns what is left: nothing.
+#[inline(always)]
+fn strips<'a, T: Real, L: Lanes>(data: &'a [T], low: &mut [T], high: &mut [T]) -> &'a [T] {
+    let dim = low.len();
+    let last = dim - T::LANES;
+    for rows in data.chunks((NEAR / dim).max(1) * dim) {
+        for first in (0..dim).step_by(2 * T::LANES) {
+            let columns = [first.min(last), (first + T::LANES).min(last)];
+            let mut least = columns.map(|column| T::On::<L>::load(&low[column..]));
+            let mut most = columns.map(|column| T::On::<L>::load(&high[column..]));
+            for row in rows.chunks_exact(dim) {
+                for v in 0..2 {
+                    let values = T::On::<L>::load(&row[columns[v]..]);
+                    least[v] = least[v].min(values);
+                    most[v] = most[v].max(values);
+                }
+            }
+            for v in 0..2 {
+                least[v].store(&mut low[columns[v]..]);
+                most[v].store(&mut high[columns[v]..]);
+            }
+        }
+    }
+    &[]
+}
+
 /// One row of lower and one of upper candidates.
 #[inline(always)]
-fn fold<T: Real, L: Lanes>(least: &[T], most: &[T], low: &mut [T], high: &mut [T]) {
-    let whole = low.len() / T::LANES * T::LANES;
-    for d in (0..whole).step_by(T::LANES) {
-        let (below, above) = (T::On::<L>::load(&low[d..]), T::On::<L>::load(&high[d..]));
-        below.min(T::On::<L>::load(&least[d..])).store(&mut low[d..]);
-        above.max(T::On::<L>::load(&most[d..])).store(&mut high[d..]);
-    }
-    for d in whole..low.len() {
+fn fold<T: Real>(least: &[T], most: &[T], low: &mut [T], high: &mut [T]) {
+    for d in 0..low.len() {
         low[d] = if least[d] < low[d] { least[d] } else { low[d] };
         high[d] = if most[d] > high[d] { most[d] } else { high[d] };
     }

@@ -6,8 +6,11 @@ use crate::hash::mix64;
 use crate::index::Idx;
 use crate::simd::{LANES_F32, Lanes, OnLanes, Real, Vector};
 
-/// Values between two questions whether any has passed.
+/// Values between two questions whether any has passed: as many as a word has bits.
 const BLOCK: usize = 4 * LANES_F32;
+
+/// At most so many values of a block are written one by one.
+const FEW: u32 = 4;
 
 /// A threshold scan to be run on some tier; returns how many values passed.
 pub(super) struct PositionsAtMost<'a, T> {
@@ -36,11 +39,8 @@ impl<T: Real> OnLanes for PositionsAtMost<'_, T> {
                 any |= *mask;
             }
             if any != 0 {
-                for (mask, base) in masks.into_iter().zip((first + place as Idx..).step_by(LANES_F32)) {
-                    // fits: the entrance checked
-                    L::store_places(mask, base, &mut out[end..]);
-                    end += mask.count_ones() as usize; // at most sixteen
-                }
+                let base = first + place as Idx; // fits: the entrance checked
+                end += store_block::<L>(masks, base, &mut out[end..]);
             }
             place += BLOCK;
         }
@@ -53,6 +53,29 @@ impl<T: Real> OnLanes for PositionsAtMost<'_, T> {
         }
         end
     }
+}
+
+/// Writes the places of the bits of a block, from `base` on; returns how many there are.
+#[inline(always)]
+fn store_block<L: Lanes>(masks: [u32; BLOCK / LANES_F32], base: Idx, out: &mut [Idx]) -> usize {
+    let mut bits = 0u64;
+    for mask in masks.into_iter().rev() {
+        bits = bits << LANES_F32 | u64::from(mask);
+    }
+    let mut end = 0;
+    if bits.count_ones() <= FEW {
+        while bits != 0 {
+            out[end] = base + bits.trailing_zeros() as Idx; // below a block
+            bits &= bits - 1;
+            end += 1;
+        }
+        return end;
+    }
+    for (mask, base) in masks.into_iter().zip((base..).step_by(LANES_F32)) {
+        L::store_places(mask, base, &mut out[end..]);
+        end += mask.count_ones() as usize; // at most sixteen
+    }
+    end
 }
 
 /// Which of sixteen values are at most the bound: one panel row of `f32`, two of `f64`.

@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn positions_at_most_matches_oracle(
-        values in vec(prop_oneof![value(), Just(f64::NAN)], 0..100),
+        values in vec(prop_oneof![value(), Just(f64::NAN)], 0..200),
         threshold in prop_oneof![value(), Just(f64::NAN)],
         first in 0..1000i32,
     ) {

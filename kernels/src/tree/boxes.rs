@@ -1,5 +1,6 @@
 //! Bounding boxes of groups.
 
+use super::search::lanes_within;
 use crate::dist::Form;
 use crate::error::{KernelError, want};
 use crate::index::idx_len;
@@ -125,33 +126,19 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (first, last) = (self.from / T::LANES, (self.to - 1) / T::LANES);
-        // Whole panels by vectors, the cut ones at both ends lane by lane.
-        let whole = self.from.div_ceil(T::LANES)..self.to / T::LANES;
+        let within = |panel| lanes_within(panel * T::LANES, self.from, self.to);
+        let zero = <T::On<L>>::splat(T::default());
         for d in 0..self.low.len() {
-            let start = self.points.coordinate(self.from, d);
-            let (mut low, mut high) = (<T::On<L>>::splat(start), <T::On<L>>::splat(start));
-            for panel in whole.clone() {
-                let row = <T::On<L>>::load(&self.points.run(panel, 1)[d * T::LANES..]);
+            let row = |panel| <T::On<L>>::load(&self.points.run(panel, 1)[d * T::LANES..]);
+            let start = <T::On<L>>::splat(self.points.coordinate(self.from, d));
+            let (front, back) = (row(first).keep(within(first), start), row(last).keep(within(last), start));
+            let (mut low, mut high) = (front.min(back), front.max(back));
+            for panel in first + 1..last {
+                let row = row(panel);
                 low = low.min(row);
                 high = high.max(row);
             }
-            let (mut lows, mut highs) = ([T::default(); 16], [T::default(); 16]);
-            low.store(&mut lows);
-            high.store(&mut highs);
-            let (mut low, mut high) = (start, start);
-            for lane in 0..T::LANES {
-                low = if lows[lane] < low { lows[lane] } else { low };
-                high = if highs[lane] > high { highs[lane] } else { high };
-            }
-            for panel in [first, last] {
-                if !whole.contains(&panel) {
-                    for position in self.from.max(panel * T::LANES)..self.to.min((panel + 1) * T::LANES) {
-                        let value = self.points.coordinate(position, d);
-                        low = if value < low { value } else { low };
-                        high = if value > high { value } else { high };
-                    }
-                }
-            }
+            let (low, high) = (low.least(), T::default() - zero.sub(high).least());
             self.low[d] = low;
             self.high[d] = high;
         }

@@ -11,6 +11,7 @@ use crate::index::NONE;
 use crate::oracle::tree::HandMade;
 use crate::simd::{Real, Tier};
 use crate::trials;
+use crate::view::{Panels, panels_len};
 
 /// Compares the nearest points on every tier with brute force.
 fn check<T: Real, F: Form>(made: &HandMade<T>, query: &[T], k: usize, except: Idx, finish: fn(f64) -> f64) {
@@ -44,6 +45,41 @@ fn points<T: Real>(len: usize, dim: usize, seed: u64, kind: usize) -> Vec<T> {
             })
         })
         .collect()
+}
+
+fn boxes_of_runs<T: Real>() {
+    let (len, dim) = (50, 3);
+    let rows: Vec<T> = points(len, dim, 7, 0);
+    let mut packed = vec![T::from_f64(f64::NAN); panels_len::<T>(len, dim)]; // padding must not be looked at
+    for (i, &value) in rows.iter().enumerate() {
+        let (row, d) = (i / dim, i % dim);
+        packed[(row / T::LANES * dim + d) * T::LANES + row % T::LANES] = value;
+    }
+    let packed = Panels::new(&packed, dim, len).unwrap();
+    for from in trials::thin(5, 0..len) {
+        for to in from + 1..=len {
+            for tier in Tier::all() {
+                let (mut low, mut high) = ([T::from_f64(-9.0); 2], [T::from_f64(9.0); 2]);
+                box_of_run(tier, packed, from, to, &mut low, &mut high).unwrap();
+                for d in 0..2 {
+                    let (least, most) = rows[from * dim..to * dim]
+                        .iter()
+                        .skip(d)
+                        .step_by(dim)
+                        .fold((T::INFINITY, T::default()), |(low, high), &x| {
+                            (if x < low { x } else { low }, if x > high { x } else { high })
+                        });
+                    assert_eq!((low[d], high[d]), (least, most), "{tier} {from}..{to}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn boxes_of_runs_are_the_smallest() {
+    boxes_of_runs::<f32>();
+    boxes_of_runs::<f64>();
 }
 
 fn every_shape<T: Real>() {
