@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use covertree_kernels::index::{Idx, NONE, at};
 
 use crate::error::Error;
+use crate::summary::memory_bytes;
 
 /// The neighbours of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,10 +46,32 @@ impl Answers {
         let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
         let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
         let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
+        // Systems promise memory that they do not have, and end the program that uses it.
+        if bytes > LARGE && memory_bytes().is_some_and(|memory| bytes > memory.available) {
+            return Err(too_large(bytes));
+        }
         let (mut ids, mut distances) = (Vec::new(), Vec::new());
         let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
         reserved.map_err(|_| too_large(bytes))?;
         Ok((ids, distances))
+    }
+
+    /// The same with so many neighbours per query, padded where that is more.
+    ///
+    /// # Errors
+    /// As [`padded`](Self::padded).
+    pub(crate) fn widened(self, k: usize) -> Result<Self, Error> {
+        if k == self.k {
+            return Ok(self);
+        }
+        let mut wide = Self::padded(self.ids.len() / self.k, k)?;
+        for (out, row) in wide.ids.chunks_exact_mut(k).zip(self.ids.chunks_exact(self.k)) {
+            out[..self.k].copy_from_slice(row);
+        }
+        for (out, row) in wide.distances.chunks_exact_mut(k).zip(self.distances.chunks_exact(self.k)) {
+            out[..self.k].copy_from_slice(row);
+        }
+        Ok(wide)
     }
 
     /// The rows, to be written in any order by several threads.
@@ -59,6 +82,9 @@ impl Answers {
         Scattered { k, rows, shards: shards.map(Mutex::new).collect() }
     }
 }
+
+/// Bytes of an answer from which the memory of the machine is looked at first.
+const LARGE: u64 = 1 << 28;
 
 /// Shards of the answers for each thread: more than one, so that two threads seldom want the same.
 const SHARDS: usize = 4;

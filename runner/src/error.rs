@@ -167,7 +167,8 @@ pub enum Error {
     },
     /// A value cannot be stored in single precision.
     #[error(
-        "{file}: row {row}, column {column} (counted from 0) is {value:e}, which is no f32; use f64 for these points"
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, which is no f32 as the points are; round such rows to f32, or \
+         keep all points in f64"
     )]
     NotSingle {
         /// The file.
@@ -261,7 +262,9 @@ pub enum Error {
         known: String,
     },
     /// The values do not fit into memory.
-    #[error("{file}: its {bytes} bytes of values do not fit into memory; use fewer rows or columns, or f32")]
+    #[error(
+        "{file}: its {bytes} bytes of values do not fit into memory; ask for fewer rows, columns or neighbours, or for f32"
+    )]
     Memory {
         /// The file.
         file: String,

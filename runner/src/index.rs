@@ -2,9 +2,10 @@
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, knn, search_blocks};
+use std::fmt;
 
 use crate::answers::Answers;
 use crate::build::{BuildConfig, Telemetry, build};
@@ -23,6 +24,12 @@ pub struct Index<S: Space> {
     tree: Tree,
     packed: S::Packed,
     tier: Tier,
+}
+
+impl<S: Space> fmt::Debug for Index<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index").field("len", &self.len()).field("tier", &self.tier).finish_non_exhaustive()
+    }
 }
 
 impl<S: Space> Index<S> {
@@ -77,7 +84,8 @@ impl<S: Space> Index<S> {
     /// has fewer than `k` points is padded with -1 and plus infinity.
     ///
     /// # Errors
-    /// [`Error::Usage`] when `k` is zero; [`Error::NotAMetric`] when a distance is none.
+    /// [`Error::Usage`] when `k` is zero; [`Error::Memory`] when the answer does not fit into memory; [`Error::Kernel`] for a
+    /// query of another shape than the points; [`Error::NotAMetric`] when a distance is none.
     ///
     /// # Cost
     /// One traversal per query, split over the threads of the current pool.
@@ -91,10 +99,9 @@ impl<S: Space> Index<S> {
     where
         S: 'q,
     {
-        if k == 0 {
-            return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
-        }
-        let mut answers = Answers { ids: vec![NONE; count * k], distances: vec![f64::INFINITY; count * k], k };
+        let wanted = k;
+        let k = k.min(self.len().max(1));
+        let mut answers = Answers::padded(count, k)?;
         let kernel = self.kernel();
         let view = self.tree.view();
         let workers = Workers::new();
@@ -117,7 +124,7 @@ impl<S: Space> Index<S> {
             total.merge(&counters?);
         }
         self.space.check()?;
-        Ok((answers, total))
+        Ok((answers.widened(wanted)?, total))
     }
 
     /// What answers single queries, one after the other.
@@ -149,6 +156,12 @@ pub struct Searcher<'a, S: Space> {
     view: TreeView<'a>,
     kernel: S::Kernel<'a>,
     memory: Vec<Block>,
+}
+
+impl<S: Space> fmt::Debug for Searcher<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Searcher").field("index", &self.index).finish_non_exhaustive()
+    }
 }
 
 impl<'a, S: Space> Searcher<'a, S> {

@@ -28,7 +28,7 @@
 //! | queries | [`any`], [`index`], [`answers`], [`brute`] |
 //! | correlations | [`residual`] (residual and prior correlation, Vecchia neighbours) |
 //!
-//! The arithmetic is in the crate `covertree-kernels`; this crate plans, splits over threads, merges, reads and writes.
+//! The arithmetic is in the crate `covertree-kernels`, which stands here as [`kernels`]; this crate plans, splits over threads, merges, reads and writes.
 //! Everything runs on the current rayon pool, and no result depends on its size.
 //!
 //! # Exactness
@@ -55,6 +55,11 @@ pub mod summary;
 pub mod tree;
 mod within;
 mod workers;
+
+pub use covertree_kernels as kernels;
+pub use kernels::index::{Idx, NONE};
+pub use kernels::simd::Tier;
+pub use kernels::tree::SearchCounters;
 
 pub use answers::Answers;
 pub use any::AnyIndex;

@@ -63,7 +63,7 @@ impl Values {
 }
 
 /// The first place where `test` fails.
-fn first_not<T: Copy + Sync>(values: &[T], test: impl Fn(T) -> bool + Sync) -> Option<usize> {
+pub(crate) fn first_not<T: Copy + Sync>(values: &[T], test: impl Fn(T) -> bool + Sync) -> Option<usize> {
     // The whole chunk is tested without an early exit, which lets the compiler use vector instructions.
     let all = |chunk: &[T]| chunk.iter().fold(true, |all, &value| all & test(value));
     let chunk = values.par_chunks(SCAN).position_first(|chunk| !all(chunk))?;

@@ -3,8 +3,7 @@
 
 use std::f64::consts::PI;
 
-/// 2^64 over the golden ratio, odd: successive multiples are spread evenly.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+use covertree_kernels::hash::{GOLDEN, mix64};
 
 /// A table of random numbers without end, addressed by row and column.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +14,12 @@ pub(crate) struct Table {
 impl Table {
     /// The table of a seed. Different streams of one seed are independent of each other.
     pub(crate) const fn new(seed: u64, stream: u64) -> Self {
-        Self { key: mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(stream.wrapping_mul(GOLDEN))) }
+        Self { key: mix64(mix64(seed.wrapping_add(GOLDEN)).wrapping_add(stream.wrapping_mul(GOLDEN))) }
     }
 
     /// One row of the table.
     pub(crate) const fn row(self, row: usize) -> Row {
-        Row { key: mix(self.key.wrapping_add((row as u64).wrapping_mul(GOLDEN))) } // usize has at most 64 bits
+        Row { key: mix64(self.key.wrapping_add((row as u64).wrapping_mul(GOLDEN))) } // usize has at most 64 bits
     }
 }
 
@@ -33,7 +32,7 @@ pub(crate) struct Row {
 impl Row {
     /// 64 random bits: the `column`-th output of the generator SplitMix64 that starts at the row's key.
     pub(crate) const fn bits(self, column: usize) -> u64 {
-        mix(self.key.wrapping_add((column as u64).wrapping_add(1).wrapping_mul(GOLDEN)))
+        mix64(self.key.wrapping_add((column as u64).wrapping_add(1).wrapping_mul(GOLDEN)))
     }
 
     /// Uniform on the multiples of 2^-53 in [0, 1).
@@ -61,14 +60,6 @@ impl Row {
             }
         }
     }
-}
-
-/// A bijection of 64-bit words in which each input bit flips each output bit about half of the time.
-/// Source: the finalizer of SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014; variant 13 of D. Stafford).
-const fn mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

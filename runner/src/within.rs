@@ -1,5 +1,7 @@
 //! All points within a radius, of many queries.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
@@ -7,6 +9,7 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, search};
 
 use crate::error::Error;
+use crate::summary::memory_bytes;
 
 /// The neighbours within a radius of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,35 @@ impl Neighborhoods {
     }
 }
 
+/// Keeps answers from outgrowing the memory: their size is not known before.
+pub(crate) struct Budget {
+    found: AtomicU64,
+    available: u64,
+}
+
+impl Budget {
+    /// Bytes of a neighbour, in the part that found it and in the whole.
+    const EACH: u64 = (2 * (size_of::<f64>() + size_of::<Idx>()) + size_of::<Idx>()) as u64;
+
+    /// What the machine has now, as far as it tells.
+    pub fn new() -> Self {
+        Self { found: AtomicU64::new(0), available: memory_bytes().map_or(u64::MAX, |memory| memory.available) }
+    }
+
+    /// Adds so many neighbours.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when there is no room for all so far.
+    pub fn spend(&self, count: usize) -> Result<(), Error> {
+        let found = self.found.fetch_add(count as u64, Ordering::Relaxed) + count as u64; // widens
+        let bytes = found.saturating_mul(Self::EACH);
+        if bytes <= self.available {
+            return Ok(());
+        }
+        Err(Error::Memory { file: format!("the answer of more than {found} neighbours"), bytes })
+    }
+}
+
 /// Refuses what is no radius.
 ///
 /// # Errors
@@ -63,7 +95,7 @@ pub(crate) struct Part {
 const ROOM: usize = 256;
 
 impl Part {
-    /// Adds the points within a radius of one query, those that `keep` gives a distance to.
+    /// Adds the points within a radius of one query, those that `keep` gives a distance to; returns how many these are.
     pub fn add<M: kernel::Metric>(
         &mut self,
         (tier, view, metric): (Tier, TreeView<'_>, &M),
@@ -71,7 +103,7 @@ impl Part {
         radius: f64,
         keep: &dyn Fn(f64) -> Option<f64>,
         memory: &mut [Block],
-    ) -> Result<(), KernelError> {
+    ) -> Result<usize, KernelError> {
         if self.ids.is_empty() {
             self.ids.resize(ROOM, NONE);
             self.distances.resize(ROOM, 0.0);
@@ -92,7 +124,22 @@ impl Part {
         let both = self.distances[..count].iter().zip(&self.ids);
         self.found.extend(both.filter_map(|(&distance, &id)| Some((keep(distance)?, id))));
         self.found[first..].sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        self.counts.push(self.found.len() - first);
-        Ok(())
+        let count = self.found.len() - first;
+        self.counts.push(count);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_outgrows_the_memory_is_refused() {
+        let budget = Budget { found: AtomicU64::new(0), available: 100 * Budget::EACH };
+        budget.spend(60).unwrap();
+        budget.spend(40).unwrap();
+        let text = budget.spend(1).unwrap_err().to_string();
+        assert!(text.contains("more than 101 neighbours") && text.contains("do not fit into memory"), "{text}");
     }
 }

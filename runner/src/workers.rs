@@ -1,7 +1,8 @@
 //! Scratch memory of the workers, reused over all batches and queries.
 
-use std::sync::Mutex;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, TryLockError};
 
 use covertree_kernels::arena::Block;
 
@@ -11,6 +12,15 @@ use covertree_kernels::arena::Block;
 pub struct Workers {
     memory: Vec<Mutex<Vec<Block>>>,
     growths: AtomicU64,
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers")
+            .field("arenas", &self.memory.len())
+            .field("growths", &self.growths())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Workers {
@@ -36,11 +46,19 @@ impl Workers {
     /// Lends the calling worker its arena, grown to at least `blocks`; it at least doubles when it grows.
     pub fn with<R>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> R) -> R {
         let worker = rayon::current_thread_index().map_or(0, |index| index + 1);
-        // Nobody else takes this lock: a worker never runs another task inside `work`, which does not split.
-        let mut memory =
-            self.memory[worker % self.memory.len()].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        self.grow(&mut memory, blocks);
-        work(&mut memory)
+        // Free but where `work` runs a function of the user's that splits: this thread may then take up another task meanwhile.
+        let lent = match self.memory[worker % self.memory.len()].try_lock() {
+            Ok(memory) => Some(memory),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match lent {
+            Some(mut memory) => {
+                self.grow(&mut memory, blocks);
+                work(&mut memory)
+            }
+            None => work(&mut vec![Block::default(); blocks]),
+        }
     }
 
     fn grow(&self, memory: &mut Vec<Block>, blocks: usize) {
@@ -67,6 +85,18 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_that_is_asked_again_gets_other_memory() {
+        let workers = Workers::new();
+        let inner = workers.with(3, |outer| {
+            outer.fill(Block::new([7; 16]));
+            let inner = workers.with(5, |inner| inner.len());
+            assert!(outer.iter().all(|block| *block == Block::new([7; 16])));
+            inner
+        });
+        assert_eq!(inner, 5);
+    }
 
     #[test]
     fn arenas_double_and_then_stay() {

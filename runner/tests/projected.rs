@@ -114,7 +114,7 @@ fn an_index_with_its_metric_known_searches_projected_rows_too() {
     let all = points(Distribution::Manifold, 600, 50, Dtype::F64);
     let asked = points(Distribution::Gaussian, 20, 50, Dtype::F64);
     let tier = Tier::detect();
-    let space = RowSpace::<Euclidean<f64>>::new(all.to_f64().into_owned(), 50).projected(tier);
+    let space = RowSpace::<Euclidean<f64>>::new(all.to_f64().into_owned(), 50).unwrap().projected(tier);
     let index = Index::build(space, &BuildConfig::default(), tier).unwrap();
     assert_eq!(index.tree().order(), Order::Cells);
     let truth = brute::knn(&all, &asked, MetricName::Euclidean, 6, |_| -1).unwrap();

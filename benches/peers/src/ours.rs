@@ -51,7 +51,7 @@ pub fn single<T: Scalar>() -> Method<T> {
     Method {
         name: "covertree",
         build: |rows, dim| {
-            let space = RowSpace::<Euclidean<T>>::new(rows.to_vec(), dim);
+            let space = RowSpace::<Euclidean<T>>::new(rows.to_vec(), dim).expect("the values are finite rows");
             Box::new(Single(built(space.projected(Tier::detect()))))
         },
     }

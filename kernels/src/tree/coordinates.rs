@@ -206,6 +206,12 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     type Query<'q> = &'q [T];
     const SHORTLIST_FROM: usize = 1;
 
+    #[inline]
+    fn check(&self, query: &[T], len: usize) -> Result<(), KernelError> {
+        want("points", len, self.points.len())?;
+        want("query", self.points.dim(), query.len())
+    }
+
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[T], from: usize, to: usize, ceiling: T, out: &mut [T]) {
         let first = from / T::LANES;

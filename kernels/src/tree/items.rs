@@ -1,7 +1,7 @@
 //! Any items under a distance function of the caller.
 
 use super::Metric;
-use crate::error::KernelError;
+use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 use crate::simd::{Lanes, Real};
 
@@ -138,6 +138,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Items<'_, X, D> {
 impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for Items<'_, X, D> {
     type Real = f64;
     type Query<'q> = Item<'q, X>;
+
+    #[inline]
+    fn check(&self, _query: Item<'_, X>, len: usize) -> Result<(), KernelError> {
+        want("items", len, self.len())
+    }
 
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: Item<'_, X>, from: usize, to: usize, _ceiling: f64, out: &mut [f64]) {

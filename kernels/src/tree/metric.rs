@@ -1,5 +1,6 @@
 //! What a traversal asks of a metric.
 
+use crate::error::KernelError;
 use crate::simd::{Lanes, Real, Vector};
 
 /// A metric over the points of a tree, in the order in which the tree stores them.
@@ -16,6 +17,13 @@ pub trait Metric {
     type Real: Real;
     /// One prepared query.
     type Query<'q>: Copy;
+
+    /// Refuses a query of another shape than the points, and a tree of another number of points. A search asks once, before
+    /// anything else.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`].
+    fn check(&self, query: Self::Query<'_>, len: usize) -> Result<(), KernelError>;
 
     /// Writes the surrogates of the points at `from..to`.
     ///

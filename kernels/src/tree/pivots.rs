@@ -188,6 +188,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     type Query<'q> = PivotItem<'q, X>;
     const SHORTLIST_FROM: usize = usize::MAX;
 
+    #[inline]
+    fn check(&self, query: PivotItem<'_, X>, len: usize) -> Result<(), KernelError> {
+        self.items.check(query.item, len)
+    }
+
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, ceiling: f64, out: &mut [f64]) {
         self.table.surrogates::<L>(&query.distances[..self.axes], from, to, ceiling, out);

@@ -171,7 +171,7 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 /// Runs a visitor over a tree; returns it with the work done.
 ///
 /// # Errors
-/// [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks for the tree.
+/// [`KernelError::Shape`] when the query, or the number of points, does not [fit](Metric::check); [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks for the tree.
 pub fn search<M: Metric, V: Visitor<M::Real>>(
     tier: Tier,
     view: TreeView<'_>,
@@ -180,6 +180,7 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
     visitor: V,
     arena: &mut Arena<'_>,
 ) -> Result<(V, SearchCounters), KernelError> {
+    metric.check(query, view.len())?;
     let mut arena = arena.scope();
     let shortlist = Shortlist::take::<M>(&mut arena, visitor.nearest())?;
     let distances = take_settled(&mut arena)?;
@@ -197,8 +198,8 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 /// Returns how many points were found, the smaller of `k` and the points that there are.
 ///
 /// # Errors
-/// [`KernelError::Least`] for `k = 0`, [`KernelError::Shape`] when the outputs differ in length,
-/// [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks.
+/// [`KernelError::Least`] for `k = 0`, [`KernelError::Shape`] when the outputs differ in length or the query
+/// [does not fit](Metric::check), [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks.
 ///
 /// # Cost
 /// Grows with the number of tree nodes whose ball meets the ball of the answer: logarithmic in the number of points for

@@ -77,6 +77,33 @@ fn boxes_of_runs<T: Real>() {
 }
 
 #[test]
+fn queries_of_another_shape_are_refused() {
+    let made = HandMade::<f64>::boxed(points(40, 3, 1, 0), 3, 11, 5);
+    let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
+    let mut memory = vec![Block::default(); search_blocks(made.waiting)];
+    let (mut distances, mut ids) = ([-7.0; 2], [-7; 2]);
+    for query in [&[0.5; 2][..], &[0.5; 4]] {
+        let arena = &mut Arena::new(&mut memory);
+        let refused = knn(Tier::detect(), view, &metric, query, NONE, &mut distances, &mut ids, arena);
+        assert_eq!(refused.err(), Some(KernelError::Shape { what: "query", want: 3, got: query.len() }));
+    }
+    let fewer = HandMade::<f64>::boxed(points(39, 3, 1, 0), 3, 11, 5);
+    let arena = &mut Arena::new(&mut memory);
+    let refused = knn(
+        Tier::detect(),
+        view,
+        &fewer.metric::<SquaredEuclidean>(),
+        &[0.5; 3],
+        NONE,
+        &mut distances,
+        &mut ids,
+        arena,
+    );
+    assert_eq!(refused.err(), Some(KernelError::Shape { what: "points", want: 40, got: 39 }));
+    assert_eq!((distances, ids), ([-7.0; 2], [-7; 2]));
+}
+
+#[test]
 fn boxes_of_runs_are_the_smallest() {
     boxes_of_runs::<f32>();
     boxes_of_runs::<f64>();

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{SearchCounters, search_blocks};
@@ -18,7 +17,7 @@ use crate::parallel;
 use crate::space::{Ahead, PackedPoints, PanelMetric, Projected, QueryIsRow, RowSpace, boxed};
 use crate::tree::Tree;
 use crate::tree::validate::{Findings, PackedQueries, Report, ValidateConfig, Violation, validate};
-use crate::within::{Neighborhoods, Part};
+use crate::within::{Budget, Neighborhoods, Part};
 use crate::workers::Workers;
 
 /// Queries that one task answers.
@@ -40,7 +39,7 @@ impl<M: PanelMetric> Body<M> {
         workers: &Workers,
     ) -> Result<(Self, Telemetry), Error> {
         let (tree, points, telemetry) =
-            build(&mut RowSpace::<M>::new(data, dim).with_ahead(ahead), config, tier, workers)?;
+            build(&mut RowSpace::<M>::prepared(data, dim).with_ahead(ahead), config, tier, workers)?;
         Ok((Self { tree, points }, telemetry))
     }
 
@@ -57,7 +56,7 @@ impl<M: PanelMetric> Body<M> {
         let mut rows = self.rows();
         rows.extend_from_slice(new);
         let change = Change { tree: &self.tree, deleted, next_id };
-        let mut space = RowSpace::<M>::new(rows, self.dim()).with_ahead(ahead);
+        let mut space = RowSpace::<M>::prepared(rows, self.dim()).with_ahead(ahead);
         let (tree, points, telemetry) = update(&mut space, &change, config, tier, workers)?;
         Ok((Self { tree, points }, telemetry))
     }
@@ -118,13 +117,14 @@ impl<M: PanelMetric> Body<M> {
     ) -> Result<(Neighborhoods, SearchCounters), Error> {
         let dim = self.dim();
         let (view, workers) = (self.tree.view(), Workers::new());
-        let part = |queries: Range<usize>| -> Result<Part, KernelError> {
+        let budget = Budget::new();
+        let part = |queries: Range<usize>| -> Result<Part, Error> {
             let kernel = self.points.metric::<M>();
             let mut part = Part::default();
             workers.with(search_blocks(self.tree.waiting), |memory| {
                 for row in rows[queries.start * dim..queries.end * dim].chunks_exact(dim) {
                     let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(row);
-                    part.add((tier, view, &kernel), query, radius, keep, memory)?;
+                    budget.spend(part.add((tier, view, &kernel), query, radius, keep, memory)?)?;
                 }
                 Ok(part)
             })

@@ -6,6 +6,7 @@ mod body;
 mod change;
 mod queries;
 
+use std::fmt;
 use std::path::Path;
 
 use covertree_kernels::dist::Form;
@@ -100,6 +101,15 @@ macro_rules! variant {
             _ => None,
         }
     };
+}
+
+impl fmt::Debug for AnyIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyIndex")
+            .field("len", &self.len())
+            .field("preparation", &self.preparation)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AnyIndex {
@@ -197,7 +207,7 @@ impl AnyIndex {
     /// As [`knn`](Self::knn).
     pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         let prepared = self.queries(label, queries)?;
-        let mut answers = Answers::unwritten(queries.len(), k)?;
+        let mut answers = Answers::unwritten(queries.len(), self.at_most(k))?;
         let (asked, out, tier) = (&prepared, &mut answers, self.tier);
         let counters = match &self.body {
             AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
@@ -210,7 +220,12 @@ impl AnyIndex {
             AnyBody::Haversine(body) => ask_double(body, asked, out, tier),
         }?;
         self.preparation.scaling.restore_all(&mut answers.distances);
-        Ok((answers, counters))
+        Ok((answers.widened(k)?, counters))
+    }
+
+    /// Neighbours that are searched for where `k` are wanted: no more than there are points, or memory would be kept for them.
+    fn at_most(&self, k: usize) -> usize {
+        k.min(self.len().max(1))
     }
 
     /// All points at most `radius` away from each query, in ascending order of (distance, row number): exactly those that a
@@ -270,11 +285,11 @@ impl AnyIndex {
     /// # Errors
     /// As [`knn`](Self::knn).
     pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, SearchCounters), Error> {
-        let mut answers = Answers::unwritten(self.len(), k)?;
+        let mut answers = Answers::unwritten(self.len(), self.at_most(k))?;
         let asked = each!(&self.body, body => body.knn(Asked::Members { include_self }, &mut answers, self.tier));
         let counters = asked?;
         self.preparation.scaling.restore_all(&mut answers.distances);
-        Ok((answers, counters))
+        Ok((answers.widened(k)?, counters))
     }
 
     /// Holds every law of the tree against its points.

@@ -37,7 +37,7 @@ use std::time::Instant;
 
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{TWIN, farthest};
+use covertree_kernels::tree::{self as kernel, TWIN, farthest};
 
 use crate::error::Error;
 use crate::parallel;
@@ -59,6 +59,15 @@ pub(crate) struct Placement {
     pub parents: Vec<Idx>,
     /// Distance to the parent.
     pub distances: Vec<f64>,
+}
+
+impl Placement {
+    /// Hangs a slot below the parent at this distance, on the highest level where it is covered.
+    fn hang(&mut self, slot: Idx, parent: Idx, distance: f64, ladder: kernel::Ladder<'_>) {
+        let slot = at(slot);
+        (self.parents[slot], self.distances[slot]) = (parent, distance);
+        self.levels[slot] = if distance > 0.0 { ladder.level_over(distance) - 1 } else { TWIN };
+    }
 }
 
 /// A tree with its points packed in its order.
@@ -255,11 +264,7 @@ impl<S: Space> Builder<'_, S> {
         let siblings = crowding.siblings * batch.len() as f64;
         if choice.makes_a_graph() && siblings > estimate::PAIRS_MAX && self.is_quadratic(batch, &progress.placement) {
             choice = Choice::without_graph(self.space.axes());
-            let (number, name) = (row.batch_index, choice.name());
-            progress
-                .telemetry
-                .notes
-                .push(format!("batch {number}: its graph would be quadratic; {name} was used instead"));
+            progress.telemetry.without_graph(row.batch_index, choice.name());
         }
         row.traversal_ms = traversal_ms;
         let (mut row, moved) = self.settle(&crowded, choice, batch, deferred, row, progress);
@@ -286,11 +291,14 @@ impl<S: Space> Builder<'_, S> {
         let scene = Draft { builder: self, grown: crowded };
         let mut crowd = Crowd::new(self.config, self.ladder.view(), &scene, batch, &mut progress.scratch);
         crowd.load(&progress.placement, deferred, row);
-        settle(&mut crowd, choice);
+        let settled_by = settle(&mut crowd, choice);
         crowd.close();
         let moved = crowd.store(&mut progress.placement);
         let Crowd { row, rows, .. } = crowd;
         progress.telemetry.levels.extend(rows);
+        if settled_by != choice {
+            progress.telemetry.without_graph(row.batch_index, settled_by.name());
+        }
         batch.iter().for_each(|&slot| progress.scratch[at(slot)] = NONE);
         (row, moved)
     }

@@ -1,5 +1,7 @@
 //! Searches among the points of a batch, over the draft in which all of them hang under the nodes that cover them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::{Idx, NONE, at};
@@ -22,8 +24,9 @@ const GROUPS: usize = 256;
 /// What is looked for among the marked points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Goal {
-    /// All on the same level or above. A pair on one level is found from the earlier position alone, unless `both`.
-    Conflicts { both: bool },
+    /// All on the same level or above. A pair on one level is found from the earlier position alone, unless `both`. Given up
+    /// where more than `most` are found in all.
+    Conflicts { both: bool, most: u64 },
     /// All at later positions.
     Later,
     /// The nearest one, by (distance, slot).
@@ -127,7 +130,7 @@ impl<R: Real> Visitor<R> for Seeker<'_, '_> {
         let cap = self.limit();
         let (top, later) = (group.top, at(group.end) > self.query.position);
         let any = match self.goal {
-            Goal::Conflicts { both } => top > self.query.level || (top == self.query.level && (both || later)),
+            Goal::Conflicts { both, .. } => top > self.query.level || (top == self.query.level && (both || later)),
             Goal::Rival { .. } => top >= self.query.level,
             Goal::Later => top != TWIN && later,
             Goal::Nearest => top != TWIN,
@@ -143,7 +146,7 @@ impl<R: Real> Visitor<R> for Seeker<'_, '_> {
         }
         let level = self.parts.levels[position];
         match self.goal {
-            Goal::Conflicts { both } => {
+            Goal::Conflicts { both, .. } => {
                 level > self.query.level || (level == self.query.level && (both || position > self.query.position))
             }
             Goal::Later => position > self.query.position,
@@ -215,6 +218,8 @@ pub(super) struct Found {
     pub before: u64,
     /// Distances that were evaluated.
     pub evals: u64,
+    /// Whether there is more than was to be found in all, and the search was given up.
+    pub given_up: bool,
 }
 
 /// A tree whose points are searched, whatever their metric.
@@ -251,7 +256,9 @@ impl<S: Space> Scene for Draft<'_, S> {
         let kernel = builder.space.kernel(&self.grown.packed);
         let view = TreeView::new(TreeParts { groups: &marks.groups, ..tree.parts() }).expect("as the tree's own");
         let ladder = builder.ladder.view();
-        let searching = Searching { builder, kernel: &kernel, view, ladder, flags: &marks.flags, goal };
+        let most = if let Goal::Conflicts { most, .. } = goal { most } else { u64::MAX };
+        let sum = AtomicU64::new(0);
+        let searching = Searching { builder, kernel: &kernel, view, ladder, flags: &marks.flags, goal, most, sum };
         let blocks = search_blocks(tree.waiting);
         builder.workers.reserve(blocks);
         let work =
@@ -303,9 +310,24 @@ struct Searching<'a, 'k, S: Space + 'k> {
     ladder: Ladder<'a>,
     flags: &'a [u8],
     goal: Goal,
+    /// How much may be found in all, by all tasks,
+    most: u64,
+    /// and how much has been, give or take [`UNTOLD`] for each task.
+    sum: AtomicU64,
 }
 
+/// What a task finds before it tells the others.
+const UNTOLD: u64 = 1 << 12;
+
 impl<'k, S: Space> Searching<'_, 'k, S> {
+    /// Adds what a task has found to the sum once it is worth it, or at its end; says whether that is too much.
+    fn tell(&self, untold: &mut u64, end: bool) -> bool {
+        if *untold >= UNTOLD || end {
+            self.sum.fetch_add(std::mem::take(untold), Ordering::Relaxed);
+        }
+        self.sum.load(Ordering::Relaxed) > self.most
+    }
+
     fn seeker<'o>(&'o self, query: &Query, out: &'o mut [Conflict]) -> Seeker<'o, 'o> {
         Seeker {
             parts: self.view.parts(),
@@ -334,7 +356,7 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
     /// One query after the other, through the tree.
     fn search_all(&self, queries: &[Query], cap: usize, memory: &mut [Block]) -> Found {
         let mut found = Found { all: vec![Conflict::default(); 4 * queries.len()], ..Found::default() };
-        let mut used = 0;
+        let (mut used, mut untold) = (0, 0);
         for query in queries {
             let count = loop {
                 let (count, evals) = self.search(query, &mut found.all[used..], memory);
@@ -346,16 +368,21 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
                 found.all.resize(room, Conflict::default());
             };
             found.before += count as u64; // widens
-            used += keep_nearest(&mut found.all[used..used + count], cap);
+            let kept = keep_nearest(&mut found.all[used..used + count], cap);
+            (used, untold) = (used + kept, untold + kept as u64);
+            if self.tell(&mut untold, false) {
+                break;
+            }
         }
         found.all.truncate(used);
+        found.given_up = self.tell(&mut untold, true);
         found
     }
 
     /// The same by brute force, a block of queries at a time.
     fn sweep_all(&self, queries: &[Query], cap: usize, memory: &mut [Block]) -> Found {
         let builder = self.builder;
-        let (mut found, mut room) = (Found::default(), 16);
+        let (mut found, mut room, mut untold) = (Found::default(), 16, 0);
         for queries in queries.chunks(SCAN_QUERIES) {
             let slots: Vec<Idx> = queries.iter().map(|query| query.slot).collect();
             let (mut out, counts) = loop {
@@ -375,8 +402,13 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
                 found.before += count as u64; // widens
                 let kept = keep_nearest(&mut out[..count], cap);
                 found.all.extend_from_slice(&out[..kept]);
+                untold += kept as u64;
+            }
+            if self.tell(&mut untold, false) {
+                break;
             }
         }
+        found.given_up = self.tell(&mut untold, true);
         found
     }
 }
@@ -395,6 +427,10 @@ fn keep_nearest(found: &mut [Conflict], cap: usize) -> usize {
 }
 
 fn join(parts: Vec<Found>) -> Found {
+    if parts.iter().any(|part| part.given_up) {
+        let evals = parts.iter().map(|part| part.evals).sum();
+        return Found { evals, given_up: true, ..Found::default() };
+    }
     let mut whole =
         Found { all: Vec::with_capacity(parts.iter().map(|part| part.all.len()).sum()), ..Found::default() };
     for part in parts {

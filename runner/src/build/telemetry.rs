@@ -246,6 +246,11 @@ pub struct Subject<'a> {
 }
 
 impl Telemetry {
+    /// Notes that a batch had to go without the graph of its conflicts.
+    pub(super) fn without_graph(&mut self, batch: usize, strategy: &str) {
+        self.notes.push(format!("batch {batch}: its graph would be quadratic; {strategy} was used instead"));
+    }
+
     /// The totals over all batches.
     pub fn totals(&self) -> Totals {
         let mut total = Totals {

@@ -20,7 +20,7 @@ const CHUNK: usize = 256;
 /// Nodes that one task finds ceilings for: whole panels.
 const CEILINGS: usize = 1 << 12;
 
-impl<S: Space> Builder<'_, S> {
+impl<'k, S: Space> Builder<'k, S> {
     /// Gives each point of the batch a node that covers it, and the level below the lowest on which any does. Returns how
     /// many distances that took.
     pub(super) fn traverse(&self, grown: &Grown<S>, batch: &[Idx], placement: &mut Placement) -> u64 {
@@ -56,12 +56,17 @@ impl<S: Space> Builder<'_, S> {
             })
         };
         for (&slot, (position, distance)) in batch.iter().zip(found) {
-            let slot = at(slot);
-            placement.parents[slot] = grown.tree.ids[at(position)];
-            placement.distances[slot] = distance;
-            placement.levels[slot] = if distance > 0.0 { ladder.level_over(distance) - 1 } else { TWIN };
+            placement.hang(slot, grown.tree.ids[at(position)], distance, ladder);
         }
         evals.into_iter().sum()
+    }
+
+    /// The root as what covers a slot, and its distance: it covers everything. A search finds nothing only under a function that
+    /// is no metric, whose bounds may rule out the root itself.
+    fn by_root(&self, view: TreeView<'_>, kernel: &S::Kernel<'k>, slot: Idx) -> (Idx, f64) {
+        let levels = view.parts().levels;
+        let root = (0..levels.len()).max_by_key(|&place| levels[place]).unwrap_or(0);
+        (root as Idx, farthest(self.tier, kernel, self.space.query(at(slot)), root, root + 1)) // a position
     }
 
     /// For each node a surrogate that no point which it covers exceeds.
@@ -92,20 +97,23 @@ impl<S: Space> Builder<'_, S> {
         let scene = Draft { builder: self, grown };
         let found = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Cover { chain }, usize::MAX);
         row.distance_evals += found.evals;
-        let mut deferred = vec![false; batch.len()];
+        let (mut deferred, mut covered) = (vec![false; batch.len()], vec![false; batch.len()]);
         let mut place = 0;
         for cover in found.all {
             // What was found of a point comes before the mark that there may be more.
             place += batch[place..].iter().position(|&slot| slot == cover.id).expect("in the order of the batch");
-            let slot = at(cover.id);
             if cover.distance == f64::INFINITY {
                 // A twin has nothing nearer.
-                deferred[place] = placement.levels[slot] != TWIN;
+                deferred[place] = placement.levels[at(cover.id)] != TWIN;
                 continue;
             }
-            placement.parents[slot] = cover.other;
-            placement.distances[slot] = cover.distance;
-            placement.levels[slot] = if cover.distance > 0.0 { ladder.level_over(cover.distance) - 1 } else { TWIN };
+            covered[place] = true;
+            placement.hang(cover.id, cover.other, cover.distance, ladder);
+        }
+        for (&slot, _) in batch.iter().zip(covered).filter(|(_, covered)| !covered) {
+            let kernel = self.space.kernel(&grown.packed);
+            let (position, distance) = self.by_root(grown.tree.view(), &kernel, slot);
+            placement.hang(slot, grown.tree.ids[at(position)], distance, ladder);
         }
         row.chains_deferred = deferred.iter().filter(|&&deferred| deferred).count() as u64;
         deferred
@@ -135,7 +143,7 @@ impl<'k, S: Space> Covers<'_, 'k, S> {
         let (visitor, counters) =
             search(self.builder.tier, self.view, self.kernel, query, visitor, &mut Arena::new(memory))
                 .expect("the memory was sized for this tree");
-        (visitor.found().expect("the root covers every point"), counters.distance_evals)
+        (visitor.found().unwrap_or_else(|| self.builder.by_root(self.view, self.kernel, slot)), counters.distance_evals)
     }
 
     /// The same by brute force, for a block of slots: the nearest nodes of those that cover them on the lowest level, given the
@@ -151,8 +159,8 @@ impl<'k, S: Space> Covers<'_, 'k, S> {
         };
         let mut visitors: Vec<_> = slots.iter().map(begun).collect();
         let evals = builder.space.sweep(builder.tier, self.kernel, slots, &mut visitors, &mut Arena::new(memory));
-        for (visitor, found) in visitors.iter().zip(found) {
-            *found = visitor.found().expect("the root covers every point");
+        for ((visitor, found), &slot) in visitors.iter().zip(found).zip(slots) {
+            *found = visitor.found().unwrap_or_else(|| builder.by_root(self.view, self.kernel, slot));
         }
         evals
     }

@@ -8,13 +8,14 @@ use clap::{Args, ValueEnum};
 use covertree::build::telemetry::Subject;
 use covertree::build::{BatchOrder, Conflict, MisForm, Prefix};
 use covertree::error::Error;
-use covertree::formats::output::{Outputs, check_target, suffixed};
+use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
 use covertree::points::{Dtype, Points, Values};
 use covertree::{AnyIndex, BuildConfig, MetricName, Workers};
 use covertree_kernels::simd::Tier;
 
 use super::session::Session;
+use super::tell;
 
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
@@ -76,23 +77,20 @@ impl PointsArgs {
     /// Reads the points and converts them.
     pub fn read(&self) -> Result<Points, Error> {
         let points = read_points(&self.path, &self.reading.options())?;
-        match self.dtype {
-            Some(dtype) => convert(points, dtype, &covertree::error::shown(&self.path)),
-            None => Ok(points),
-        }
+        convert(points, self.dtype, &covertree::error::shown(&self.path))
     }
 }
 
-/// The points in another precision.
-fn convert(points: Points, dtype: DtypeArg, label: &str) -> Result<Points, Error> {
+/// The points in another precision, if one is asked for.
+pub(crate) fn convert(points: Points, dtype: Option<DtypeArg>, label: &str) -> Result<Points, Error> {
     let dim = points.dim();
     match (dtype, points.values()) {
-        (DtypeArg::F32, Values::F64(values)) => {
+        (Some(DtypeArg::F32), Values::F64(values)) => {
             // Rounds to nearest; values beyond the range become infinite, which is refused with row and column.
             let values = values.iter().map(|&value| value as f32).collect();
             Points::named(label, dim, Values::F32(values))
         }
-        (DtypeArg::F64, Values::F32(_)) => Points::named(label, dim, Values::F64(points.to_f64().into_owned())),
+        (Some(DtypeArg::F64), Values::F32(_)) => Points::named(label, dim, Values::F64(points.to_f64().into_owned())),
         _ => Ok(points),
     }
 }
@@ -207,36 +205,38 @@ fn growth(text: &str) -> Result<Growth, String> {
 }
 
 impl StrategyArgs {
-    /// Checks everything that can be checked before the points are known.
+    /// Checks everything that can be checked before the points are known, but for the telemetry's file.
     pub fn plan(&self, seed: u64) -> Result<BuildConfig, Error> {
         let config = self.config(seed);
         config.check()?;
-        self.telemetry.as_deref().map_or(Ok(()), check_target)?;
         Ok(config)
     }
 
-    /// Builds, writes the telemetry if it is asked for, and says what the builder decided by itself.
+    /// Builds, adds the telemetry to the outputs if it is asked for, and says what the builder decided by itself.
     pub fn build(
         &self,
         session: &Session,
-        label: &str,
-        points: &Points,
+        (label, points): (&str, &Points),
         metric: MetricName,
         config: &BuildConfig,
+        outputs: &mut Outputs,
     ) -> Result<AnyIndex, Error> {
         let workers = Workers::new();
         let (index, telemetry) = AnyIndex::build_with(session.tier, label, points, metric, config, &workers)?;
         if !session.quiet {
-            telemetry.notes.iter().for_each(|note| eprintln!("{note}"));
+            telemetry.notes.iter().for_each(|note| tell(note));
         }
         if let Some(path) = &self.telemetry {
             let subject = Subject { rows: index.len(), dim: index.dim(), metric: metric.name(), tier: session.tier };
             let text = telemetry.to_jsonl(config, &subject);
-            let mut outputs = Outputs::new();
             outputs.add(path, |out| out.write_all(text.as_bytes()))?;
-            outputs.commit()?;
         }
         Ok(index)
+    }
+
+    /// Whether anything but the defaults is asked for, telemetry aside.
+    pub fn any(&self) -> bool {
+        self.config(0) != BuildConfig { seed: 0, ..BuildConfig::default() }
     }
 
     fn config(&self, seed: u64) -> BuildConfig {
@@ -267,11 +267,14 @@ pub(crate) struct AnswerFiles {
 }
 
 impl AnswerFiles {
-    /// Refuses early what could never be written.
-    pub fn plan(prefix: &Path) -> Result<Self, Error> {
+    /// Refuses early what could never be written, these files and another one, or would replace what is read.
+    pub fn plan<'p>(
+        prefix: &Path,
+        other: Option<&Path>,
+        inputs: impl IntoIterator<Item = &'p Path>,
+    ) -> Result<Self, Error> {
         let files = Self { ids: suffixed(prefix, ".ids.npy"), distances: suffixed(prefix, ".dist.npy") };
-        check_target(&files.ids)?;
-        check_target(&files.distances)?;
+        check_targets([files.ids.as_path(), &files.distances].into_iter().chain(other), inputs)?;
         Ok(files)
     }
 }

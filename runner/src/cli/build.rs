@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use covertree::error::{Error, shown};
-use covertree::formats::output::check_target;
+use covertree::formats::output::{Outputs, check_targets};
 use covertree::{AnyIndex, BuildConfig};
 
 use super::args::{MetricArgs, PointsArgs, StrategyArgs, dtype_name};
@@ -34,7 +34,8 @@ pub(crate) struct BuildPlan {
 
 impl BuildArgs {
     pub fn plan(self, session: &Session) -> Result<BuildPlan, Error> {
-        check_target(&self.output)?;
+        let outputs = [&self.output].into_iter().chain(&self.strategy.telemetry);
+        check_targets(outputs.map(PathBuf::as_path), [self.points.path.as_path()])?;
         session.stages(3);
         let config = self.strategy.plan(session.seed)?;
         Ok(BuildPlan { config, args: self })
@@ -45,11 +46,13 @@ impl BuildPlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
         let Self { args, config } = self;
         let points = session.stage("reading", || args.points.read()).0?;
+        let (mut outputs, label) = (Outputs::new(), shown(&args.points.path));
         let (index, build_s) = session.stage("building", || {
-            args.strategy.build(session, &shown(&args.points.path), &points, args.metric.metric, &config)
+            args.strategy.build(session, (&label, &points), args.metric.metric, &config, &mut outputs)
         });
         let index = index?;
-        session.stage("writing", || index.save(&args.output)).0?;
+        let write = || index.stage(&mut outputs, &args.output).and_then(|()| outputs.commit());
+        session.stage("writing", write).0?;
         let record = built(&index, "build", build_s);
         let message = format!("{}: {} built in {build_s:.3} s", shown(&args.output), described(&index));
         Ok(Outcome { record, message, ..Outcome::default() })

@@ -8,6 +8,7 @@ use covertree::formats::npy::{read_ids, read_reals};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::points::{Points, Values};
 use covertree::residual::{CovarianceConfig, Inducing, KernelName, Landmarks, ResidualIndex};
+use covertree_kernels::covariance::CovarianceKind;
 use serde::Deserialize;
 
 use super::session::Session;
@@ -65,7 +66,23 @@ pub(crate) enum Explained {
     Given { v: Points, p: Vec<f64> },
 }
 
+impl CovarianceArgs {
+    /// Whether anything was asked for that a metric of coordinates has no use for.
+    pub fn any(&self) -> bool {
+        let Self { kernel, lengthscale, variance, nugget, jitter, inducing } = self;
+        inducing.any()
+            || *kernel != KernelName(CovarianceKind::Matern52)
+            || lengthscale.as_slice() != [1.0]
+            || (*variance, *nugget, *jitter) != (1.0, 0.0, 1e-6)
+    }
+}
+
 impl InducingArgs {
+    /// The files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.inducing_ids, &self.inducing_points, &self.v, &self.p].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// Whether there is anything but the prior.
     pub fn any(&self) -> bool {
         self.inducing.is_some()
@@ -141,7 +158,11 @@ impl CovarianceArgs {
         if sets.is_empty() {
             return Err(Error::Usage(format!("{}: holds no parameter set; give at least one", shown(path))));
         }
-        sets.into_iter().map(|set| set.over(self.config())).collect()
+        let numbered = sets.into_iter().enumerate();
+        let sets = numbered.map(|(number, set)| {
+            set.over(self.config()).map_err(|error| Error::Usage(format!("{}: set {number}: {error}", shown(path))))
+        });
+        sets.collect()
     }
 
     /// Fits points.
@@ -171,10 +192,18 @@ impl CovarianceArgs {
 #[serde(deny_unknown_fields)]
 struct ParameterSet {
     kernel: Option<String>,
-    lengthscale: Option<Vec<f64>>,
+    lengthscale: Option<Lengthscale>,
     variance: Option<f64>,
     nugget: Option<f64>,
     jitter: Option<f64>,
+}
+
+/// One for all columns, or one per column.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Lengthscale {
+    One(f64),
+    Each(Vec<f64>),
 }
 
 impl ParameterSet {
@@ -182,7 +211,11 @@ impl ParameterSet {
         if let Some(kernel) = self.kernel {
             config.kind = kernel.parse::<KernelName>()?.0;
         }
-        config.lengthscales = self.lengthscale.unwrap_or(config.lengthscales);
+        config.lengthscales = match self.lengthscale {
+            None => config.lengthscales,
+            Some(Lengthscale::One(length)) => vec![length],
+            Some(Lengthscale::Each(lengths)) => lengths,
+        };
         config.variance = self.variance.unwrap_or(config.variance);
         config.nugget = self.nugget.unwrap_or(config.nugget);
         config.jitter = self.jitter.unwrap_or(config.jitter);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use covertree::error::{Error, shown};
-use covertree::formats::output::{Outputs, check_target};
+use covertree::formats::output::{Outputs, check_targets};
 use covertree::residual::{Feature, GateProfile, ProfileConfig};
 
 use super::args::PointsArgs;
@@ -83,7 +83,10 @@ impl GateProfileArgs {
             seed: session.seed,
         };
         config.check()?;
-        check_target(&self.output)?;
+        check_targets(
+            [self.output.as_path()],
+            [self.points.path.as_path()].into_iter().chain(self.covariance.inducing.files()),
+        )?;
         session.stages(4);
         Ok(GateProfilePlan { args: self, config })
     }

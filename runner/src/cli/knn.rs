@@ -116,6 +116,16 @@ impl KnnArgs {
     pub fn plan(self, session: &Session) -> Result<KnnPlan, Error> {
         check_k(self.k)?;
         let config = self.strategy.plan(session.seed)?;
+        let coordinates = matches!(self.metric.metric, AnyMetric::Coordinates(_));
+        if coordinates && self.covariance.any() && !self.covariance.inducing.any() {
+            let message = "kernel, lengthscale, variance, nugget and jitter belong to --metric residual and correlation; \
+                           choose one of these, or leave them out";
+            return Err(Error::Usage(message.into()));
+        }
+        if !coordinates && self.strategy.any() {
+            let message = "no tree is built under a correlation; leave out what says how to build one";
+            return Err(Error::Usage(message.into()));
+        }
         match (self.metric.metric, self.covariance.inducing.any()) {
             (AnyMetric::Residual, false) => {
                 let message = "--metric residual: say what is explained, with --inducing M or one of its kin; \
@@ -134,7 +144,9 @@ impl KnnArgs {
             _ => {}
         }
         let gate = self.search.plan(self.covariance.inducing.factored())?;
-        let files = AnswerFiles::plan(&self.output)?;
+        let inputs = [&self.asked.queries, &self.search.gate_file].into_iter().flatten().map(PathBuf::as_path);
+        let inputs = inputs.chain([self.points.path.as_path()]).chain(self.covariance.inducing.files());
+        let files = AnswerFiles::plan(&self.output, self.strategy.telemetry.as_deref(), inputs)?;
         session.stages(4);
         Ok(KnnPlan { args: self, files, config, gate })
     }
@@ -215,8 +227,9 @@ impl KnnPlan {
             Ok((points, queries))
         };
         let (points, queries) = session.stage("reading", read).0?;
+        let (mut outputs, label) = (Outputs::new(), shown(&args.points.path));
         let (index, build_s) = session
-            .stage("building", || args.strategy.build(session, &shown(&args.points.path), &points, metric, &config));
+            .stage("building", || args.strategy.build(session, (&label, &points), metric, &config, &mut outputs));
         let index = index?;
         drop(points); // the index has a copy
         let label = args.asked.queries.as_deref().map(shown).unwrap_or_default();
@@ -225,7 +238,7 @@ impl KnnPlan {
             None => index.graph(args.k, args.asked.include_self),
         });
         let (answers, counters) = found?;
-        session.stage("writing", || write_answers(&files, &answers)).0?;
+        session.stage("writing", || write_answers(outputs, &files, &answers)).0?;
         let record = Record {
             build_s: Some(build_s),
             counters: Some(counters.into()),

@@ -80,7 +80,7 @@ fn refuse(refusal: &clap::Error) -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("{}", one_line(&refusal.render().to_string(), std::env::args_os().nth(1)));
+            tell(&one_line(&refusal.render().to_string(), std::env::args_os().nth(1)));
             ExitCode::from(2)
         }
     }
@@ -138,7 +138,7 @@ fn run(cli: Cli) -> Result<(Outcome, bool), Error> {
     let mut outcome = outcome?;
     session.complete(&mut outcome.record);
     if !outcome.message.is_empty() && !session.quiet {
-        eprintln!("{}", outcome.message);
+        tell(&outcome.message);
     }
     Ok((outcome, session.json))
 }
@@ -160,10 +160,15 @@ fn finish(result: Result<(Outcome, bool), Error>) -> ExitCode {
     match failed {
         None => ExitCode::SUCCESS,
         Some(error) => {
-            eprintln!("error: {error}");
+            tell(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Writes a line to the standard error. Where nobody reads that, the work is done all the same.
+pub(crate) fn tell(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
 fn print(text: &str) -> io::Result<()> {

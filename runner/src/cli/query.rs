@@ -50,7 +50,7 @@ pub(crate) struct QueryPlan {
 impl QueryArgs {
     pub fn plan(self) -> Result<QueryPlan, Error> {
         check_k(self.k)?;
-        let files = AnswerFiles::plan(&self.output)?;
+        let files = AnswerFiles::plan(&self.output, None, [self.tree.as_path(), &self.queries])?;
         Ok(QueryPlan { args: self, files })
     }
 }
@@ -65,16 +65,15 @@ impl QueryPlan {
         check_dim((&args.queries, &queries), (&args.tree, index.dim()))?;
         let (found, query_s) = session.stage("searching", || index.knn_named(&shown(&args.queries), &queries, args.k));
         let (answers, counters) = found?;
-        session.stage("writing", || write_answers(&files, &answers)).0?;
+        session.stage("writing", || write_answers(Outputs::new(), &files, &answers)).0?;
         let record = Record { counters: Some(counters.into()), ..answered(&index, "query", &answers, query_s) };
         let record = Record { build_s: None, ..record };
         Ok(Outcome { message: told(&files, &answers, query_s), record, ..Outcome::default() })
     }
 }
 
-/// Writes both files of an answer: both appear, or none.
-pub(crate) fn write_answers(files: &AnswerFiles, answers: &Answers) -> Result<(), Error> {
-    let mut outputs = Outputs::new();
+/// Writes both files of an answer, and what stands beside them: all appear, or none.
+pub(crate) fn write_answers(mut outputs: Outputs, files: &AnswerFiles, answers: &Answers) -> Result<(), Error> {
     add_answers(&mut outputs, files, answers)?;
     outputs.commit()
 }

@@ -27,6 +27,12 @@ pub(crate) struct Record {
     /// Neighbours within the radius, of all queries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<usize>,
+    /// The first id of the points that were inserted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_id: Option<i32>,
+    /// Points that were inserted or deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub covariance_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

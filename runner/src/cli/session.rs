@@ -89,6 +89,10 @@ impl Session {
         record.seed = self.seed;
         record.total_s = self.started.elapsed().as_secs_f64();
         record.peak_rss_bytes = peak_rss_bytes();
+        for run in &mut record.runs {
+            (run.version, run.tier, run.threads, run.seed) = (record.version, record.tier, record.threads, record.seed);
+            run.total_s = [run.build_s, run.covariance_s, run.query_s].into_iter().flatten().sum();
+        }
     }
 }
 

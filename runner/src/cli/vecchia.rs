@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use covertree::error::{Error, shown};
 use covertree::formats::npy::read_ids;
-use covertree::formats::output::{Outputs, check_target, suffixed};
+use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::points::Points;
 use covertree::residual::{CovarianceConfig, ResidualIndex, Strategy, VecchiaOrder, reference};
 use covertree_kernels::index::Idx;
@@ -120,9 +120,10 @@ impl VecchiaArgs {
             (0..sets.len()).map(|set| [named(set, ".ids.npy"), named(set, ".dist.npy")]).collect();
         let ordered = self.order != VecchiaOrder::Given || self.order_ids.is_some();
         let order_file = ordered.then(|| suffixed(&self.output, ".order.npy"));
-        for file in files.iter().flatten().chain(&order_file).chain(&self.telemetry) {
-            check_target(file)?;
-        }
+        let inputs = [&self.order_ids, &self.parameters, &self.search.gate_file].into_iter().flatten();
+        let inputs = inputs.chain([&self.points.path]).map(PathBuf::as_path).chain(self.covariance.inducing.files());
+        let outputs = files.iter().flatten().chain(&order_file).chain(&self.telemetry);
+        check_targets(outputs.map(PathBuf::as_path), inputs)?;
         session.stages(2 + 3 * sets.len() as u64); // a handful of sets
         Ok(VecchiaPlan { args: self, sets, files, order_file, gate })
     }
@@ -133,8 +134,11 @@ impl VecchiaPlan {
         let Self { args, sets, files, order_file, gate } = self;
         let read = || -> Result<_, Error> {
             let points = args.points.read()?;
-            for set in &sets {
-                set.check(points.dim())?;
+            for (number, set) in sets.iter().enumerate() {
+                set.check(points.dim()).map_err(|error| match &args.parameters {
+                    Some(path) => Error::Usage(format!("{}: set {number}: {error}", shown(path))),
+                    None => error,
+                })?;
             }
             Ok((points, args.covariance.inducing.read(&args.points.reading.options())?))
         };
@@ -193,6 +197,10 @@ impl VecchiaPlan {
             failed = failed.or(found.failed);
             index = Some(found.index);
         }
+        let stale = suffixed(&args.output, ".order.npy");
+        if order_file.is_none() && stale.exists() {
+            lines.push(format!("{}: is of an earlier run; the rows here are those of the points", shown(&stale)));
+        }
         add_telemetry(&mut outputs, args.telemetry.as_ref(), telemetry)?;
         outputs.commit()?;
         let record = match runs.len() {
@@ -206,7 +214,17 @@ impl VecchiaPlan {
 impl VecchiaArgs {
     fn order(&self, points: &Points, seed: u64) -> Result<Vec<Idx>, Error> {
         match &self.order_ids {
-            Some(path) => Ok(read_ids(path)?.values),
+            Some(path) => {
+                let order = read_ids(path)?.values;
+                if order.len() == points.len() {
+                    return Ok(order);
+                }
+                let (file, rows) = (shown(path), points.len());
+                Err(Error::Usage(format!(
+                    "{file}: holds {} row numbers where there are {rows} points; give each once",
+                    order.len()
+                )))
+            }
             None => self.order.rows(points, seed),
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use covertree::error::{Error, shown};
-use covertree::formats::output::{Outputs, check_target, suffixed};
+use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::read_points;
 use covertree::tree::file::ReadMode;
 use covertree::{AnyIndex, Neighborhoods};
@@ -55,9 +55,7 @@ impl WithinArgs {
         }
         let [starts, ids, distances] =
             [".indptr.npy", ".ids.npy", ".dist.npy"].map(|suffix| suffixed(&self.output, suffix));
-        for file in [&starts, &ids, &distances] {
-            check_target(file)?;
-        }
+        check_targets([starts.as_path(), &ids, &distances], [self.tree.as_path(), &self.queries])?;
         Ok(WithinPlan { args: self, starts, ids, distances })
     }
 }

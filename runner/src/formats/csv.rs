@@ -138,6 +138,10 @@ impl<'a> Table<'a> {
         }
         let columns = numbers(&self.file, &options.columns, None, self.width)?;
         let is_text = |&column: &usize| number(self.cell(column)).is_none();
+        // A row without a value is a row with values missing, wherever it stands.
+        if columns.iter().all(|&column| self.cell(column).trim_ascii().is_empty()) {
+            return Ok(false);
+        }
         match columns.iter().copied().find(is_text) {
             None => Ok(false),
             Some(_) if columns.iter().all(is_text) => Ok(true),

@@ -51,20 +51,30 @@ impl Outputs {
     /// Writes a file under a temporary name: `write` gets a buffered writer.
     ///
     /// # Errors
-    /// As [`check_target`], and [`Error::Write`] for what `write` or the system reports.
+    /// As [`check_target`], [`Error::Write`] for what `write` or the system reports, and [`Error::Usage`] for a file that is
+    /// among them already.
     pub fn add<F>(&mut self, path: &Path, write: F) -> Result<(), Error>
     where
         F: FnOnce(&mut dyn Write) -> io::Result<()>,
     {
-        let target = resolve(path)?;
+        let target = whole(&resolve(path)?);
         let file = shown(path);
+        if self.staged.iter().any(|staged| staged.target == target) {
+            return Err(twice(&file));
+        }
         let failed = |source| Error::Write { file: file.clone(), source };
+        sweep(&target);
         let temporary =
             create_beside(&target, |path| File::options().write(true).read(true).create_new(true).open(path));
         let temporary = temporary.map_err(failed)?;
+        drop(temporary.as_file().lock()); // tells that it is at work, see `sweep`
         let mut buffered = BufWriter::new(temporary.as_file());
         write(&mut buffered).and_then(|()| buffered.flush()).map_err(failed)?;
         drop(buffered);
+        if let Ok(earlier) = fs::metadata(&target) {
+            // Whom the file was for, the new one is for; where the system refuses, the usual permissions have to do.
+            drop(temporary.as_file().set_permissions(earlier.permissions()));
+        }
         temporary.as_file().sync_all().map_err(failed)?; // a full disk shows here at the latest
         self.staged.push(Staged { temporary, target, file });
         Ok(())
@@ -100,7 +110,17 @@ impl Outputs {
                 return Err(Error::Write { file: staged.file, source: error.error });
             }
         }
+        let mut folders: Vec<&Path> = earlier.iter().map(|(target, ..)| folder_of(target)).collect();
+        folders.dedup();
+        folders.into_iter().for_each(settle_folder);
         Ok(())
+    }
+}
+
+/// Forces the new names in a folder to the disk, where the system knows how. The files are in place whatever it answers.
+fn settle_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        drop(folder.sync_all());
     }
 }
 
@@ -113,12 +133,33 @@ fn take_back(target: &Path, existed: bool, kept: Option<NamedTempFile<()>>) {
     }
 }
 
+/// How the names of temporary files end.
+const PARTIAL: &str = ".partial";
+
 /// Makes something with a fresh name in the folder of `target`; it goes when the handle is dropped.
 fn create_beside<R>(target: &Path, make: impl FnMut(&Path) -> io::Result<R>) -> io::Result<NamedTempFile<R>> {
+    tempfile::Builder::new().prefix(&prefix_of(target)).suffix(PARTIAL).make_in(folder_of(target), make)
+}
+
+/// How the names of temporary files of a target begin.
+fn prefix_of(target: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(target.file_name().unwrap_or_default());
     prefix.push(".");
-    tempfile::Builder::new().prefix(&prefix).suffix(".partial").make_in(folder_of(target), make)
+    prefix
+}
+
+/// Removes what runs that were killed left of this target: temporary files that nobody holds.
+fn sweep(target: &Path) {
+    let prefix = prefix_of(target);
+    for entry in fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let bytes = name.as_encoded_bytes();
+        let partial = bytes.starts_with(prefix.as_encoded_bytes()) && bytes.ends_with(PARTIAL.as_bytes());
+        if partial && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
 }
 
 /// The folder that a file stands in.
@@ -138,6 +179,46 @@ pub fn check_target(path: &Path) -> Result<(), Error> {
     let target = resolve(path)?;
     let probe = create_beside(&target, |path| File::options().write(true).create_new(true).open(path));
     probe.map(drop).map_err(|source| Error::Write { file: shown(path), source })
+}
+
+/// [`check_target`] for all files that are to be written together; and none of them may be one that is read, or the same as
+/// another.
+///
+/// # Errors
+/// As [`check_target`]; [`Error::Usage`] naming the file that would be lost.
+pub fn check_targets<'o, 'i>(
+    outputs: impl IntoIterator<Item = &'o Path>,
+    inputs: impl IntoIterator<Item = &'i Path>,
+) -> Result<(), Error> {
+    let inputs: Vec<PathBuf> = inputs.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let mut targets = Vec::new();
+    for path in outputs {
+        check_target(path)?;
+        let target = whole(&resolve(path)?);
+        if inputs.contains(&target) {
+            return Err(Error::Usage(format!(
+                "{}: is read by this command, and would be replaced; write to another file",
+                shown(path)
+            )));
+        }
+        if targets.contains(&target) {
+            return Err(twice(&shown(path)));
+        }
+        targets.push(target);
+    }
+    Ok(())
+}
+
+fn twice(file: &str) -> Error {
+    Error::Usage(format!("{file}: two outputs would have this name; give one of them another"))
+}
+
+/// A resolved path from the root on, so that two names of one file are equal.
+fn whole(target: &Path) -> PathBuf {
+    match (fs::canonicalize(folder_of(target)), target.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => target.to_owned(),
+    }
 }
 
 /// The file that a path leads to: a symbolic link keeps leading there when its target is replaced.

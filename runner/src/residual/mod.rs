@@ -59,6 +59,7 @@ use covertree_kernels::covariance::Covariance;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::residual::{Counting, P_FLOOR};
 use covertree_kernels::simd::{LANES_F64, Tier};
+use std::fmt;
 
 use crate::answers::Answers;
 use crate::error::Error;
@@ -82,6 +83,15 @@ pub struct ResidualIndex {
     set: PointSet,
 }
 
+impl fmt::Debug for ResidualIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResidualIndex")
+            .field("columns", &self.columns())
+            .field("config", self.config())
+            .finish_non_exhaustive()
+    }
+}
+
 impl ResidualIndex {
     /// Fits points to a metric on the best tier of this machine. `seed` draws the inducing points, where they are drawn.
     ///
@@ -90,8 +100,8 @@ impl ResidualIndex {
     /// even with a million times the jitter; [`Error::TooLarge`] for scaled coordinates whose squares leave the range.
     ///
     /// # Cost
-    /// `M^2 / 2` multiply-adds per point, `M^3 / 3` for the factor, on all threads of the current pool. Memory: twice
-    /// that of `V` in double precision: packed, and either once more by rows, or packed and by rows in single precision.
+    /// `M^2 / 2` multiply-adds per point on all threads of the current pool, and before these `M^3 / 3` for the factor on one
+    /// of them, so that its bits do not depend on their number. Memory: twice that of `V` in double precision: packed, and either once more by rows, or packed and by rows in single precision.
     pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
         Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
     }

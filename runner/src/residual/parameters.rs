@@ -208,14 +208,10 @@ pub(crate) fn by_levels(points: &Points, seed: u64) -> Result<Vec<Idx>, Error> {
     let tree = index.tree();
     let table = Table::new(seed, 17);
     let mut rows: Vec<(i32, u64, Idx)> = Vec::with_capacity(tree.len());
-    let mut is_node = vec![false; points.len()];
     for (&id, &level) in tree.ids().iter().zip(tree.levels()) {
-        is_node[at(id)] = true;
+        // Twins come last.
         rows.push((-level.max(-i32::MAX), table.row(at(id)).bits(0), id));
     }
-    // Whatever is no node by itself, a twin say, comes last.
-    let twins = (0..points.rows()).filter(|&id| !is_node[at(id)]);
-    rows.extend(twins.map(|id| (i32::MAX, table.row(at(id)).bits(0), id)));
     rows.sort_unstable();
     Ok(rows.into_iter().map(|(_, _, id)| id).collect())
 }

@@ -1,5 +1,6 @@
 //! Anything under a closure.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use covertree_kernels::index::{Idx, at, idx_len};
@@ -7,7 +8,7 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{Item, Items, PIVOTS_MAX, PivotItem, PivotItems, Slack, Witness};
 
 use super::pivots::Pivots;
-use super::{PackedPoints, Space};
+use super::{Ahead, PackedPoints, Space};
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::tree::{Order, Tree};
@@ -81,6 +82,15 @@ impl<X, D> ItemSpace<X, D> {
     }
 }
 
+impl<X, D> fmt::Debug for ItemSpace<X, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemSpace")
+            .field("items", &self.items.len())
+            .field("slack", &self.slack)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<X, D> ItemSpace<X, D>
 where
     X: Send + Sync + 'static,
@@ -119,6 +129,7 @@ where
 }
 
 /// The items in the order of a tree.
+#[derive(Debug)]
 pub struct PackedItems {
     rows: Vec<Idx>,
     /// The distances to the pivots.
@@ -191,7 +202,7 @@ where
 
     fn pack_slots(&self, slots: &[Idx]) -> PackedItems {
         let rows: Vec<Idx> = slots.iter().map(|&slot| self.rows[at(slot)]).collect();
-        let table = PackedPoints::pack(&self.pivots.table, self.pivots.width(), &rows);
+        let table = PackedPoints::pack(&self.pivots.table, self.pivots.width(), Ahead::default(), &rows);
         PackedItems { rows, table }
     }
 

@@ -3,6 +3,7 @@
 //! | file | points |
 //! | --- | --- |
 //! | `rows` | rows of coordinates under Euclidean, Manhattan or Chebyshev distance, and any other metric over panels |
+//! | `packed` | the rows in the order of a tree, with the boxes of its groups |
 //! | `sphere` | directions and places: the angle, the great-circle distance |
 //! | `items` | anything under a closure |
 //! | `pivots` | coordinates for what has none: distances to a few far items |
@@ -10,6 +11,7 @@
 //! | `prepare` | how points and queries become what a metric stores: precision and scaling, chosen at run time |
 
 mod items;
+mod packed;
 mod pivots;
 mod prepare;
 mod projected;
@@ -18,13 +20,12 @@ mod sphere;
 
 pub use covertree_kernels::tree::{PivotItem, Slack};
 pub use items::{ItemSpace, PackedItems};
+pub use packed::PackedPoints;
 pub(crate) use prepare::SINGLE_SQUARES;
 pub use prepare::{Preparation, Scaling};
 pub use projected::{Projected, RowQueries};
 pub(crate) use rows::boxed;
-pub use rows::{
-    Ahead, ByForm, Chebyshev, Euclidean, KnnPanel, Manhattan, PackedPoints, PanelMetric, QueryIsRow, RowSpace, Scan,
-};
+pub use rows::{Ahead, ByForm, Chebyshev, Euclidean, KnnPanel, Manhattan, PanelMetric, QueryIsRow, RowSpace, Scan};
 pub use sphere::{Angular, Haversine};
 
 use std::ops::Range;

@@ -159,6 +159,7 @@ impl Projected {
 /// theirs.
 pub struct RowQueries<'a, T> {
     projection: Option<Projection<'a>>,
+    dim: usize,
     tier: Tier,
     room: Vec<T>,
 }
@@ -169,6 +170,9 @@ impl<T: Real> RowQueries<'_, T> {
     /// # Errors
     /// [`KernelError::Shape`] when it has more or fewer.
     pub fn query<'q>(&'q mut self, row: &'q [T]) -> Result<&'q [T], KernelError> {
+        if row.len() != self.dim {
+            return Err(KernelError::Shape { what: "row", want: self.dim, got: row.len() });
+        }
         let Some(projection) = &self.projection else { return Ok(row) };
         project_rows(self.tier, projection, Rows::new(row, projection.dim())?, &mut self.room)?;
         Ok(&self.room)
@@ -186,14 +190,15 @@ impl<M: PanelMetric> RowSpace<M> {
         let Some(mut axes) = axes else { return self };
         let (rows, spread) = axes.rows(self.data(), tier);
         axes.section[0] = spread;
-        Self::new(rows, axes.width()).with_ahead(axes.ahead::<M::Real>()).with_axes(axes)
+        Self::prepared(rows, axes.width()).with_ahead(axes.ahead::<M::Real>()).with_axes(axes)
     }
 
     /// What makes queries to these points.
     pub fn queries(&self, tier: Tier) -> RowQueries<'_, M::Real> {
         let projection = self.axes_of_projection().map(Projected::projection);
         let room = vec![M::Real::default(); projection.map_or(0, |projection| projection.width())];
-        RowQueries { projection, tier, room }
+        let dim = projection.map_or(self.dim(), |projection| projection.dim());
+        RowQueries { projection, dim, tier, room }
     }
 }
 

@@ -1,22 +1,23 @@
 //! Points that are rows of numbers.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use covertree_kernels::arena::Arena;
 use covertree_kernels::dist::{self, Form};
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, at, idx_len};
 use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::tree::{self as kernel, Boxes, Coordinates, Group, box_of_run};
-use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use covertree_kernels::tree::{self as kernel, Boxes, Coordinates};
+use covertree_kernels::view::{Panels, Rows};
 
-use super::{NearIn, Projected, Scaling, Space};
+use super::{NearIn, PackedPoints, Projected, Scaling, Space};
 use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::parallel;
-use crate::points::{Points, Values, gather_rows};
-use crate::tree::{Order, Storage, Tree};
+use crate::points::{Points, Values, first_not, gather_rows};
+use crate::tree::{Order, Tree};
 
 /// A family of kernel metrics over packed coordinates, one for each borrow of the points.
 pub trait PanelMetric: Copy + Send + Sync + 'static {
@@ -235,6 +236,11 @@ pub struct Ahead {
     pub excess: f64,
 }
 
+/// How many of the `width` values of a row, from the first on, boxes and curves run over.
+pub(crate) fn boxed<M: PanelMetric>(width: usize, ahead: Ahead) -> usize {
+    if ahead.axes > 0 { ahead.axes } else { M::boxed(width) }
+}
+
 /// Prepared rows under a panel metric.
 pub struct RowSpace<M: PanelMetric> {
     data: Vec<M::Real>,
@@ -243,23 +249,66 @@ pub struct RowSpace<M: PanelMetric> {
     axes: Option<Projected>,
 }
 
+impl<M: PanelMetric> fmt::Debug for RowSpace<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowSpace")
+            .field("rows", &(self.data.len() / self.dim))
+            .field("dim", &self.dim)
+            .field("ahead", &self.ahead)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<M: PanelMetric> RowSpace<M> {
     /// Prepares `points`, which the messages call `label`.
     ///
     /// # Errors
-    /// As [`PanelMetric::prepare`].
+    /// As [`PanelMetric::prepare`] and [`new`](Self::new).
     pub fn prepare(label: &str, points: &Points, scaling: Scaling) -> Result<Self, Error> {
-        Ok(Self::new(M::prepare(label, points, scaling)?, M::width(points.dim())))
+        Self::checked(label, M::prepare(label, points, scaling)?, M::width(points.dim()))
     }
 
-    /// The rows of `data`, which are prepared: `dim` values each.
-    pub fn new(data: Vec<M::Real>, dim: usize) -> Self {
-        assert!(dim > 0 && data.len().is_multiple_of(dim), "{} values are no rows of {dim}", data.len());
+    /// The rows of `data`, `dim` values each, as the metric stores them: coordinates as they are, unit vectors for
+    /// [`Angular`](super::Angular).
+    ///
+    /// # Errors
+    /// [`Error::NoColumns`], [`Error::WholeRows`], [`Error::TooManyRows`], and for the first value that is not finite or so
+    /// large that squared distances may overflow [`Error::NotFinite`] and [`Error::TooLarge`]; they call the rows `rows`.
+    ///
+    /// # Cost
+    /// Reads the values once, on all threads of the current rayon pool.
+    pub fn new(data: Vec<M::Real>, dim: usize) -> Result<Self, Error> {
+        Self::checked("rows", data, dim)
+    }
+
+    fn checked(label: &str, data: Vec<M::Real>, dim: usize) -> Result<Self, Error> {
+        let (file, len) = (|| label.to_owned(), data.len());
+        if dim == 0 {
+            return Err(Error::NoColumns { file: file() });
+        }
+        if !len.is_multiple_of(dim) {
+            return Err(Error::WholeRows { file: file(), len, dim });
+        }
+        idx_len(len / dim).map_err(|_| Error::TooManyRows { file: file(), rows: (len / dim) as u64 })?;
+        // Differences are at most twice as large; the sum of their squares stays below half of the largest number.
+        let limit = (<M::Real as Real>::HUGE / (8.0 * dim as f64)).sqrt();
+        if let Some(place) = first_not(&data, |value| value.to_f64().abs() <= limit) {
+            let (row, column, value) = (place / dim, place % dim, data[place].to_f64());
+            return Err(match value.is_finite() {
+                true => Error::TooLarge { file: file(), row, column, value, limit },
+                false => Error::NotFinite { file: file(), row, column, value },
+            });
+        }
+        Ok(Self::prepared(data, dim))
+    }
+
+    /// Rows that were checked.
+    pub(crate) fn prepared(data: Vec<M::Real>, dim: usize) -> Self {
         Self { data, dim, ahead: Ahead::default(), axes: None }
     }
 
     /// The same where the first values of a row are a projection; for metrics that [project](PanelMetric::projects).
-    pub fn with_ahead(self, ahead: Ahead) -> Self {
+    pub(crate) fn with_ahead(self, ahead: Ahead) -> Self {
         assert!(ahead.axes == 0 || (M::projects() && ahead.axes < self.dim), "{ahead:?} in rows of {}", self.dim);
         Self { ahead, ..self }
     }
@@ -307,126 +356,11 @@ impl<M: PanelMetric> RowSpace<M> {
     }
 }
 
-/// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
-pub struct PackedPoints<T> {
-    data: Storage<T>,
-    corners: Storage<T>,
-    dim: usize,
-    len: usize,
-    groups: usize,
-    ahead: Ahead,
-}
-
-/// How many of the `width` values of a row, from the first on, boxes and curves run over.
-pub(crate) fn boxed<M: PanelMetric>(width: usize, ahead: Ahead) -> usize {
-    if ahead.axes > 0 { ahead.axes } else { M::boxed(width) }
-}
-
-impl<T: Real> PackedPoints<T> {
-    /// Points that are packed already, with the corners of `groups` boxes (or none and 0).
-    ///
-    /// # Errors
-    /// As [`Panels::new`] and [`Boxes::new`] where the lengths do not fit.
-    pub fn new(
-        data: Storage<T>,
-        corners: Storage<T>,
-        dim: usize,
-        len: usize,
-        groups: usize,
-    ) -> Result<Self, KernelError> {
-        Panels::new(&data, dim, len)?;
-        if groups > 0 {
-            let width = corners.len() / groups.next_multiple_of(T::LANES);
-            Boxes::new(Panels::new(&corners, width, groups)?)?;
-        }
-        Ok(Self { data, corners, dim, len, groups, ahead: Ahead::default() })
-    }
-
-    /// The same where the first values of a point are a projection.
-    ///
-    /// # Errors
-    /// [`KernelError::Shape`] and [`KernelError::Value`] as for [`Coordinates::projected`].
-    pub fn with_ahead(self, ahead: Ahead) -> Result<Self, KernelError> {
-        Coordinates::<T, dist::SquaredEuclidean>::projected(self.panels(), ahead.axes, ahead.excess)?;
-        Ok(Self { ahead, ..self })
-    }
-
-    /// What stands ahead of the coordinates.
-    pub fn ahead(&self) -> Ahead {
-        self.ahead
-    }
-
-    /// The kernel metric over the points, with their boxes.
-    pub fn metric<M: PanelMetric<Real = T>>(&self) -> M::Kernel<'_> {
-        M::kernel(self.panels(), self.ahead, self.boxes())
-    }
-
-    /// Packs these rows of `data`, without boxes.
-    pub(super) fn pack(data: &[T], dim: usize, order: &[Idx]) -> Self {
-        let rows = Rows::new(data, dim).expect("whole rows");
-        let mut packed = vec![T::default(); panels_len::<T>(order.len(), dim)];
-        parallel::chunks(&mut packed, PACK_PANELS * T::LANES * dim, &|chunk, out| {
-            let first = chunk * PACK_PANELS * T::LANES;
-            let order = &order[first..order.len().min(first + PACK_PANELS * T::LANES)];
-            pack_rows(rows, order, out).expect("these are rows, and the chunk has their size");
-        });
-        let (corners, ahead) = (Storage::default(), Ahead::default());
-        Self { data: packed.into(), corners, dim, len: order.len(), groups: 0, ahead }
-    }
-
-    /// The panels.
-    pub fn panels(&self) -> Panels<'_, T> {
-        Panels::new(&self.data, self.dim, self.len).expect("the shape was made by pack")
-    }
-
-    /// The packed corners of the boxes; empty where there are no boxes.
-    pub fn corners(&self) -> &[T] {
-        &self.corners
-    }
-
-    /// The boxes, if there are any.
-    pub fn boxes(&self) -> Option<Boxes<'_, T>> {
-        (!self.corners.is_empty()).then(|| {
-            let lanes = self.groups.next_multiple_of(T::LANES);
-            let width = self.corners.len() / lanes;
-            let corners = Panels::new(&self.corners, width, self.groups).expect("the shape was made by pack");
-            Boxes::new(corners).expect("each box has two corners")
-        })
-    }
-
-    /// Encloses the first `dim` values of each group of the tree.
-    pub(super) fn enclose(&mut self, dim: usize, groups: &[Group], tier: Tier) {
-        let lanes = T::LANES;
-        let stride = 2 * dim * lanes;
-        let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
-        parallel::chunks(&mut corners, stride, &|number, panel| {
-            let mut corner = vec![T::default(); 2 * dim];
-            for (lane, group) in groups[number * lanes..].iter().take(lanes).enumerate() {
-                let (low, high) = corner.split_at_mut(dim);
-                if group.first < group.end {
-                    box_of_run(tier, self.panels(), at(group.first), at(group.end), low, high)
-                        .expect("groups are runs of positions");
-                } else {
-                    corner.fill(T::INFINITY); // infinitely far from everything
-                }
-                for (row, &value) in panel.chunks_exact_mut(lanes).zip(&corner) {
-                    row[lane] = value;
-                }
-            }
-        });
-        self.corners = corners.into();
-        self.groups = groups.len();
-    }
-}
-
 /// Most coordinates of points whose groups are bounded by boxes: beyond, a box bounds no better than a ball.
 const BOXED_DIM_MAX: usize = 16;
 
 /// Rows that one task moves.
 const ROWS: usize = 4096;
-
-/// Panels that one task packs.
-const PACK_PANELS: usize = 256;
 
 /// Values that one task converts.
 const CHUNK: usize = 1 << 16;
@@ -515,8 +449,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn pack_slots(&self, slots: &[Idx]) -> PackedPoints<M::Real> {
-        let packed = PackedPoints::pack(&self.data, self.dim, slots);
-        PackedPoints { ahead: self.ahead, ..packed }
+        PackedPoints::pack(&self.data, self.dim, self.ahead, slots)
     }
 
     fn query<'a>(&'a self, slot: usize) -> <M::Kernel<'a> as kernel::Metric>::Query<'a> {

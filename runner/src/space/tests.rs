@@ -1,6 +1,7 @@
 //! Whole trees against brute force, for every metric, and what is refused.
 
 use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{knn, search_blocks};
@@ -19,7 +20,7 @@ const COORDINATES: [MetricName; 3] = [MetricName::Euclidean, MetricName::Manhatt
 
 /// Builds over rows of prepared values and asks for rows of prepared values.
 fn ask<M: PanelMetric>(rows: Vec<M::Real>, asked: &[M::Real], width: usize, k: usize, own: bool) -> Answers {
-    let index = Index::build(RowSpace::<M>::new(rows, width), &BuildConfig::default(), Tier::detect()).unwrap();
+    let index = Index::build(RowSpace::<M>::prepared(rows, width), &BuildConfig::default(), Tier::detect()).unwrap();
     let count = asked.len() / width;
     let query = |row: usize| <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(&asked[row * width..][..width]);
     index.knn(count, k, query, |row| if own { NONE } else { row as Idx }).unwrap().0
@@ -265,7 +266,10 @@ fn what_a_metric_cannot_take_is_named() {
     assert!(refusal(MetricName::Euclidean, &tiny, &fine).starts_with("queries: row 0, column 0 "));
     let narrow = RowSpace::<Euclidean<f32>>::prepare("x.npy", &points(2, vec![0.5, 0.1]), Scaling::NONE);
     let text = narrow.err().unwrap().to_string();
-    assert!(text.starts_with("x.npy: row 0, column 1 (counted from 0) is 1e-1, which is no f32;"), "{text}");
+    assert!(
+        text.starts_with("x.npy: row 0, column 1 (counted from 0) is 1e-1, which is no f32 as the points are;"),
+        "{text}"
+    );
 }
 
 /// One type for all closures of these tests, so that the builder is compiled for one.
@@ -375,4 +379,17 @@ proptest! {
             equals_brute_force(metric, &sized(seed, rows), &sized(seed ^ 1, 17), k);
         }
     }
+}
+
+#[test]
+fn rows_are_checked() {
+    let refused = |data: Vec<f64>, dim| RowSpace::<Euclidean<f64>>::new(data, dim).err().unwrap().to_string();
+    assert!(refused(vec![1.0; 3], 0).starts_with("rows: "));
+    assert!(refused(vec![1.0; 3], 2).contains("whole rows"));
+    assert!(refused(vec![1.0, 2.0, 3.0, f64::NAN], 2).contains("row 1, column 1"));
+    assert!(refused(vec![1.0, -1e200], 2).contains("row 0, column 1"));
+    assert!(RowSpace::<Euclidean<f32>>::new(vec![1e19, 0.0], 2).is_err());
+    let space = RowSpace::<Euclidean<f32>>::new(vec![1e18, 0.0], 2).unwrap();
+    let wrong = space.queries(Tier::detect()).query(&[1.0]).err();
+    assert_eq!(wrong, Some(KernelError::Shape { what: "row", want: 2, got: 1 }));
 }

@@ -17,7 +17,7 @@ pub(crate) fn built<M: PanelMetric>(rows: &[f64], dim: usize) -> (Tree, PackedPo
 pub(crate) fn built_on<M: PanelMetric>(tier: Tier, rows: &[f64], dim: usize) -> (Tree, PackedPoints<M::Real>) {
     let data = rows.iter().map(|&value| M::Real::from_f64(value)).collect();
     let config = BuildConfig::default();
-    let (tree, points, _) = build(&mut RowSpace::<M>::new(data, dim), &config, tier, &Workers::new()).unwrap();
+    let (tree, points, _) = build(&mut RowSpace::<M>::prepared(data, dim), &config, tier, &Workers::new()).unwrap();
     (tree, points)
 }
 

@@ -122,3 +122,25 @@ fn suffixes_join_the_name() {
         assert_eq!(suffixed(Path::new(prefix), ".ids.npy"), Path::new(want));
     }
 }
+
+#[test]
+fn what_killed_runs_left_is_removed_and_what_is_at_work_is_not() {
+    let folder = Folder::new();
+    fs::write(folder.path(".x.npy.AbCdEf.partial"), b"left").unwrap();
+    fs::write(folder.path(".other.npy.AbCdEf.partial"), b"of another file").unwrap();
+    let mut first = Outputs::new();
+    first.add_npy(&folder.path("x.npy"), &[1], &[1.0]).unwrap();
+    assert!(!folder.names().contains(&".x.npy.AbCdEf.partial".to_owned()));
+    write_npy(&folder.path("x.npy"), &[1], &[2.0]).unwrap();
+    first.commit().unwrap();
+    assert_eq!(folder.names(), [".other.npy.AbCdEf.partial", "x.npy"]);
+}
+
+#[test]
+fn two_outputs_cannot_have_one_name() {
+    let folder = Folder::new();
+    let mut outputs = Outputs::new();
+    outputs.add_npy(&folder.path("x.npy"), &[1], &[1.0]).unwrap();
+    let error = outputs.add_npy(&folder.path("x.npy"), &[1], &[2.0]).unwrap_err();
+    assert!(error.to_string().contains("two outputs would have this name"), "{error}");
+}

@@ -210,3 +210,24 @@ fn the_jitter_grows_where_it_must_and_the_program_says_so() {
     let message = String::from_utf8(plain.stderr).unwrap();
     assert!(!message.contains("jitter raised") && message.contains("recall 1 of 100"), "{message}");
 }
+
+#[test]
+fn parameter_sets_are_named_by_file_and_number() {
+    let place = furnished();
+    place.file("one.json", r#"[{"lengthscale": 0.5}, {"lengthscale": [0.7]}]"#);
+    place.done("vecchia points.npy -k 2 --parameters one.json -o nn");
+    place.file("wrong.json", r#"[{}, {"variance": -1}]"#);
+    let text = place.refused("vecchia points.npy -k 2 --parameters wrong.json -o nn");
+    assert!(text.contains("wrong.json: set 1: "), "{text}");
+    write_npy(&place.path("short.npy"), &[2], &[1, 0]).unwrap();
+    let text = place.refused("vecchia points.npy -k 2 --order-ids short.npy -o nn");
+    assert!(text.contains("short.npy: holds 2 row numbers where there are 150 points"), "{text}");
+}
+
+#[test]
+fn an_order_of_an_earlier_run_is_pointed_out() {
+    let place = furnished();
+    place.done("vecchia points.npy -k 2 --order maximin -o nn");
+    let told = place.run("vecchia points.npy -k 2 -o nn").stderr;
+    assert!(String::from_utf8(told).unwrap().contains("nn.order.npy: is of an earlier run"));
+}

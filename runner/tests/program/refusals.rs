@@ -1,5 +1,7 @@
 //! Input that cannot be used: one line, code 2, nothing left behind.
 
+use std::fs;
+
 use crate::Place;
 
 /// An .npy file of version 1.
@@ -215,4 +217,44 @@ fn answers_that_do_not_belong_to_the_points_are_refused() {
         let message = place.refused(line);
         assert!(message.starts_with(&format!("error: {telling}")), "{line}: {message}");
     }
+}
+
+#[test]
+fn no_command_replaces_what_it_reads() {
+    let place = furnished();
+    place.done("build points.npy -o tree.ct");
+    for name in ["x.ids.npy", "y.ids.npy"] {
+        fs::copy(place.path("points.npy"), place.path(name)).unwrap();
+    }
+    fs::copy(place.path("tree.ct"), place.path("z.dist.npy")).unwrap();
+    for (line, file) in [
+        ("build points.npy -o points.npy", "points.npy"),
+        ("build points.npy -o ./points.npy", "points.npy"),
+        ("build points.npy -o new.ct --telemetry points.npy", "points.npy"),
+        ("knn x.ids.npy -k 1 -o x", "x.ids.npy"),
+        ("query tree.ct --queries y.ids.npy -k 1 -o y", "y.ids.npy"),
+        ("query z.dist.npy --queries points.npy -k 1 -o z", "z.dist.npy"),
+        ("within z.dist.npy --queries points.npy --radius 1 -o z", "z.dist.npy"),
+        ("insert tree.ct points.npy -o points.npy", "points.npy"),
+        ("vecchia points.npy -k 1 -o v --telemetry points.npy", "points.npy"),
+        ("gate-profile points.npy --inducing 2 -o points.npy", "points.npy"),
+    ] {
+        let before = place.bytes(file);
+        let text = place.refused(line);
+        assert!(text.contains(file) && text.contains("is read by this command"), "{line}: {text}");
+        assert_eq!(place.bytes(file), before, "{line}");
+    }
+    for line in ["build points.npy -o a.x --telemetry a.x", "vecchia points.npy -k 1 -o v --telemetry v.ids.npy"] {
+        assert!(place.refused(line).contains("two outputs would have this name"), "{line}");
+    }
+}
+
+#[test]
+fn flags_that_would_do_nothing_are_refused() {
+    let place = furnished();
+    for line in ["knn points.npy -k 1 -o nn --lengthscale 3", "knn points.npy -k 1 -o nn --kernel rbf"] {
+        assert!(place.refused(line).contains("--metric residual and correlation"), "{line}");
+    }
+    let text = place.refused("knn points.npy -k 1 -o nn --metric correlation --conflict grid");
+    assert!(text.contains("no tree is built"), "{text}");
 }

@@ -1,6 +1,8 @@
 //! Saved trees that are checked.
 
-use crate::Place;
+use std::fs;
+
+use crate::{Place, values};
 
 #[test]
 fn the_check_of_a_tree_says_what_it_looked_at() {
@@ -53,4 +55,47 @@ fn the_benchmark_checks_what_it_measures_and_draws_it() {
     assert!(page.contains("<svg") && !page.contains("href=") && !page.contains("src="));
     place.done("bench --sweep scale --rows 4096 --repeats 1 --threads 2");
     place.done("bench --sweep metrics --rows 300 --repeats 1");
+}
+
+#[test]
+fn trees_wider_than_single_precision_stay_usable() {
+    let place = Place::new();
+    place.points("points.npy", 2, &[0.0, 1.0, 2.0, 3.0, 4.0, -5.0, 6.0, 7.0]);
+    place.points("far.npy", 2, &[1e39, -1e39, 1e150, 0.0]);
+    place.done("build points.npy -o tree.ct");
+    place.done("insert tree.ct far.npy");
+    place.done("check tree.ct");
+    place.done("query tree.ct --queries far.npy -k 1 -o nn");
+    assert_eq!(values::<i32>(&place.path("nn.ids.npy")), [4, 5]);
+    place.done("build far.npy -o far.ct");
+    place.done("check far.ct");
+}
+
+#[test]
+fn updates_at_the_same_time_follow_one_another() {
+    let place = Place::new();
+    let line: Vec<f64> = (0..400).map(f64::from).collect();
+    place.points("points.npy", 2, &line);
+    place.points("new.npy", 2, &line[..100]);
+    place.done("build points.npy -o tree.ct");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| place.done("insert tree.ct new.npy"));
+        }
+    });
+    let text = place.done("check tree.ct --json");
+    assert!(text.contains("\"rows\":400"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_replaced_file_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::new();
+    place.points("points.npy", 1, &[0.0, 1.0, 2.0]);
+    place.done("build points.npy -o tree.ct");
+    fs::set_permissions(place.path("tree.ct"), fs::Permissions::from_mode(0o600)).unwrap();
+    place.done("insert tree.ct points.npy --dtype f64");
+    assert_eq!(fs::metadata(place.path("tree.ct")).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -110,6 +110,11 @@ impl Metric for Angular<'_> {
     type Query<'q> = &'q [f64];
     const SHORTLIST_FROM: usize = 1;
 
+    #[inline]
+    fn check(&self, query: &[f64], len: usize) -> Result<(), KernelError> {
+        self.sums.check(query, len)
+    }
+
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[f64], from: usize, to: usize, ceiling: f64, out: &mut [f64]) {
         self.sums.surrogates::<L>(query, from, to, ceiling, out);

@@ -121,6 +121,12 @@ impl Metric for Haversine<'_> {
     type Query<'q> = &'q [f64];
     const SHORTLIST_FROM: usize = 1;
 
+    #[inline]
+    fn check(&self, query: &[f64], len: usize) -> Result<(), KernelError> {
+        want("points", len, self.points.len())?;
+        want("query", HAVERSINE_WIDTH, query.len())
+    }
+
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[f64], from: usize, to: usize, _ceiling: f64, out: &mut [f64]) {
         let lanes = f64::LANES;

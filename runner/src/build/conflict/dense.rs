@@ -1,25 +1,28 @@
 //! The whole graph: every conflict of the batch is found by one search per point.
 
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, LEN_MAX, at};
 use covertree_kernels::mis;
 use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::{graph, proposals};
 use crate::build::crowd::{Crowd, Graph};
+use crate::build::estimate::PAIRS_MAX;
 use crate::build::seek::{Goal, Query, even_shards};
 use crate::build::telemetry::timed;
 
-/// Finds all conflicts and settles them; with a cap on the degrees, what the cap leaves out is repaired.
-pub(super) fn settle(crowd: &mut Crowd<'_>) {
+/// Finds all conflicts and settles them; with a cap on the degrees, what the cap leaves out is repaired. Where the graph is
+/// [beyond all bounds](graph_max), nothing is settled, and the answer is no.
+pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     let nodes: Vec<Idx> = (0..crowd.slots.len() as Idx).filter(|&place| crowd.levels[at(place)] != TWIN).collect();
     let cap = crowd.config.degree_cap.unwrap_or(usize::MAX);
-    let conflicts = find(crowd, nodes, cap);
+    let Some(conflicts) = find(crowd, nodes, cap) else { return false };
     if conflicts.is_empty() && crowd.deferred.is_empty() {
         crowd.placed.fill(true);
-        return;
+        return true;
     }
     if crowd.config.degree_cap.is_none() {
-        return graph::settle(crowd, conflicts);
+        graph::settle(crowd, conflicts);
+        return true;
     }
     let mut local = vec![covertree_kernels::index::NONE; crowd.slots.len()];
     proposals::settle(crowd, &mut |crowd, _, open, row| {
@@ -34,10 +37,21 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) {
         row.mis_iterations += counters.rounds;
         open.iter().zip(&state).filter(|(_, state)| **state == mis::IN).map(|(&place, _)| place).collect()
     });
+    true
 }
 
-/// The conflicts of some places with all of the batch on their levels or above, at most `cap` for each.
-pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> Vec<Conflict> {
+/// Conflicts that a point may have in the middle, in a large batch; in a random order it has about one.
+const PER_POINT: u64 = 16;
+
+/// The most conflicts of a batch of so many points that are kept at once: those that any batch may have, or some for each
+/// point. Both directions of each are counted by an index.
+fn graph_max(points: usize) -> u64 {
+    (PER_POINT * points as u64).clamp(PAIRS_MAX as u64, LEN_MAX as u64 / 2)
+}
+
+/// The conflicts of some places with all of the batch on their levels or above, at most `cap` for each; nothing where these are
+/// too many to be kept.
+pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> Option<Vec<Conflict>> {
     let mut milliseconds = 0.0;
     let conflicts = timed(&mut milliseconds, || {
         let shards = shards(crowd, &mut places);
@@ -50,11 +64,14 @@ pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> V
             })
             .collect();
         let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
-        let goal = Goal::Conflicts { both: cap < usize::MAX || places.len() < everybody.len() };
+        let both = cap < usize::MAX || places.len() < everybody.len();
+        let goal = Goal::Conflicts { both, most: graph_max(everybody.len()) };
         let found = crowd.scene.seek(&crowd.marks(&everybody), &queries, &shards, goal, cap);
         crowd.row.pairs_before += found.before;
         crowd.row.pairs_after += found.all.len() as u64;
-        crowd.by_place(found)
+        let given_up = found.given_up;
+        let conflicts = crowd.by_place(found);
+        (!given_up).then_some(conflicts)
     });
     crowd.row.conflict_graph_ms += milliseconds;
     let candidates = crowd.row.candidates.max(1) as f64;

@@ -23,15 +23,23 @@ pub(super) use grid::AXES_MAX;
 
 use super::crowd::Crowd;
 
-/// Settles the conflicts of a batch; levels, parents and distances are final then.
-pub(super) fn settle(crowd: &mut Crowd<'_>, choice: Choice) {
+/// Settles the conflicts of a batch; levels, parents and distances are final then. Where a graph turns out to be too large to be
+/// kept, a strategy without one goes on. Returns what settled the batch.
+pub(super) fn settle(crowd: &mut Crowd<'_>, choice: Choice) -> Choice {
     crowd.row.conflict = choice.name();
-    match choice {
+    let settled = match choice {
         Choice::Dense => dense::settle(crowd),
         Choice::TwoPhase => two_phase::settle(crowd),
-        Choice::Grid => grid::settle(crowd),
-        Choice::Parent => parent::settle(crowd),
-    }
+        Choice::Grid => {
+            grid::settle(crowd);
+            true
+        }
+        Choice::Parent => {
+            parent::settle(crowd);
+            true
+        }
+    };
+    if settled { choice } else { settle(crowd, Choice::without_graph(crowd.scene.axes())) }
 }
 
 #[cfg(test)]

@@ -19,13 +19,18 @@ use crate::build::telemetry::{LevelRow, share, timed};
 /// Proposes some of the open places (at least one) of the level of the row, given the number of the round.
 pub(super) type Propose<'p> = dyn FnMut(&mut Crowd<'_>, u32, &[Idx], &mut LevelRow) -> Vec<Idx> + 'p;
 
-/// Settles the batch.
+/// Settles the batch; some of its points may be placed already.
 pub(super) fn settle(crowd: &mut Crowd<'_>, propose: &mut Propose<'_>) {
     let mut levels = crowd.by_level();
     let mut placed: Vec<Idx> = Vec::new();
+    let mut before: Vec<Idx> = (0..crowd.slots.len() as Idx).filter(|&place| crowd.placed[at(place)]).collect();
+    before.sort_unstable_by_key(|&place| (crowd.levels[at(place)], place));
     let mut local = vec![NONE; crowd.slots.len()];
     let (mut covered, mut opened) = (0, 0);
     while let Some((level, open)) = levels.pop_last() {
+        while let Some(place) = before.pop_if(|place| crowd.levels[at(*place)] >= level) {
+            placed.push(place);
+        }
         let mut row =
             LevelRow { batch_index: crowd.row.batch_index, level, candidates: open.len(), ..LevelRow::default() };
         let (mut graph_ms, mut level_ms) = (0.0, 0.0);

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::build::{BatchOrder, BuildConfig, Conflict, MisForm, Prefix};
+use crate::error::Error;
 use crate::generate::{Distribution, GenerateConfig};
 use crate::points::{Dtype, Points};
 use crate::space::{ItemSpace, Space};
@@ -251,6 +252,39 @@ fn a_graph_that_would_be_quadratic_is_refused_before_any_work() {
     assert!(build(sorted).is_some());
 }
 
+/// Sorted clusters, each of the second half beside one of the first: a sample of the last batch has two points of each, and sees
+/// few conflicts.
+#[test]
+fn a_graph_that_turns_out_to_be_quadratic_is_given_up() {
+    let (clusters, members) = (64, 1024); // the last batch is the second half
+    let noise = GenerateConfig { rows: 2 * clusters * members, dim: 2, ..GenerateConfig::default() };
+    let place = |(i, x): (usize, &f64)| {
+        let (half, cluster) = (i / 2 / members / clusters, i / 2 / members % clusters);
+        let (column, row) = (100 * (cluster % 13) + half, 100 * (cluster / 13));
+        1e-3 * x + if i % 2 == 0 { column } else { row } as f64
+    };
+    let values = noise.generate().unwrap().to_f64().iter().enumerate().map(place).collect();
+    let points = Points::new(2, crate::points::Values::F64(values)).unwrap();
+    for conflict in [Conflict::Dense, Conflict::TwoPhase] {
+        let config = BuildConfig {
+            conflict,
+            batch_order: BatchOrder::Natural,
+            prefix: Prefix::Doubling,
+            ..BuildConfig::default()
+        };
+        let build = || {
+            let workers = Workers::new();
+            AnyIndex::build_with(Tier::detect(), "points", &points, MetricName::Euclidean, &config, &workers).unwrap()
+        };
+        let ((index, told), (other, _)) = (on_threads(1, build), on_threads(2, build));
+        assert!(told.notes.iter().any(|note| note.contains("quadratic")), "{:?}", told.notes);
+        assert!(told.batches.last().is_some_and(|batch| batch.conflict == "grid"));
+        assert_eq!(arrays(index.tree()), arrays(other.tree()));
+        let report = index.validate(&ValidateConfig { ids: Some(points.rows()), ..ValidateConfig::default() });
+        assert!(report.is_valid(), "{report}: {:?}", report.violations);
+    }
+}
+
 #[test]
 fn a_second_build_of_the_same_size_grows_no_arena() {
     let points = GenerateConfig { rows: 3_000, dim: 3, ..GenerateConfig::default() }.generate().unwrap();
@@ -264,6 +298,45 @@ fn a_second_build_of_the_same_size_grows_no_arena() {
     let first = build();
     assert!(first.0 > 0 && first.1 > 0);
     assert_eq!(build(), first);
+}
+
+/// Functions that are no metric get answers that mean little, but get them: nothing panics or goes on for ever.
+#[test]
+fn functions_that_are_no_metric_do_no_harm() {
+    let functions: [fn(&f64, &f64) -> f64; 3] = [
+        |a, b| (a - b) * (a - b),
+        |a, b| 1.0 - (a - b).cos(),
+        |a, b| if a.min(*b) == 50.0 { f64::NAN } else { (a - b).abs() },
+    ];
+    for (number, function) in functions.into_iter().enumerate() {
+        for (seed, config) in strategies().into_iter().enumerate() {
+            let space = ItemSpace::new((0..120).map(f64::from).collect(), function).unwrap();
+            let config = BuildConfig { seed: seed as u64, ..config };
+            match Index::build(space, &config, Tier::detect()) {
+                Ok(index) => assert!(number < 2 && index.len() == 120, "{config:?}"),
+                Err(Error::NotAMetric { .. }) => assert_eq!(number, 2, "{config:?}"),
+                Err(other) => panic!("{config:?}: {other}"),
+            }
+        }
+    }
+}
+
+/// A function that runs tasks of its own: the thread that waits for them may take up another part of the build.
+#[test]
+fn functions_may_split_their_work() {
+    let both = |a: &Vec<f64>, b: &Vec<f64>| {
+        let part = |range: std::ops::Range<usize>| range.map(|i| (a[i] - b[i]).abs()).fold(0.0, f64::max);
+        let (low, high) = rayon::join(|| part(0..2), || part(2..4));
+        f64::max(low, high)
+    };
+    let points = GenerateConfig { rows: 3_000, dim: 4, ..GenerateConfig::default() }.generate().unwrap();
+    let items: Vec<Vec<f64>> = points.to_f64().chunks(4).map(<[f64]>::to_vec).collect();
+    let index = on_threads(4, || {
+        Index::build(ItemSpace::new(items, both).unwrap(), &BuildConfig::default(), Tier::detect()).unwrap()
+    });
+    let answers = on_threads(4, || index.knn(300, 3, |row| index.space().member(row), |_| -1).unwrap().0);
+    let first = brute::knn(&points, &points.take_rows(&[0, 299]).unwrap(), MetricName::Chebyshev, 3, |_| -1).unwrap();
+    assert_eq!([&answers.ids[..3], &answers.ids[897..]].concat(), first.ids);
 }
 
 #[test]

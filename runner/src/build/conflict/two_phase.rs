@@ -13,7 +13,8 @@ use crate::build::crowd::Crowd;
 use crate::build::seek::{Goal, Query, even_shards};
 use crate::build::telemetry::timed;
 
-pub(super) fn settle(crowd: &mut Crowd<'_>) {
+/// As [`dense::settle`]; what was accepted stays where the graph of the rest is beyond all bounds.
+pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     let mut milliseconds = 0.0;
     let (accepted, rejected) = timed(&mut milliseconds, || rivals(crowd));
     crowd.row.conflict_graph_ms += milliseconds;
@@ -27,10 +28,11 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) {
     open.extend_from_slice(&rejected);
     open.sort_unstable();
     if open.is_empty() {
-        return;
+        return true;
     }
-    let conflicts = dense::find(crowd, open, usize::MAX);
+    let Some(conflicts) = dense::find(crowd, open, usize::MAX) else { return false };
     graph::settle(crowd, conflicts);
+    true
 }
 
 /// The places that nothing beats, and the others.

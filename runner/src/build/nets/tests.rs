@@ -7,7 +7,7 @@ type Points = RowSpace<Euclidean<f32>>;
 /// Points on a lattice of so many steps: the fewer, the more of them coincide.
 fn points(len: usize, dim: usize, steps: u64) -> Points {
     let value = |word: usize| (mix64(word as u64) % steps) as f32 / steps as f32;
-    RowSpace::new((0..len * dim).map(value).collect(), dim)
+    RowSpace::prepared((0..len * dim).map(value).collect(), dim)
 }
 
 /// Settles one level after the other in some way, and holds each outcome against brute force; returns what is left.

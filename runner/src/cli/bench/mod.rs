@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use covertree::error::Error;
-use covertree::formats::output::{Outputs, check_target};
+use covertree::formats::output::{Outputs, check_targets};
 
 use super::args::ReadingArgs;
 use super::record::{Outcome, Record};
@@ -71,9 +71,10 @@ impl BenchArgs {
         if self.rows < 2 || self.repeats == 0 {
             return Err(Error::Usage("bench: --rows must be at least 2, --repeats at least 1".into()));
         }
-        for path in [&self.output, &self.report].into_iter().flatten() {
-            check_target(path)?;
-        }
+        check_targets(
+            [&self.output, &self.report].into_iter().flatten().map(PathBuf::as_path),
+            self.points.as_deref(),
+        )?;
         session.stages(3);
         Ok(BenchPlan { args: self })
     }

@@ -302,7 +302,7 @@ fn check(tree: &Tree, next_id: Idx) -> Result<(), String> {
     if let Some(first) = findings.into_parts().1.first() {
         return Err(first.to_string());
     }
-    match tree.reaches.par_iter().position_first(|reach| !(reach.is_finite() && *reach >= 0.0)) {
+    match tree.reaches.par_iter().position_first(|reach| reach.is_nan() || *reach < 0.0) {
         Some(position) => Err(format!("the reach at position {position} is {}", tree.reaches[position])),
         None => Ok(()),
     }

@@ -26,7 +26,7 @@ pub(crate) fn lengths(tree: &Tree, findings: &mut Findings) {
 
 /// Ids are distinct and lie in `0..limit`. Takes a bit of scratch per id.
 pub(crate) fn ids(tree: &Tree, limit: Idx, findings: &mut Findings) {
-    let mut seen = vec![0u64; at(limit).div_ceil(64)];
+    let mut seen = vec![0u64; usize::try_from(limit).unwrap_or(0).div_ceil(64)];
     for (position, &id) in tree.ids.iter().enumerate() {
         let position = position as Idx; // counted when the points were
         if !(0..limit).contains(&id) {
