@@ -101,7 +101,8 @@ impl ResidualIndex {
     ///
     /// # Cost
     /// `M^2 / 2` multiply-adds per point on all threads of the current pool, and before these `M^3 / 3` for the factor on one
-    /// of them, so that its bits do not depend on their number. Memory: twice that of `V` in double precision: packed, and either once more by rows, or packed and by rows in single precision.
+    /// of them, so that its bits do not depend on their number. Memory: twice that of `V` in double precision: packed, and
+    /// either once more by rows, or packed and by rows in single precision.
     pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
         Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
     }
