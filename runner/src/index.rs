@@ -1,11 +1,12 @@
 //! An index: a tree with its points packed in its order.
 
+use std::fmt;
+
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, knn, search_blocks};
-use std::fmt;
 
 use crate::answers::Answers;
 use crate::build::{BuildConfig, Telemetry, build};

@@ -28,8 +28,8 @@
 //! | queries | [`any`], [`index`], [`answers`], [`brute`] |
 //! | correlations | [`residual`] (residual and prior correlation, Vecchia neighbours) |
 //!
-//! The arithmetic is in the crate `covertree-kernels`, which stands here as [`kernels`]; this crate plans, splits over threads, merges, reads and writes.
-//! Everything runs on the current rayon pool, and no result depends on its size.
+//! The arithmetic is in the crate `covertree-kernels`, which stands here as [`kernels`]; this crate plans, splits over
+//! threads, merges, reads and writes. Everything runs on the current rayon pool, and no result depends on its size.
 //!
 //! # Exactness
 //! An answer is what a brute force by the metric's published formula gives (in `f64`, unfused, sums in the order of the

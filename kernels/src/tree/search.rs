@@ -171,7 +171,8 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 /// Runs a visitor over a tree; returns it with the work done.
 ///
 /// # Errors
-/// [`KernelError::Shape`] when the query, or the number of points, does not [fit](Metric::check); [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks for the tree.
+/// [`KernelError::Shape`] when the query, or the number of points, does not [fit](Metric::check); [`KernelError::Scratch`] when
+/// the arena has fewer than [`search_blocks`] blocks for the tree.
 pub fn search<M: Metric, V: Visitor<M::Real>>(
     tier: Tier,
     view: TreeView<'_>,

@@ -55,11 +55,12 @@ pub use parameters::{CovarianceConfig, Inducing, KernelName};
 pub use profile::{Feature, GateProfile, ProfileConfig};
 pub use search::{Strategy, Work};
 
+use std::fmt;
+
 use covertree_kernels::covariance::Covariance;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::residual::{Counting, P_FLOOR};
 use covertree_kernels::simd::{LANES_F64, Tier};
-use std::fmt;
 
 use crate::answers::Answers;
 use crate::error::Error;

@@ -1,12 +1,13 @@
 //! Points packed in the order of a tree.
 
+use std::fmt;
+
 use covertree_kernels::dist;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{Boxes, Coordinates, Group, box_of_run};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
-use std::fmt;
 
 use super::{Ahead, PanelMetric};
 use crate::parallel;

@@ -40,7 +40,7 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     true
 }
 
-/// Conflicts that a point may have in the middle, in a large batch; in a random order it has about one.
+/// Conflicts that a point of a large batch may have on average; in a random order it has about one.
 const PER_POINT: u64 = 16;
 
 /// The most conflicts of a batch of so many points that are kept at once: those that any batch may have, or some for each
