@@ -19,6 +19,35 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Number of queries.
+    pub fn len(&self) -> usize {
+        self.ids.len() / self.k.max(1)
+    }
+
+    /// Whether there are no queries.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Ids and distances of the neighbours of query `query`, ascending by (distance, id), without the padding.
+    ///
+    /// # Panics
+    /// If `query` is not below [`len`](Self::len).
+    pub fn row(&self, query: usize) -> (&[Idx], &[f64]) {
+        let row = query * self.k..(query + 1) * self.k;
+        let ids = &self.ids[row.clone()];
+        let found = ids.iter().position(|&id| id == NONE).unwrap_or(self.k);
+        (&ids[..found], &self.distances[row][..found])
+    }
+
+    /// Refuses answers of `k` to each of `count` queries for which there is no room.
+    ///
+    /// # Errors
+    /// As [`padded`](Self::padded).
+    pub(crate) fn check(count: usize, k: usize) -> Result<(), Error> {
+        Self::reserve(count, k).map(drop)
+    }
+
     /// Answers of `k` to each of `count` queries, padded as if there were no points.
     ///
     /// # Errors
@@ -35,7 +64,7 @@ impl Answers {
     /// # Errors
     /// As [`padded`](Self::padded).
     pub(crate) fn unwritten(count: usize, k: usize) -> Result<Self, Error> {
-        drop(Self::reserve(count, k)?); // there is room
+        Self::check(count, k)?;
         Ok(Self { ids: vec![0; count * k], distances: vec![0.0; count * k], k })
     }
 
@@ -64,7 +93,7 @@ impl Answers {
         if k == self.k {
             return Ok(self);
         }
-        let mut wide = Self::padded(self.ids.len() / self.k, k)?;
+        let mut wide = Self::padded(self.len(), k)?;
         for (out, row) in wide.ids.chunks_exact_mut(k).zip(self.ids.chunks_exact(self.k)) {
             out[..self.k].copy_from_slice(row);
         }
@@ -76,7 +105,7 @@ impl Answers {
 
     /// The rows, to be written in any order by several threads.
     pub(crate) fn scattered(&mut self) -> Scattered<'_> {
-        let (k, count) = (self.k, self.ids.len() / self.k);
+        let (k, count) = (self.k, self.len());
         let rows = count.div_ceil(SHARDS * rayon::current_num_threads()).max(1);
         let shards = self.ids.chunks_mut(rows * k).zip(self.distances.chunks_mut(rows * k));
         Scattered { k, rows, shards: shards.map(Mutex::new).collect() }
@@ -119,6 +148,16 @@ impl Scattered<'_> {
 mod tests {
     use super::*;
     use crate::parallel;
+
+    #[test]
+    fn rows_end_where_the_padding_begins() {
+        let answers =
+            Answers { ids: vec![4, 2, NONE, 7, 1, 0], distances: vec![0.0, 1.0, f64::INFINITY, 2.0, 3.0, 4.0], k: 3 };
+        assert_eq!((answers.len(), answers.is_empty()), (2, false));
+        assert_eq!(answers.row(0), (&[4, 2][..], &[0.0, 1.0][..]));
+        assert_eq!(answers.row(1), (&[7, 1, 0][..], &[2.0, 3.0, 4.0][..]));
+        assert!(Answers::padded(0, 3).unwrap().is_empty());
+    }
 
     #[test]
     fn every_row_is_written_to_its_place() {

@@ -165,6 +165,23 @@ pub enum Error {
         /// The largest magnitude that is admitted.
         limit: f64,
     },
+    /// A coordinate is too many lengthscales from the origin for squares to stay in range.
+    #[error(
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, more than 1e150 times the lengthscale {lengthscale:e}; \
+         choose a larger one, or remove such rows"
+    )]
+    Lengthscale {
+        /// The file.
+        file: String,
+        /// Row of the value, from 0.
+        row: usize,
+        /// Column of the value, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+        /// The lengthscale of the column.
+        lengthscale: f64,
+    },
     /// A value cannot be stored in single precision.
     #[error(
         "{file}: row {row}, column {column} (counted from 0) is {value:e}, which is no f32 as the points are; round such rows to f32, or \

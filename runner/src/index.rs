@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::parallel;
 use crate::space::Space;
 use crate::tree::Tree;
+use crate::within::{Neighborhoods, Searched, check_radius};
 use crate::workers::Workers;
 
 /// Queries that one task answers.
@@ -100,9 +101,10 @@ impl<S: Space> Index<S> {
     where
         S: 'q,
     {
+        Answers::check(count, k)?;
         let wanted = k;
         let k = k.min(self.len().max(1));
-        let mut answers = Answers::padded(count, k)?;
+        let mut answers = Answers::unwritten(count, k)?;
         let kernel = self.kernel();
         let view = self.tree.view();
         let workers = Workers::new();
@@ -120,12 +122,38 @@ impl<S: Space> Index<S> {
                 Ok(total)
             })
         };
+        let work = parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk);
+        self.space.check()?;
         let mut total = SearchCounters::default();
-        for counters in parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk) {
+        for counters in work {
             total.merge(&counters?);
         }
-        self.space.check()?;
         Ok((answers.widened(wanted)?, total))
+    }
+
+    /// All points at most `radius` away from each of `count` queries, by (distance, id), exactly; `query(i)` is query `i`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when `radius` is negative or not a number; otherwise as [`knn`](Self::knn).
+    ///
+    /// # Cost
+    /// One traversal per query, split over the threads of the current pool, and the memory of the answer.
+    pub fn within<'q>(
+        &'q self,
+        count: usize,
+        radius: f64,
+        query: impl Fn(usize) -> <S::Kernel<'q> as kernel::Metric>::Query<'q> + Sync,
+    ) -> Result<(Neighborhoods, SearchCounters), Error>
+    where
+        S: 'q,
+    {
+        check_radius(radius)?;
+        Answers::check(count, 1)?;
+        let (kernel, workers) = (self.kernel(), Workers::new());
+        let searched = Searched { tier: self.tier, tree: &self.tree, metric: &kernel, workers: &workers };
+        let found = searched.within(count, radius, &query, &Some);
+        self.space.check()?;
+        found
     }
 
     /// What answers single queries, one after the other.

@@ -50,6 +50,7 @@ mod parallel;
 pub mod points;
 mod random;
 pub mod residual;
+mod sort;
 pub mod space;
 pub mod summary;
 pub mod tree;

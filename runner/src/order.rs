@@ -1,13 +1,12 @@
 //! The order in which the builder keeps points: along a space-filling curve where there are coordinates.
 
-use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::group::{radix_sort_keys, radix_sort_keys_blocks};
 use covertree_kernels::index::{Idx, idx_len};
 use covertree_kernels::order::{Fit, Frame, bounds, hilbert_keys, merge_bounds, morton_keys};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::Rows;
 
 use crate::parallel;
+use crate::sort::sort_by_keys;
 
 /// Rows that one task makes keys for.
 const CHUNK: usize = 1 << 14;
@@ -37,8 +36,7 @@ pub(crate) fn curve_order<T: Real>(curve: Curve, tier: Tier, data: &[T], dim: us
         };
         made.expect("the frame has the dimension of the rows");
     });
-    let mut memory = vec![Block::default(); radix_sort_keys_blocks(keys.len())];
-    radix_sort_keys(&mut keys, &mut order, &mut Arena::new(&mut memory)).expect("the memory has the size");
+    sort_by_keys(&mut keys, &mut order);
     order
 }
 

@@ -1,15 +1,19 @@
 //! All points within a radius, of many queries.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, search};
+use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, search, search_blocks};
 
 use crate::error::Error;
+use crate::parallel;
 use crate::summary::memory_bytes;
+use crate::tree::Tree;
+use crate::workers::Workers;
 
 /// The neighbours within a radius of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,26 +27,102 @@ pub struct Neighborhoods {
 }
 
 impl Neighborhoods {
+    /// Number of queries.
+    pub fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Whether there are no queries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ids and distances of the neighbours of query `query`, ascending by (distance, id).
+    ///
+    /// # Panics
+    /// If `query` is not below [`len`](Self::len).
+    pub fn row(&self, query: usize) -> (&[Idx], &[f64]) {
+        let row = self.starts[query] as usize..self.starts[query + 1] as usize; // places in `ids`
+        (&self.ids[row.clone()], &self.distances[row])
+    }
+
     /// The answers of parts, one after another.
-    pub(crate) fn joined(parts: Vec<Part>) -> (Self, SearchCounters) {
+    fn joined(parts: Vec<Part>) -> (Self, SearchCounters) {
         let mut counters = SearchCounters::default();
-        let mut all = Self { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
+        let mut starts = vec![0];
         let mut end = 0;
-        for part in parts {
+        for part in &parts {
             counters.merge(&part.counters);
-            for count in part.counts {
+            starts.extend(part.counts.iter().map(|&count| {
                 end += count as i64; // as many as fit into memory
-                all.starts.push(end);
-            }
-            all.ids.extend(part.found.iter().map(|(_, id)| id));
-            all.distances.extend(part.found.iter().map(|(distance, _)| distance));
+                end
+            }));
         }
-        (all, counters)
+        let len = end as usize; // as above
+        let (mut ids, mut distances) = (vec![0; len], vec![0.0; len]);
+        let mut rows: Vec<(Part, &mut [Idx], &mut [f64])> = Vec::with_capacity(parts.len());
+        let (mut ids_left, mut distances_left) = (&mut ids[..], &mut distances[..]);
+        for part in parts {
+            let (own_ids, ids_rest) = ids_left.split_at_mut(part.found.len());
+            let (own_distances, distances_rest) = distances_left.split_at_mut(part.found.len());
+            rows.push((part, own_ids, own_distances));
+            (ids_left, distances_left) = (ids_rest, distances_rest);
+        }
+        parallel::chunks(&mut rows, PARTS, &|_, rows| {
+            for (part, ids, distances) in rows {
+                for ((id, distance), found) in ids.iter_mut().zip(distances.iter_mut()).zip(&part.found) {
+                    (*distance, *id) = *found;
+                }
+                part.found = Vec::new();
+            }
+        });
+        (Self { starts, ids, distances }, counters)
+    }
+}
+
+/// Parts whose answers one task copies.
+const PARTS: usize = 16;
+
+/// Queries that one task answers.
+const CHUNK: usize = 64;
+
+/// What queries search.
+pub(crate) struct Searched<'a, M> {
+    pub tier: Tier,
+    pub tree: &'a Tree,
+    pub metric: &'a M,
+    pub workers: &'a Workers,
+}
+
+impl<M: kernel::Metric + Sync> Searched<'_, M> {
+    /// All points within a radius of each of `count` queries, those that `keep` gives a distance to.
+    pub fn within<'q>(
+        &self,
+        count: usize,
+        radius: f64,
+        query: &(dyn Fn(usize) -> M::Query<'q> + Sync),
+        keep: &(dyn Fn(f64) -> Option<f64> + Sync),
+    ) -> Result<(Neighborhoods, SearchCounters), Error> {
+        let (view, budget) = (self.tree.view(), Budget::new());
+        let part = |queries: Range<usize>| -> Result<Part, Error> {
+            let mut part = Part::default();
+            self.workers.with(search_blocks(self.tree.waiting), |memory| {
+                for number in queries {
+                    part.add((self.tier, view, self.metric), query(number), radius, keep, memory)?;
+                }
+                budget.spend(part.found.len())?;
+                // What a query needs is not kept until the parts are joined.
+                (part.ids, part.distances) = (Vec::new(), Vec::new());
+                Ok(part)
+            })
+        };
+        let parts = parallel::pieces(count, CHUNK, &part);
+        Ok(Neighborhoods::joined(parts.into_iter().collect::<Result<_, _>>()?))
     }
 }
 
 /// Keeps answers from outgrowing the memory: their size is not known before.
-pub(crate) struct Budget {
+struct Budget {
     found: AtomicU64,
     available: u64,
 }
@@ -83,7 +163,7 @@ pub(crate) fn check_radius(radius: f64) -> Result<(), Error> {
 
 /// The answers to some queries, while they are found.
 #[derive(Default)]
-pub(crate) struct Part {
+struct Part {
     counts: Vec<usize>,
     found: Vec<(f64, Idx)>,
     counters: SearchCounters,
@@ -95,7 +175,7 @@ pub(crate) struct Part {
 const ROOM: usize = 256;
 
 impl Part {
-    /// Adds the points within a radius of one query, those that `keep` gives a distance to; returns how many these are.
+    /// Adds the points within a radius of one query, those that `keep` gives a distance to.
     pub fn add<M: kernel::Metric>(
         &mut self,
         (tier, view, metric): (Tier, TreeView<'_>, &M),
@@ -103,7 +183,7 @@ impl Part {
         radius: f64,
         keep: &dyn Fn(f64) -> Option<f64>,
         memory: &mut [Block],
-    ) -> Result<usize, KernelError> {
+    ) -> Result<(), KernelError> {
         if self.ids.is_empty() {
             self.ids.resize(ROOM, NONE);
             self.distances.resize(ROOM, 0.0);
@@ -124,9 +204,8 @@ impl Part {
         let both = self.distances[..count].iter().zip(&self.ids);
         self.found.extend(both.filter_map(|(&distance, &id)| Some((keep(distance)?, id))));
         self.found[first..].sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let count = self.found.len() - first;
-        self.counts.push(count);
-        Ok(count)
+        self.counts.push(self.found.len() - first);
+        Ok(())
     }
 }
 

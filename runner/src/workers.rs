@@ -64,7 +64,7 @@ impl Workers {
     fn grow(&self, memory: &mut Vec<Block>, blocks: usize) {
         if memory.len() < blocks {
             let grown = blocks.max(2 * memory.len());
-            memory.resize(grown, Block::default());
+            *memory = bytemuck::zeroed_vec(grown); // nothing is kept from task to task, and pages are made by who uses them
             self.growths.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,11 +1,10 @@
 //! The index of one metric and one precision: a tree, its packed points, and nothing else.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{SearchCounters, search_blocks};
+use covertree_kernels::tree::SearchCounters;
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 
@@ -17,7 +16,7 @@ use crate::parallel;
 use crate::space::{Ahead, PackedPoints, PanelMetric, Projected, QueryIsRow, RowSpace, boxed};
 use crate::tree::Tree;
 use crate::tree::validate::{Findings, PackedQueries, Report, ValidateConfig, Violation, validate};
-use crate::within::{Budget, Neighborhoods, Part};
+use crate::within::{Neighborhoods, Searched};
 use crate::workers::Workers;
 
 /// Queries that one task answers.
@@ -115,22 +114,10 @@ impl<M: PanelMetric> Body<M> {
         keep: &(dyn Fn(f64) -> Option<f64> + Sync),
         tier: Tier,
     ) -> Result<(Neighborhoods, SearchCounters), Error> {
-        let dim = self.dim();
-        let (view, workers) = (self.tree.view(), Workers::new());
-        let budget = Budget::new();
-        let part = |queries: Range<usize>| -> Result<Part, Error> {
-            let kernel = self.points.metric::<M>();
-            let mut part = Part::default();
-            workers.with(search_blocks(self.tree.waiting), |memory| {
-                for row in rows[queries.start * dim..queries.end * dim].chunks_exact(dim) {
-                    let query = <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(row);
-                    budget.spend(part.add((tier, view, &kernel), query, radius, keep, memory)?)?;
-                }
-                Ok(part)
-            })
-        };
-        let parts = parallel::pieces(rows.len() / dim, CHUNK, &part);
-        Ok(Neighborhoods::joined(parts.into_iter().collect::<Result<_, _>>()?))
+        let (dim, workers) = (self.dim(), Workers::new());
+        let query = |row: usize| <M::Kernel<'_> as QueryIsRow<'_, M::Real>>::from_row(&rows[row * dim..][..dim]);
+        let searched = Searched { tier, tree: &self.tree, metric: &self.points.metric::<M>(), workers: &workers };
+        searched.within(rows.len() / dim, radius, &query, keep)
     }
 
     /// The points in the order of the tree, row by row.

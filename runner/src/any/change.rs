@@ -24,7 +24,9 @@ impl AnyIndex {
     pub fn insert(&mut self, label: &str, points: &Points) -> Result<Telemetry, Error> {
         let (got, want) = (points.dim(), self.dim());
         if got != want {
-            return Err(Error::Usage(format!("{label}: has {got} columns where the points of the tree have {want}")));
+            return Err(Error::Usage(format!(
+                "{label}: has {got} columns where the points of the tree have {want}; choose columns so that both agree"
+            )));
         }
         let after = self.next_id as usize + points.len(); // an id is not negative
         if after > LEN_MAX {
@@ -52,7 +54,8 @@ impl AnyIndex {
     /// [`Error::Usage`] naming the first id that is not in the tree. Nothing has changed then.
     ///
     /// # Cost
-    /// A few searches for each child of a deleted point, and laying out all points anew.
+    /// A few searches for each child of a deleted point, a pass over all points for each level that has such children, and laying
+    /// out all points anew.
     pub fn delete(&mut self, ids: &[Idx]) -> Result<Telemetry, Error> {
         let mut wanted = ids.to_vec();
         wanted.sort_unstable();

@@ -207,7 +207,7 @@ impl AnyIndex {
     /// As [`knn`](Self::knn).
     pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         let prepared = self.queries(label, queries)?;
-        let mut answers = Answers::unwritten(queries.len(), self.at_most(k))?;
+        let mut answers = self.room(queries.len(), k)?;
         let (asked, out, tier) = (&prepared, &mut answers, self.tier);
         let counters = match &self.body {
             AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
@@ -223,9 +223,11 @@ impl AnyIndex {
         Ok((answers.widened(k)?, counters))
     }
 
-    /// Neighbours that are searched for where `k` are wanted: no more than there are points, or memory would be kept for them.
-    fn at_most(&self, k: usize) -> usize {
-        k.min(self.len().max(1))
+    /// Room for the answers to `count` queries for `k` neighbours: for no more than there are points, which
+    /// [`Answers::widened`] makes `k` of.
+    fn room(&self, count: usize, k: usize) -> Result<Answers, Error> {
+        Answers::check(count, k)?;
+        Answers::unwritten(count, k.min(self.len().max(1)))
     }
 
     /// All points at most `radius` away from each query, in ascending order of (distance, row number): exactly those that a
@@ -285,7 +287,7 @@ impl AnyIndex {
     /// # Errors
     /// As [`knn`](Self::knn).
     pub fn graph(&self, k: usize, include_self: bool) -> Result<(Answers, SearchCounters), Error> {
-        let mut answers = Answers::unwritten(self.len(), self.at_most(k))?;
+        let mut answers = self.room(self.len(), k)?;
         let asked = each!(&self.body, body => body.knn(Asked::Members { include_self }, &mut answers, self.tier));
         let counters = asked?;
         self.preparation.scaling.restore_all(&mut answers.distances);

@@ -1,12 +1,12 @@
 //! Which points are inserted when.
 
-use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::group::{radix_sort_keys, radix_sort_keys_blocks};
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::Idx;
+use rayon::prelude::*;
 
 use super::config::{BatchOrder, BuildConfig, Prefix};
 use crate::parallel;
+use crate::sort::sort_by_keys;
 
 /// Rows that one task makes priorities for.
 const CHUNK: usize = 1 << 14;
@@ -76,22 +76,21 @@ impl<'a> Schedule<'a> {
         let batch = &mut self.members[start..self.end];
         if config.batch_order == BatchOrder::Brio {
             // Slots lie along the Hilbert curve.
-            batch.sort_unstable();
+            batch.par_sort_unstable();
         }
         Some(batch)
     }
 }
 
 /// A random permutation: by a hash of the row, so that the order in which slots lie does not matter.
-fn shuffle(rows: &[Idx], seed: u64, members: &mut [Idx]) {
+fn shuffle(rows: &[Idx], seed: u64, members: &mut Vec<Idx>) {
     let mut keys = vec![0u64; rows.len()];
     parallel::chunks(&mut keys, CHUNK, &|chunk, keys| {
         for (key, &row) in keys.iter_mut().zip(&rows[chunk * CHUNK..]) {
             *key = priority(seed, 0, row);
         }
     });
-    let mut memory = vec![Block::default(); radix_sort_keys_blocks(keys.len())];
-    radix_sort_keys(&mut keys, members, &mut Arena::new(&mut memory)).expect("the memory has the size");
+    sort_by_keys(&mut keys, members);
 }
 
 #[cfg(test)]

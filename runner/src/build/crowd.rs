@@ -8,10 +8,10 @@ use covertree_kernels::mis::{self, MisCounters};
 use covertree_kernels::tree::{Conflict, Ladder, TWIN};
 use covertree_kernels::view::Csr;
 
-use super::Placement;
 use super::config::{BuildConfig, MisForm};
 use super::seek::{Found, Goal, Marks, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow};
+use super::{Placement, level_below};
 
 /// Luby rounds of [`MisForm::Fast`].
 const FAST_ROUNDS: u32 = 2;
@@ -150,7 +150,7 @@ impl<'a> Crowd<'a> {
         let place = at(place);
         self.parents[place] = parent;
         self.distances[place] = distance;
-        let level = if distance > 0.0 { self.ladder.level_over(distance) - 1 } else { TWIN };
+        let level = level_below(distance, self.ladder);
         let lower = level != self.levels[place];
         debug_assert!(level <= self.levels[place], "a nearer parent cannot raise {place}");
         self.levels[place] = level;

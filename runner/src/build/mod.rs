@@ -38,11 +38,12 @@ use std::time::Instant;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, TWIN, farthest};
+use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::parallel;
 use crate::space::Space;
-use crate::tree::{Ladder, Layout, Order, Runs, Shape, Tree, lay_out, preorder};
+use crate::tree::{Ladder, Layout, Order, Runs, Shape, Subtrees, Tree, lay_out};
 use crate::workers::Workers;
 
 use batches::Schedule;
@@ -62,12 +63,17 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// Hangs a slot below the parent at this distance, on the highest level where it is covered.
+    /// Hangs a slot below the parent at this distance.
     fn hang(&mut self, slot: Idx, parent: Idx, distance: f64, ladder: kernel::Ladder<'_>) {
         let slot = at(slot);
         (self.parents[slot], self.distances[slot]) = (parent, distance);
-        self.levels[slot] = if distance > 0.0 { ladder.level_over(distance) - 1 } else { TWIN };
+        self.levels[slot] = level_below(distance, ladder);
     }
+}
+
+/// The highest level on which a point is covered from this distance.
+fn level_below(distance: f64, ladder: kernel::Ladder<'_>) -> i32 {
+    if distance > 0.0 { ladder.level_over(distance) - 1 } else { TWIN }
 }
 
 /// A tree with its points packed in its order.
@@ -161,10 +167,7 @@ fn build_slots<S: Space>(
     // The root covers everything on level 0: its farthest point sets the scale.
     let everything: Vec<Idx> = (0..len).collect();
     let packed = space.pack_slots(&everything);
-    let farthest = {
-        let kernel = space.kernel(&packed);
-        farthest(tier, &kernel, space.query(at(root)), 0, at(len))
-    };
+    let farthest = reach(space, tier, &space.kernel(&packed), at(root), 0..at(len));
     drop(packed);
     let scale = if farthest > 0.0 { farthest } else { 1.0 };
     let builder = Builder { space, config, tier, ladder: Ladder::new(config.base, scale), workers };
@@ -201,7 +204,7 @@ fn merge(left: &[Idx], right: &[Idx]) -> Vec<Idx> {
 /// Nodes whose reach one task measures.
 const NODES: usize = 256;
 
-/// Subtrees above this size have their reach computed by several tasks.
+/// Points among which one task looks for the farthest.
 const REACH_SPLIT: usize = 1 << 14;
 
 impl<S: Space> Builder<'_, S> {
@@ -219,7 +222,7 @@ impl<S: Space> Builder<'_, S> {
         while let Some(batch) = schedule.next(rho) {
             ascending.clear();
             ascending.extend_from_slice(batch);
-            ascending.sort_unstable(); // costs little where it is sorted already
+            ascending.par_sort_unstable(); // costs little where it is sorted already
             slots = merge(&slots, &ascending);
             let batch = batch.to_vec();
             draft = self.insert(draft, &slots, &batch, &mut progress);
@@ -336,22 +339,15 @@ impl<S: Space> Builder<'_, S> {
     /// Measures the reach of each node of a tree in whose order descendants do not lie together: on a copy of the points in
     /// which they do.
     fn measure_apart(&self, tree: &mut Tree, shape: &Shape<'_>) {
-        let (slots, Runs { firsts, ends }) = preorder(shape);
-        let packed = self.space.pack_slots(&slots);
+        let subtrees = Subtrees::new(shape);
+        let packed = self.space.pack_slots(&subtrees.slots);
         let kernel = self.space.kernel(&packed);
-        let mut measured = vec![0.0; slots.len()];
-        parallel::chunks(&mut measured, NODES, &|chunk, measured| {
-            for (node, out) in (chunk * NODES..).zip(measured) {
-                *out = round_up(self.reach(&kernel, at(slots[node]), at(firsts[node])..at(ends[node])));
+        let Tree { ids, reaches, .. } = tree;
+        parallel::chunks(reaches, NODES, &|chunk, reaches| {
+            for (out, &slot) in reaches.iter_mut().zip(&ids[chunk * NODES..]) {
+                *out = round_up(reach(self.space, self.tier, &kernel, at(slot), subtrees.below(slot)));
             }
         });
-        let mut reaches = vec![0.0; shape.parents.len()];
-        for (&slot, reach) in slots.iter().zip(measured) {
-            reaches[at(slot)] = reach;
-        }
-        for (out, &slot) in tree.reaches.iter_mut().zip(&tree.ids[..]) {
-            *out = reaches[at(slot)];
-        }
     }
 
     /// Measures the reach of each node, and of each group from its center.
@@ -361,7 +357,7 @@ impl<S: Space> Builder<'_, S> {
         let Runs { firsts, ends } = &grown.runs;
         parallel::chunks(reaches, NODES, &|chunk, reaches| {
             for (node, out) in (chunk * NODES..).zip(reaches) {
-                *out = round_up(self.reach(&kernel, at(ids[node]), at(firsts[node])..at(ends[node])));
+                *out = round_up(reach(self.space, self.tier, &kernel, at(ids[node]), at(firsts[node])..at(ends[node])));
             }
         });
         // By blocks, a group is all that descends from its center.
@@ -369,17 +365,17 @@ impl<S: Space> Builder<'_, S> {
             group.reach = reaches[at(group.center)];
         }
     }
+}
 
-    /// The distance from the point of a slot to the farthest of a run.
-    fn reach<'k>(&'k self, kernel: &S::Kernel<'k>, slot: usize, run: Range<usize>) -> f64 {
-        if run.len() <= REACH_SPLIT {
-            return farthest(self.tier, kernel, self.space.query(slot), run.start, run.end);
-        }
-        let parts = parallel::pieces(run.len(), REACH_SPLIT, &|part| {
-            farthest(self.tier, kernel, self.space.query(slot), run.start + part.start, run.start + part.end)
-        });
-        parts.into_iter().fold(0.0, f64::max)
+/// The distance from the point of a slot to the farthest of a run of points, which several tasks look for where it is long.
+fn reach<'k, S: Space>(space: &'k S, tier: Tier, kernel: &S::Kernel<'k>, slot: usize, run: Range<usize>) -> f64 {
+    if run.len() <= REACH_SPLIT {
+        return farthest(tier, kernel, space.query(slot), run.start, run.end);
     }
+    let parts = parallel::pieces(run.len(), REACH_SPLIT, &|part| {
+        farthest(tier, kernel, space.query(slot), run.start + part.start, run.start + part.end)
+    });
+    parts.into_iter().fold(0.0, f64::max)
 }
 
 /// Rounds to the next `f32` that is not below.

@@ -12,29 +12,33 @@
 //! The points are arranged in space before anything else, which is how they are stored in the end, so that every step
 //! reads memory in order.
 
-use std::ops::Range;
+mod pieces;
+
+use std::sync::atomic::AtomicI32;
 use std::time::Instant;
 
 use covertree_kernels::arena::{Arena, blocks};
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{Conflict, TWIN, farthest, knn, search_blocks};
+use covertree_kernels::tree::{self as kernel, Conflict, TWIN, knn, search_blocks};
 
 use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow, timed};
-use super::{BuildConfig, Builder, Built, Grown, Placement, REACH_SPLIT, Telemetry};
+use super::{BuildConfig, Builder, Built, Grown, Telemetry, reach};
 use crate::error::Error;
 use crate::parallel;
+use crate::points::gather_rows;
 use crate::space::{NearIn, Space};
-use crate::tree::{Ladder, Runs, Shape, cells};
+use crate::tree::{Ladder, Runs, Shape, cells, halve};
 use crate::workers::Workers;
+use pieces::{Listed, Listing, Outcome, Pieces};
 
 /// The level of a point that still stands.
 const STANDS: i32 = i32::MAX;
 
-/// Points whose pairs one task lists.
-const ROWS: usize = 1 << 12;
+/// Points whose pairs one task lists and settles.
+const PIECE: usize = 1 << 12;
 
 /// Most pairs that are listed for a point, on average over a task.
 const PAIRS: usize = 32;
@@ -65,25 +69,21 @@ pub(super) fn build<S: Space>(
     let builder = Builder { space: &*space, config, tier, ladder: grown.tree.ladder.clone(), workers };
     let mut nets = Nets {
         builder: &builder,
-        placement: Placement {
-            levels: vec![STANDS; rows.len()],
-            parents: vec![NONE; rows.len()],
-            distances: vec![0.0; rows.len()],
-        },
+        outcome: Outcome::new(rows.len()),
+        piece: PIECE,
         standing: (0..rows.len() as Idx).collect(), // the points were counted
         settled: None,
         row: &mut row,
         levels: Vec::new(),
     };
     let mut grown = nets.climb(grown);
-    let Nets { mut placement, levels, .. } = nets;
-    placement.levels[0] = 0;
-    timed(&mut insert_ms, || builder.finish(&mut grown, placement, &rows));
+    let Nets { outcome, levels, .. } = nets;
+    timed(&mut insert_ms, || builder.finish(&mut grown, outcome, rows));
     row.insert_ms = insert_ms;
-    row.batch_size = rows.len() - 1;
+    row.batch_size = grown.tree.len() - 1;
     row.candidates = grown.tree.levels[1..].iter().filter(|&&level| level != TWIN).count();
     row.selected = row.candidates;
-    row.prefix_factor = rows.len() as f64;
+    row.prefix_factor = grown.tree.len() as f64;
     (row.arena_bytes, row.arena_growths) = (workers.bytes(), workers.growths());
     row.read_memory();
     levels.iter().for_each(|level| row.add(level));
@@ -109,18 +109,13 @@ fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<I
     rows[..=place].rotate_right(1);
     space.reorder(&rows);
     let mut slots: Vec<Idx> = (0..len).collect();
-    cells::arrange(space, &mut slots[1..]);
+    halve::arrange(space, &mut slots[1..]);
     space.reorder(&slots);
-    rows = slots.iter().map(|&slot| rows[at(slot)]).collect();
+    rows = gather_rows(&rows, 1, &slots);
     slots = (0..len).collect();
     let mut tree = cells::over(&slots, space.scanned(), Ladder::new(config.base, 1.0));
     let packed = space.pack(&tree, tier);
-    let distances = {
-        let kernel = space.kernel(&packed);
-        let reach = |part: Range<usize>| farthest(tier, &kernel, space.query(0), part.start, part.end);
-        parallel::pieces(slots.len(), REACH_SPLIT, &reach)
-    };
-    let scale = distances.into_iter().fold(0.0, f64::max);
+    let scale = reach(space, tier, &space.kernel(&packed), 0, 0..slots.len());
     tree.ladder = Ladder::new(config.base, if scale > 0.0 { scale } else { 1.0 });
     (rows, Grown { tree, runs: Runs::default(), packed })
 }
@@ -128,6 +123,22 @@ fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<I
 /// The level of a point that one of this level covers.
 fn below(level: i32) -> i32 {
     if level == TWIN { TWIN } else { level - 1 }
+}
+
+/// The level on which a pair at a distance matters, `top` at most.
+#[inline]
+fn level_of(ladder: kernel::Ladder<'_>, distance: f64, top: i32) -> i32 {
+    if distance == 0.0 {
+        return TWIN;
+    }
+    let mut level = top;
+    for _ in 0..4 {
+        if distance > ladder.radius(level - 1) {
+            return level;
+        }
+        level -= 1;
+    }
+    ladder.level_over(distance)
 }
 
 /// The median distance of some pairs.
@@ -140,28 +151,22 @@ fn median(pairs: &mut [Conflict]) -> f64 {
 /// The first row of a random permutation.
 fn root(len: Idx, seed: u64) -> Idx {
     let least =
-        parallel::pieces(at(len), ROWS, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
+        parallel::pieces(at(len), PIECE, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
     least.into_iter().flatten().min().map_or(0, |(_, row)| row)
 }
 
 /// A climb from level to level.
 struct Nets<'a, S: Space> {
     builder: &'a Builder<'a, S>,
-    /// [`STANDS`] for the level of each slot that still stands.
-    placement: Placement,
+    outcome: Outcome,
+    /// Points of a piece.
+    piece: usize,
     /// The slots that still stand, ascending; the root is the first.
     standing: Vec<Idx>,
     /// The highest level whose pairs are settled; none before those at distance 0 are.
     settled: Option<i32>,
     row: &'a mut BatchRow,
     levels: Vec<LevelRow>,
-}
-
-/// The near pairs of some points, by level and then by the first of each pair.
-struct Listed {
-    pairs: Vec<Conflict>,
-    /// The level and the end of each run of pairs, upward.
-    runs: Vec<(i32, usize)>,
 }
 
 impl<S: Space> Nets<'_, S> {
@@ -189,7 +194,11 @@ impl<S: Space> Nets<'_, S> {
             let listed = timed(&mut graph_ms, || self.list(grown, level));
             self.row.conflict_graph_ms += graph_ms;
             match listed {
-                Ok(listed) => timed(&mut mis_ms, || self.settle(&listed)),
+                Ok(listing) => {
+                    for row in timed(&mut mis_ms, || self.outcome.settle(&listing)) {
+                        self.finish_level(row);
+                    }
+                }
                 Err(typical) if typical > 0.0 && level > next => {
                     // A crowd: its levels come first.
                     level = (level - 1).min(ladder.level_over(typical) - 1).max(next);
@@ -199,15 +208,14 @@ impl<S: Space> Nets<'_, S> {
                     level = if typical > 0.0 { level } else { TWIN };
                     let mut row = LevelRow::default();
                     timed(&mut mis_ms, || self.thin(level, &mut row));
-                    self.finish_level(level, mis_ms, row);
+                    self.finish_level(LevelRow { level, mis_ms, ..row });
                 }
             }
             self.row.mis_ms += mis_ms;
             break;
         }
         self.settled = Some(level.max(lowest - 1));
-        let levels = &self.placement.levels;
-        self.standing.retain(|&slot| levels[at(slot)] == STANDS);
+        self.standing.retain(|&slot| self.outcome.stands(slot));
     }
 
     /// The highest level within whose radius a point has few neighbours, by a sample.
@@ -242,14 +250,17 @@ impl<S: Space> Nets<'_, S> {
     ///
     /// # Errors
     /// A typical distance, where there are too many.
-    fn list(&mut self, grown: &Grown<S>, level: i32) -> Result<Vec<Listed>, f64> {
-        let (builder, tree) = (self.builder, &grown.tree);
-        let (view, radius) = (tree.view(), builder.ladder.view().radius(level));
+    fn list(&mut self, grown: &Grown<S>, level: i32) -> Result<Listing, f64> {
+        let (builder, tree, size) = (self.builder, &grown.tree, self.piece);
+        let pieces = Pieces::new(&tree.ids, size);
+        let (view, ladder) = (tree.view(), builder.ladder.view());
+        let radius = ladder.radius(level);
         let scratch = builder.space.near_pairs_blocks(tree);
-        let room = ROWS.min(tree.len()) * PAIRS;
+        let room = size.max(2 * PAIRS).min(tree.len()) * PAIRS;
         let blocks = scratch.saturating_add(blocks::<Conflict>(room));
         builder.workers.reserve(blocks);
-        let listed = parallel::pieces(tree.len(), ROWS, &|rows| {
+        let listed = parallel::pieces(tree.len(), size, &|rows| {
+            let piece = rows.start / size;
             builder.workers.with(blocks, |memory| {
                 let mut arena = Arena::new(memory);
                 let out = arena.take(room).expect("sized for so many");
@@ -257,117 +268,43 @@ impl<S: Space> Nets<'_, S> {
                 let (found, evals) = builder.space.near_pairs(&near, out, &mut arena);
                 match found > out.len() {
                     true => (Err(median(out)), evals),
-                    false => (Ok(self.by_level(&out[..found], level)), evals),
+                    false => {
+                        (Ok(pieces.sort(piece, &out[..found], |distance| level_of(ladder, distance, level))), evals)
+                    }
                 }
             })
         });
         self.row.distance_evals += listed.iter().map(|(_, evals)| evals).sum::<u64>();
-        let listed: Result<Vec<Listed>, f64> = listed.into_iter().map(|(listed, _)| listed).collect();
-        if let Ok(listed) = &listed {
-            let pairs = listed.iter().map(|listed| listed.pairs.len() as u64).sum::<u64>(); // widens
-            self.row.pairs_before += pairs;
-            self.row.pairs_after += pairs;
-            self.row.shards += listed.len();
-        }
-        listed
+        let listed: Vec<Listed> = listed.into_iter().map(|(listed, _)| listed).collect::<Result<_, f64>>()?;
+        self.row.shards += listed.len();
+        let listing = Listing::new(pieces, listed);
+        self.row.pairs_before += listing.len() as u64; // widens
+        self.row.pairs_after += listing.len() as u64;
+        Ok(listing)
     }
 
-    /// Sorts pairs by the level on which they matter, `top` at most.
-    fn by_level(&self, pairs: &[Conflict], top: i32) -> Listed {
-        let ladder = self.builder.ladder.view();
-        let level_of = |distance: f64| {
-            if distance == 0.0 {
-                return TWIN;
-            }
-            let mut level = top;
-            for _ in 0..4 {
-                if distance > ladder.radius(level - 1) {
-                    return level;
-                }
-                level -= 1;
-            }
-            ladder.level_over(distance)
-        };
-        let levels: Vec<i32> = pairs.iter().map(|pair| level_of(pair.distance)).collect();
-        let mut runs: Vec<(i32, usize)> = Vec::new();
-        for &level in &levels {
-            match runs.binary_search_by_key(&level, |run| run.0) {
-                Ok(place) => runs[place].1 += 1,
-                Err(place) => runs.insert(place, (level, 1)),
-            }
+    /// Settles the only level of some pairs.
+    fn settle_level(&mut self, listing: &Listing, row: &mut LevelRow) {
+        for settled in self.outcome.settle(listing) {
+            row.conflict_adj_pairs += settled.conflict_adj_pairs;
+            row.dominated += settled.dominated;
         }
-        let mut next: Vec<usize> = Vec::with_capacity(runs.len());
-        let mut end = 0;
-        for run in &mut runs {
-            next.push(end);
-            end += run.1;
-            run.1 = end;
-        }
-        let mut sorted = vec![Conflict::default(); pairs.len()];
-        for (pair, level) in pairs.iter().zip(levels) {
-            let place = runs.binary_search_by_key(&level, |run| run.0).expect("each level was counted");
-            sorted[next[place]] = *pair;
-            next[place] += 1;
-        }
-        Listed { pairs: sorted, runs }
-    }
-
-    /// Settles levels, upward, by all of their pairs.
-    fn settle(&mut self, listed: &[Listed]) {
-        let mut levels: Vec<i32> = listed.iter().flat_map(|listed| listed.runs.iter().map(|run| run.0)).collect();
-        levels.sort_unstable();
-        levels.dedup();
-        for level in levels {
-            let (mut row, mut mis_ms) = (LevelRow::default(), 0.0);
-            timed(&mut mis_ms, || self.settle_level(listed, level, &mut row));
-            self.finish_level(level, mis_ms, row);
-        }
-    }
-
-    /// Settles one level by all of its pairs: of those that conflict the first in order stays.
-    fn settle_level(&mut self, listed: &[Listed], level: i32, row: &mut LevelRow) {
-        for listed in listed {
-            let Ok(place) = listed.runs.binary_search_by_key(&level, |run| run.0) else { continue };
-            let first = if place == 0 { 0 } else { listed.runs[place - 1].1 };
-            let pairs = &listed.pairs[first..listed.runs[place].1];
-            row.conflict_adj_pairs += pairs.len() as u64; // widens
-            for pair in pairs {
-                row.dominated += usize::from(self.meet(pair, level));
-            }
-        }
-    }
-
-    /// Lets the first of a pair cover the second, if it stands; says whether the second stood before.
-    fn meet(&mut self, pair: &Conflict, level: i32) -> bool {
-        let Placement { levels, parents, distances } = &mut self.placement;
-        let (keeper, other) = (at(pair.id), at(pair.other));
-        // Earlier pairs have told already whether the first stays: they name those before it.
-        if levels[keeper] != STANDS {
-            return false;
-        }
-        let below = below(level);
-        let stood = levels[other] == STANDS;
-        if stood || (levels[other] == below && pair.distance < distances[other]) {
-            levels[other] = below;
-            parents[other] = pair.id;
-            distances[other] = pair.distance;
-        }
-        stood
     }
 
     /// Settles the level above all that are settled without listing its pairs: a few points at a time, spread evenly, as long
     /// as they cover many; then the rest, which stands less dense.
     fn thin(&mut self, level: i32, row: &mut LevelRow) {
-        let mut open = self.standing.clone();
+        let (mut open, radius) = (self.standing.clone(), self.radius(level));
+        let query = |&slot: &Idx| Query { slot, position: usize::MAX, level: 0, radius };
         loop {
             let (before, len) = (open.len(), open.len().min(2 * PAIRS));
             let block: Vec<Idx> = (0..len).map(|number| open[number * open.len() / len]).collect();
             // So few have no more pairs than are listed.
-            let listed = self.list(&self.over(&block), level).unwrap_or_default();
-            self.settle_level(&listed, level, row);
+            let listing = self.list(&self.over(&block), level).expect("there is room for all pairs of so few");
+            self.settle_level(&listing, row);
             let winners: Vec<Idx> = block.into_iter().filter(|&slot| self.stands(slot)).collect();
             open.retain(|&slot| self.stands(slot) && winners.binary_search(&slot).is_err());
-            let queries: Vec<Query> = open.iter().map(|&slot| self.query(slot, usize::MAX, level)).collect();
+            let queries: Vec<Query> = open.iter().map(query).collect();
             let grown = self.over(&winners);
             self.cover(&Draft { builder: self.builder, grown: &grown }, vec![1; winners.len()], &queries, level, row);
             open.retain(|&slot| self.stands(slot));
@@ -381,33 +318,32 @@ impl<S: Space> Nets<'_, S> {
         }
         let grown = self.over(&open);
         match self.list(&grown, level) {
-            Ok(listed) => self.settle_level(&listed, level, row),
+            Ok(listing) => self.settle_level(&listing, row),
             Err(_) => self.thin_by_rivals(&grown, level, row),
         }
     }
 
     /// Settles the level for the points of a tree: what no rival beats is kept, what that covers goes, and again.
     fn thin_by_rivals(&mut self, grown: &Grown<S>, level: i32, row: &mut LevelRow) {
-        let scene = Draft { builder: self.builder, grown };
+        let (scene, radius) = (Draft { builder: self.builder, grown }, self.radius(level));
         let seed = self.builder.config.seed ^ level as u64; // any bits do
         let ids = &grown.tree.ids;
+        let query = |&place: &Idx| Query { slot: ids[at(place)], position: at(place), level: 0, radius };
         let mut open: Vec<Idx> = (0..ids.len() as Idx).collect(); // positions
         while !open.is_empty() {
             row.rounds += 1;
             row.mis_iterations += 1;
-            let query = |&place: &Idx| self.query(ids[at(place)], at(place), level);
             let queries: Vec<Query> = open.iter().map(query).collect();
             let marks = Marks::new(&grown.tree, open.iter().copied());
             let rivals = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Rival { seed }, 1);
             self.row.distance_evals += rivals.evals;
-            let mut beaten: Vec<Idx> = rivals.all.iter().map(|rival| rival.id).collect();
-            beaten.sort_unstable();
-            let is_beaten = |place: &Idx| beaten.binary_search(&ids[at(*place)]).is_ok();
-            let (losers, winners): (Vec<Idx>, Vec<Idx>) = open.into_iter().partition(is_beaten);
+            let mut beaten = vec![false; self.outcome.levels.len()];
+            rivals.all.iter().for_each(|rival| beaten[at(rival.id)] = true);
+            let (losers, winners): (Vec<Idx>, Vec<Idx>) =
+                open.into_iter().partition(|&place| beaten[at(ids[at(place)])]);
             let mut flags = vec![0; ids.len()];
             winners.into_iter().for_each(|place| flags[at(place)] = 1);
-            let queries: Vec<Query> =
-                losers.iter().map(|&place| self.query(ids[at(place)], at(place), level)).collect();
+            let queries: Vec<Query> = losers.iter().map(query).collect();
             self.cover(&scene, flags, &queries, level, row);
             open = losers;
             open.retain(|&place| self.stands(ids[at(place)]));
@@ -422,20 +358,19 @@ impl<S: Space> Nets<'_, S> {
         row.dominated += covers.all.len();
         for cover in &covers.all {
             let slot = at(cover.id);
-            self.placement.levels[slot] = below(level);
-            self.placement.parents[slot] = cover.other;
-            self.placement.distances[slot] = cover.distance;
+            self.outcome.levels[slot] = below(level).into();
+            self.outcome.parents[slot] = cover.other;
+            self.outcome.distances[slot] = cover.distance;
         }
     }
 
-    /// The search for a slot within the radius of a level.
-    fn query(&self, slot: Idx, position: usize, level: i32) -> Query {
-        let radius = if level == TWIN { 0.0 } else { self.builder.ladder.view().radius(level) };
-        Query { slot, position, level: 0, radius }
+    /// How far points of a level conflict.
+    fn radius(&self, level: i32) -> f64 {
+        if level == TWIN { 0.0 } else { self.builder.ladder.view().radius(level) }
     }
 
     fn stands(&self, slot: Idx) -> bool {
-        self.placement.levels[at(slot)] == STANDS
+        self.outcome.stands(slot)
     }
 
     /// A tree over some slots, all of them on level 0.
@@ -445,13 +380,13 @@ impl<S: Space> Nets<'_, S> {
         Grown { tree, runs: Runs::default(), packed }
     }
 
-    fn finish_level(&mut self, level: i32, mis_ms: f64, mut row: LevelRow) {
+    fn finish_level(&mut self, mut row: LevelRow) {
         if row.conflict_adj_pairs == 0 && row.rounds == 0 {
             return;
         }
         let before: usize = self.levels.iter().map(|row| row.dominated).sum();
-        (row.level, row.mis_ms, row.coverage_ratio) = (level, mis_ms, 1.0);
-        row.candidates = self.placement.levels.len() - before;
+        row.coverage_ratio = 1.0;
+        row.candidates = self.outcome.levels.len() - before;
         row.selected = row.candidates - row.dominated;
         self.levels.push(row);
     }
@@ -459,15 +394,17 @@ impl<S: Space> Nets<'_, S> {
 
 impl<S: Space> Builder<'_, S> {
     /// Puts levels and parents into the tree over all slots, whose positions are the slots, and names its points by rows.
-    fn finish(&self, grown: &mut Grown<S>, placement: Placement, rows: &[Idx]) {
+    fn finish(&self, grown: &mut Grown<S>, outcome: Outcome, rows: Vec<Idx>) {
+        let Outcome { levels, parents, .. } = outcome;
+        let mut levels: Vec<i32> = levels.into_iter().map(AtomicI32::into_inner).collect();
+        levels[0] = 0; // the root, which still stands
         let tree = &mut grown.tree;
         let slots: Vec<Idx> = tree.ids.to_vec();
-        let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
-        self.measure_apart(tree, &shape);
-        tree.levels = placement.levels.into();
-        tree.parents = placement.parents.into();
+        self.measure_apart(tree, &Shape { slots: &slots, parents: &parents, levels: &levels });
+        tree.levels = levels.into();
+        tree.parents = parents.into();
         cells::find_tops(tree);
-        tree.ids = rows.to_vec().into();
+        tree.ids = rows.into();
     }
 }
 

@@ -14,12 +14,10 @@ use super::{Builder, Grown};
 use crate::parallel;
 use crate::space::Space;
 use crate::tree::Tree;
+use crate::tree::cells::set_tops;
 
 /// Points that one task searches for.
 pub(super) const CHUNK: usize = 256;
-
-/// Groups that one task looks at.
-const GROUPS: usize = 256;
 
 /// What is looked for among the marked points.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,19 +191,6 @@ impl Marks {
         let mut groups = tree.groups.to_vec();
         set_tops(&mut groups, |place| if flags[place] != 0 { tree.levels[place] } else { TWIN });
         Self { flags, groups }
-    }
-}
-
-/// Sets the top of each group to the highest of the levels that are given for its points.
-pub(super) fn set_tops(groups: &mut [Group], level: impl Fn(usize) -> i32 + Sync) {
-    parallel::chunks(groups, GROUPS, &|_, groups| {
-        for group in groups {
-            group.top = (at(group.first)..at(group.block)).map(&level).max().unwrap_or(TWIN);
-        }
-    });
-    for place in (0..groups.len()).rev() {
-        let Group { kids, kids_end, top, .. } = groups[place];
-        groups[place].top = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top).fold(top, i32::max);
     }
 }
 

@@ -14,12 +14,12 @@ use std::time::Instant;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::mis;
 use covertree_kernels::simd::Tier;
-use covertree_kernels::tree::{Conflict, TWIN, farthest};
+use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::batches::Schedule;
 use super::crowd::Graph;
 use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
-use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots};
+use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots, reach};
 use crate::error::Error;
 use crate::space::Space;
 use crate::tree::{Ladder, Tree};
@@ -114,8 +114,7 @@ impl<S: Space> Builder<'_, S> {
         let root = root.expect("a tree of points has a root");
         let all: Vec<Idx> = (0..placement.levels.len() as Idx).filter(|&slot| live(slot)).collect();
         let packed = self.space.pack_slots(&all);
-        let kernel = self.space.kernel(&packed);
-        let reach = farthest(self.tier, &kernel, self.space.query(at(root)), 0, all.len());
+        let reach = reach(self.space, self.tier, &self.space.kernel(&packed), at(root), 0..all.len());
         let ladder = self.ladder.view();
         if reach > ladder.radius(placement.levels[at(root)]) {
             placement.levels[at(root)] = ladder.level_over(reach);

@@ -97,11 +97,12 @@ impl InducingArgs {
         self.any() && self.v.is_none()
     }
 
-    /// The error with the file before it that the inducing points come from, if they come from one.
+    /// The error with the files before it that the inducing points, or `V` and `p`, come from, if they come from files.
     fn named(&self, error: Error) -> Error {
-        match (error, self.inducing_ids.as_ref().or(self.inducing_points.as_ref())) {
-            (Error::Usage(message), Some(path)) => Error::Usage(format!("{}: {message}", shown(path))),
-            (error, _) => error,
+        let files: Vec<String> = self.files().map(shown).collect();
+        match error {
+            Error::Usage(message) if !files.is_empty() => Error::Usage(format!("{}: {message}", files.join(", "))),
+            error => error,
         }
     }
 
@@ -147,8 +148,8 @@ impl CovarianceArgs {
 
     /// The parameter sets of a file: JSON, a list of objects whose missing fields are those of the command line.
     pub fn sets(&self, path: &Path) -> Result<Vec<CovarianceConfig>, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { file: shown(path), source })?;
-        let sets: Vec<ParameterSet> = serde_json::from_str(&text).map_err(|problem| {
+        let text = std::fs::read(path).map_err(|source| Error::Read { file: shown(path), source })?;
+        let sets: Vec<ParameterSet> = serde_json::from_slice(&text).map_err(|problem| {
             let problem = problem.to_string().replace('\n', " ");
             Error::Usage(format!(
                 "{}: is no list of parameter sets ({problem}); write for example [{{\"lengthscale\": [0.5]}}]",
@@ -175,15 +176,15 @@ impl CovarianceArgs {
         explained: &Explained,
         landmarks: Landmarks,
     ) -> Result<ResidualIndex, Error> {
-        match explained {
+        // What is wrong with a parameter names it; what is wrong with the rest lies in its files.
+        config.check(points.dim())?;
+        let fitted = match explained {
             Explained::Inducing(inducing) => {
-                // What is wrong with a parameter names it; what is wrong with rows or points lies in their file.
-                config.check(points.dim())?;
                 ResidualIndex::fit_with((session.tier, landmarks), label, points, config, inducing, session.seed)
-                    .map_err(|error| self.inducing.named(error))
             }
             Explained::Given { v, p } => ResidualIndex::given(session.tier, label, points, config, v, p.clone()),
-        }
+        };
+        fitted.map_err(|error| self.inducing.named(error))
     }
 }
 

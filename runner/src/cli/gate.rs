@@ -121,8 +121,9 @@ impl SearchArgs {
             return Err(Error::Usage(message));
         };
         let label = shown(path);
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { file: label.clone(), source })?;
-        let profile = GateProfile::from_json(&label, &text)?;
+        let text = std::fs::read(path).map_err(|source| Error::Read { file: label.clone(), source })?;
+        // What is no text is no profile either: it says so better than the file system does.
+        let profile = GateProfile::from_json(&label, &String::from_utf8_lossy(&text))?;
         Ok(Some(GatePlan { label, config, profile }))
     }
 }

@@ -107,9 +107,9 @@ impl UpdatePlan {
                 let (done, seconds) = session.stage("inserting", || index.insert(&shown(&args.points), &points));
                 done?;
                 let what = format!("{} points inserted with ids {first} to {}", points.len(), index.next_id() - 1);
-                let record = Record { first_id: Some(first), changed: Some(points.len()), ..Record::default() };
-                let path = args.output.as_ref().unwrap_or(&args.tree);
-                finish(&index, ("insert", &what, seconds), record, path, session)
+                let record = built(&index, "insert", seconds);
+                let record = Record { first_id: Some(first), changed: Some(points.len()), ..record };
+                finish(&index, (&what, seconds), record, args.output.as_ref().unwrap_or(&args.tree), session)
             }
             Self::Delete(args) => {
                 let read = || {
@@ -122,11 +122,14 @@ impl UpdatePlan {
                 let (mut index, ids) = session.stage("reading", read).0?;
                 let before = index.len();
                 let (done, seconds) = session.stage("deleting", || index.delete(&ids));
-                done?;
+                done.map_err(|error| match (error, &args.ids) {
+                    (Error::Usage(message), Some(path)) => Error::Usage(format!("{}: {message}", shown(path))),
+                    (error, _) => error,
+                })?;
                 let deleted = before - index.len();
-                let record = Record { changed: Some(deleted), ..Record::default() };
-                let path = args.output.as_ref().unwrap_or(&args.tree);
-                finish(&index, ("delete", &format!("{deleted} points deleted"), seconds), record, path, session)
+                let record = Record { changed: Some(deleted), ..built(&index, "delete", seconds) };
+                let what = format!("{deleted} points deleted");
+                finish(&index, (&what, seconds), record, args.output.as_ref().unwrap_or(&args.tree), session)
             }
         }
     }
@@ -163,14 +166,12 @@ fn has_name(_: &File, _: &Path) -> bool {
 /// Saves the tree and tells about it.
 fn finish(
     index: &AnyIndex,
-    (command, what, seconds): (&'static str, &str, f64),
+    (what, seconds): (&str, f64),
     record: Record,
     path: &Path,
     session: &Session,
 ) -> Result<Outcome, Error> {
     session.stage("writing", || index.save(path)).0?;
     let message = format!("{}: {what} in {seconds:.3} s; {}", shown(path), described(index));
-    let Record { first_id, changed, .. } = record;
-    let record = Record { first_id, changed, ..built(index, command, seconds) };
     Ok(Outcome { record, message, ..Outcome::default() })
 }

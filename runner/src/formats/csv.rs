@@ -157,8 +157,10 @@ impl<'a> Table<'a> {
         for column in chosen {
             let Column::Name(wanted) = column else { continue };
             if self.names.iter().flatten().filter(|name| *name == wanted).count() > 1 {
-                let problem = format!("several columns are named {column}, so choose it by number");
-                return Err(Error::NotCsv { file: self.file.clone(), problem });
+                let file = &self.file;
+                return Err(Error::Usage(format!(
+                    "{file}: several columns are named {column}; choose one by its number"
+                )));
             }
         }
         Ok(())

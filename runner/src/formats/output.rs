@@ -224,7 +224,8 @@ fn whole(target: &Path) -> PathBuf {
 /// The file that a path leads to: a symbolic link keeps leading there when its target is replaced.
 fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let file = || shown(path);
-    if path.file_name().is_none() {
+    let ends_as_folder = path.to_string_lossy().ends_with(std::path::is_separator);
+    if path.file_name().is_none() || ends_as_folder {
         return Err(Error::NotAFile { file: file(), found: "a folder" });
     }
     match fs::metadata(path) {

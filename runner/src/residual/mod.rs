@@ -65,7 +65,7 @@ use covertree_kernels::simd::{LANES_F64, Tier};
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::points::Points;
-use crate::within::Neighborhoods;
+use crate::within::{Neighborhoods, check_radius};
 use factor::Factor;
 use layout::Layout;
 use search::{Goal, Search, Side};
@@ -98,12 +98,13 @@ impl ResidualIndex {
     ///
     /// # Errors
     /// [`Error::Usage`] for parameters out of range, inducing points that cannot be, or a `K_UU` that is not positive definite
-    /// even with a million times the jitter; [`Error::TooLarge`] for scaled coordinates whose squares leave the range.
+    /// even with a million times the jitter; [`Error::Lengthscale`] for scaled coordinates whose squares leave the range.
     ///
     /// # Cost
     /// `M^2 / 2` multiply-adds per point on all threads of the current pool, and before these `M^3 / 3` for the factor on one
     /// of them, so that its bits do not depend on their number. Memory: twice that of `V` in double precision: packed, and
-    /// either once more by rows, or packed and by rows in single precision.
+    /// either once more by rows, or packed and by rows in single precision, and some 15 % of it for the landmarks; for a moment
+    /// once more where some points are met in double precision and others are not.
     pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
         Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
     }
@@ -280,7 +281,7 @@ impl ResidualIndex {
     ///
     /// # Errors
     /// [`Error::Usage`] when `k` is 0, the columns differ, or `V` was given (that of the queries is not known then);
-    /// [`Error::TooLarge`].
+    /// [`Error::Lengthscale`].
     pub fn knn(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, Work), Error> {
         let queries = self.query_set(label, queries)?;
         self.nearest(Some(&queries), None, k, Counting::All, false)
@@ -291,9 +292,7 @@ impl ResidualIndex {
     /// # Errors
     /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN.
     pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(Neighborhoods, Work), Error> {
-        if radius.is_nan() || radius < 0.0 {
-            return Err(Error::Usage(format!("the radius is {radius}; choose a number that is not negative")));
-        }
+        check_radius(radius)?;
         let queries = queries.map(|(label, queries)| self.query_set(label, queries)).transpose()?;
         let counting = if queries.is_some() { Counting::All } else { Counting::Others };
         let (rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;

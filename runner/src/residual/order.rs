@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use covertree_kernels::index::{Idx, at};
+use rayon::prelude::*;
 
 use super::parameters::{by_levels, shuffled};
 use crate::error::Error;
@@ -51,7 +52,7 @@ impl VecchiaOrder {
                 let (dim, values) = (points.dim(), points.to_f64());
                 let row = |row: Idx| &values[at(row) * dim..][..dim];
                 let mut rows: Vec<Idx> = (0..points.rows()).collect();
-                rows.sort_by(|&a, &b| {
+                rows.par_sort_unstable_by(|&a, &b| {
                     let columns = row(a).iter().zip(row(b)).map(|(a, b)| a.total_cmp(b));
                     columns.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.cmp(&b))
                 });

@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use covertree_kernels::covariance::{Covariance, CovarianceKind, VARIANCE_MAX, VARIANCE_MIN};
 use covertree_kernels::index::{Idx, at};
+use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::parallel;
 use crate::points::Points;
 use crate::random::Table;
+use crate::sort::sort_by_keys;
 use crate::{AnyIndex, BuildConfig, MetricName};
 
 /// A covariance by its name.
@@ -106,7 +109,7 @@ impl CovarianceConfig {
     /// The points divided by their lengthscales, row-major: `z_d = x_d / l_d`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] for the first coordinate whose square would leave the range.
+    /// [`Error::Lengthscale`] for the first coordinate whose square would leave the range.
     pub(crate) fn scaled(&self, label: &str, points: &Points) -> Result<Vec<f64>, Error> {
         let (dim, values) = (points.dim(), points.to_f64());
         let length = |column: usize| self.lengthscales[column % self.lengthscales.len()];
@@ -115,9 +118,8 @@ impl CovarianceConfig {
         match scaled.iter().position(|value| value.abs() > limit) {
             None => Ok(scaled),
             Some(place) => {
-                let (row, column) = (place / dim, place % dim);
-                let limit = limit * length(column);
-                Err(Error::TooLarge { file: label.into(), row, column, value: values[place], limit })
+                let (file, row, column) = (label.into(), place / dim, place % dim);
+                Err(Error::Lengthscale { file, row, column, value: values[place], lengthscale: length(column) })
             }
         }
     }
@@ -191,11 +193,20 @@ impl Inducing {
     }
 }
 
+/// Rows that one task makes keys for.
+const KEYS: usize = 1 << 14;
+
 /// All rows in random order.
 pub(crate) fn shuffled(len: usize, seed: u64) -> Vec<Idx> {
     let table = Table::new(seed, 17);
     let mut rows: Vec<Idx> = (0..len as Idx).collect(); // as many as the points that were counted
-    rows.sort_by_cached_key(|&row| (table.row(at(row)).bits(0), row));
+    let mut keys = vec![0; len];
+    parallel::chunks(&mut keys, KEYS, &|chunk, keys| {
+        for (key, row) in keys.iter_mut().zip(chunk * KEYS..) {
+            *key = table.row(row).bits(0);
+        }
+    });
+    sort_by_keys(&mut keys, &mut rows);
     rows
 }
 
@@ -212,6 +223,6 @@ pub(crate) fn by_levels(points: &Points, seed: u64) -> Result<Vec<Idx>, Error> {
         // Twins come last.
         rows.push((-level.max(-i32::MAX), table.row(at(id)).bits(0), id));
     }
-    rows.sort_unstable();
+    rows.par_sort_unstable();
     Ok(rows.into_iter().map(|(_, _, id)| id).collect())
 }

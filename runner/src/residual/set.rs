@@ -231,9 +231,10 @@ impl PointSet {
         hardest.sort_unstable();
         let order = self.layout.part(scaled, model.dim(), &hardest);
         for (panels, width) in [(&mut self.v, model.columns()), (&mut self.coordinates, model.dim())] {
-            let old = panels.clone();
-            let leaves = panels.par_chunks_mut((LEAF * width).max(1)).zip(order.par_chunks(LEAF));
-            leaves.for_each(|(panels, order)| gather_panels(&old, width, order, panels));
+            let mut parted = vec![0.0; panels.len()];
+            let leaves = parted.par_chunks_mut((LEAF * width).max(1)).zip(order.par_chunks(LEAF));
+            leaves.for_each(|(parted, order)| gather_panels(panels, width, order, parted));
+            *panels = parted;
         }
         for values in [&mut self.p[..], &mut self.scales, &mut self.margins, norms] {
             permute(&mut values[..len], &order);

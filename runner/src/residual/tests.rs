@@ -204,7 +204,7 @@ fn bad_input_gives_one_clear_line() {
     let other = Points::new(3, Values::F64(vec![0.0; 6])).unwrap();
     assert!(fit(base.clone(), Inducing::Points(other)).contains("3 columns"));
     let tiny = CovarianceConfig { lengthscales: vec![1e-300], ..base };
-    assert!(fit(tiny, Inducing::None).contains("distances to these points"));
+    assert!(fit(tiny, Inducing::None).contains("times the lengthscale 1e-300; choose a larger one"));
     let index = ResidualIndex::fit(&points, &CovarianceConfig::default(), &Inducing::None, 1).unwrap();
     assert!(index.vecchia(&[0, 1], 3).is_err() && index.vecchia(&[0; 50], 3).is_err());
     assert!(index.graph(0, false).is_err() && index.within(None, f64::NAN).is_err());

@@ -37,7 +37,7 @@ use crate::tree::{Order, Tree};
 /// let index = Index::build(ItemSpace::new(words, differ)?, &BuildConfig::default(), Tier::detect())?;
 /// let query = String::from("flee");
 /// let (answers, _) = index.knn(1, 2, |number| index.space().outside(&query, number), |_| -1)?;
-/// assert_eq!((answers.ids, answers.distances), (vec![2, 0], vec![1.0, 2.0]));
+/// assert_eq!(answers.row(0), (&[2, 0][..], &[1.0, 2.0][..]));
 /// # Ok(())
 /// # }
 /// ```

@@ -304,6 +304,16 @@ fn items_under_a_closure_equal_brute_force() {
     let (found, _) = index.knn(700, 5, |row| space.member(row), |row| row as Idx).unwrap();
     let expected = brute::knn_by(700, 700, 5, |row| row as Idx, |q, p| differ(&words[q], &words[p])).unwrap();
     assert_eq!(found, expected);
+    let (found, _) = index.within(30, 4.0, |row| space.outside(&asked[row], row)).unwrap();
+    assert_eq!(found.len(), 30);
+    for (query, word) in words[700..].iter().enumerate() {
+        let distances = words[..700].iter().map(|other| differ(word, other));
+        let mut near: Vec<(f64, Idx)> = distances.zip(0..).filter(|near| near.0 <= 4.0).collect();
+        near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let (ids, distances) = found.row(query);
+        assert!(distances.iter().copied().zip(ids.iter().copied()).eq(near), "query {query}");
+    }
+    assert!(index.within(1, -1.0, |row| space.outside(&asked[row], row)).is_err());
 }
 
 #[test]

@@ -1,21 +1,16 @@
 //! The order by cells: neighbours in space are neighbours in the order, whatever their parents.
 
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::Group;
+use covertree_kernels::tree::{Group, TWIN};
 
+use super::halve::{arrange, middle};
 use super::layout::{Order, Shape};
 use super::{Ladder, Tree};
+use crate::parallel;
 use crate::space::Space;
 
 /// Groups that are joined to one in the layer above: as many as the search tests in one go.
 const FAN: usize = 16;
-
-/// Runs above this size are halved by several tasks.
-const SPLIT: usize = 1 << 12;
-
-/// Cells begin at multiples of this: points are packed in panels of as many at most, so that a scan of a cell meets no panel of
-/// which it wants a part, and neighbours that are asked for together are neighbours in space.
-const PANEL: usize = 16;
 
 /// Places the root, and every other point behind it, and forms the groups. With `arranged`, the points are put as in a
 /// kd-tree; else they keep the order of their slots.
@@ -60,80 +55,7 @@ pub(crate) fn over(slots: &[Idx], scanned: usize, ladder: Ladder) -> Tree {
     tree
 }
 
-/// Arranges the slots behind the root as in a kd-tree.
-pub(crate) fn arrange<S: Space>(space: &S, slots: &mut [Idx]) {
-    halve(space, 1, slots, space.scanned(), &mut Room::default());
-}
-
-/// Where the run of positions `first..end` is halved.
-fn middle(first: usize, end: usize) -> usize {
-    let middle = first + (end - first) / 2;
-    if end - first < 2 * PANEL { middle } else { (middle + PANEL / 2) / PANEL * PANEL }
-}
-
-/// Memory of a task that halves.
-#[derive(Default)]
-struct Room {
-    /// Largest and smallest coordinate along each axis.
-    highs: Vec<f64>,
-    lows: Vec<f64>,
-    /// A coordinate of each slot, as a number in the same order, and the slot.
-    keys: Vec<(u64, Idx)>,
-}
-
-/// The bits of a number as an integer in the order of `f64::total_cmp`.
-fn ordered(value: f64) -> u64 {
-    let bits = value.to_bits();
-    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
-}
-
-/// Halves slots, the first of which is to stand at position `first`, across their widest axis, again and again, down to groups
-/// that are scanned.
-fn halve<S: Space>(space: &S, first: usize, slots: &mut [Idx], scanned: usize, room: &mut Room) {
-    if slots.len() <= scanned || space.axes() == 0 {
-        return;
-    }
-    let axis = widest(space, slots, room);
-    let keys = &mut room.keys;
-    keys.clear();
-    keys.extend(slots.iter().map(|&slot| (ordered(space.coordinate(at(slot), axis)), slot)));
-    let middle = middle(first, first + slots.len());
-    let below = middle - first;
-    keys.select_nth_unstable(below);
-    slots.iter_mut().zip(keys.iter()).for_each(|(slot, key)| *slot = key.1);
-    let split = slots.len() > SPLIT;
-    let (left, right) = slots.split_at_mut(below);
-    if split {
-        rayon::join(
-            || halve(space, first, left, scanned, room),
-            || halve(space, middle, right, scanned, &mut Room::default()),
-        );
-    } else {
-        halve(space, first, left, scanned, room);
-        halve(space, middle, right, scanned, room);
-    }
-}
-
-/// The axis along which slots extend farthest; the first of several.
-fn widest<S: Space>(space: &S, slots: &[Idx], room: &mut Room) -> usize {
-    let axes = space.axes();
-    let (lows, highs) = (&mut room.lows, &mut room.highs);
-    lows.clear();
-    highs.clear();
-    lows.resize(axes, f64::INFINITY);
-    highs.resize(axes, f64::NEG_INFINITY);
-    for &slot in slots {
-        for (axis, (low, high)) in lows.iter_mut().zip(highs.iter_mut()).enumerate() {
-            let value = space.coordinate(at(slot), axis);
-            *low = if value < *low { value } else { *low };
-            *high = if value > *high { value } else { *high };
-        }
-    }
-    let extents = lows.iter().zip(highs.iter()).map(|(low, high)| high - low);
-    extents.zip(0..).fold((-1.0, 0), |best, next| if next.0 > best.0 { next } else { best }).1
-}
-
-/// Halves the run of all positions just as [`halve`] does, sixteen parts to a group.
+/// Halves the run of all positions just as [`arrange`] does, sixteen parts to a group.
 fn form_groups(tree: &mut Tree, scanned: usize) {
     let run = |first: usize, end: usize| {
         let (first, end) = (first as Idx, end as Idx); // positions
@@ -167,12 +89,23 @@ fn form_groups(tree: &mut Tree, scanned: usize) {
 
 /// The highest level of each group.
 pub(crate) fn find_tops(tree: &mut Tree) {
-    let groups = tree.groups.to_mut();
+    let levels = &tree.levels;
+    set_tops(tree.groups.to_mut(), |position| levels[position]);
+}
+
+/// Groups whose points one task looks at.
+const GROUPS: usize = 256;
+
+/// Sets the top of each group to the highest of the levels that are given for its points.
+pub(crate) fn set_tops(groups: &mut [Group], level: impl Fn(usize) -> i32 + Sync) {
+    parallel::chunks(groups, GROUPS, &|_, groups| {
+        for group in groups {
+            group.top = (at(group.first)..at(group.block)).map(&level).max().unwrap_or(TWIN);
+        }
+    });
     for place in (0..groups.len()).rev() {
-        let Group { first, block, kids, kids_end, .. } = groups[place];
-        let tops = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top);
-        let top = tops.chain(tree.levels[at(first)..at(block)].iter().copied()).max();
-        groups[place].top = top.unwrap_or(i32::MIN);
+        let Group { kids, kids_end, top, .. } = groups[place];
+        groups[place].top = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top).fold(top, i32::max);
     }
 }
 

@@ -28,7 +28,7 @@ pub enum Order {
 /// Groups of at most this many points are scanned from end to end.
 const SCANNED: usize = 48;
 
-/// The children of each slot, in the order of their slots.
+/// The children of each slot.
 struct Children {
     starts: Vec<Idx>,
     /// The children of all slots, one slot after the other.
@@ -37,8 +37,8 @@ struct Children {
 }
 
 impl Children {
-    /// With `inner_first`, those that have children themselves come before those that have none.
-    fn new(shape: &Shape<'_>, inner_first: bool) -> Self {
+    /// Those that have children themselves come before those that have none.
+    fn new(shape: &Shape<'_>) -> Self {
         let slots_len = shape.parents.len();
         let mut starts = vec![0 as Idx; slots_len + 1];
         for &slot in shape.slots {
@@ -53,13 +53,12 @@ impl Children {
         let mut next: Vec<Idx> = starts[..slots_len].to_vec();
         let mut children = vec![NONE; shape.slots.len().saturating_sub(1)];
         let mut root = NONE;
-        let rounds: &[Option<bool>] = if inner_first { &[Some(true), Some(false)] } else { &[None] };
-        for round in rounds {
+        for inner in [true, false] {
             for &slot in shape.slots {
                 let parent = shape.parents[at(slot)];
                 if parent == NONE {
                     root = slot;
-                } else if round.is_none_or(|inner| inner == (starts[at(slot)] < starts[at(slot) + 1])) {
+                } else if inner == (starts[at(slot)] < starts[at(slot) + 1]) {
                     children[at(next[at(parent)])] = slot;
                     next[at(parent)] += 1;
                 }
@@ -130,7 +129,7 @@ struct Places {
 /// Blocks of children, breadth first over the nodes that have any.
 fn by_blocks(shape: &Shape<'_>, tree: &mut Tree) -> Runs {
     let len = tree.ids.len();
-    let children = Children::new(shape, true);
+    let children = Children::new(shape);
     // Nodes with children, breadth first; leaves need no visit.
     let mut inner: Vec<Idx> = vec![children.root];
     let mut done = 0;
@@ -211,22 +210,4 @@ fn split(tree: &mut Tree, places: &Places, group: &Group) {
 fn block_end(places: &Places, node: usize) -> Idx {
     let first = at(places.firsts[node]);
     if places.firsts[first] < places.ends[first] { places.firsts[first] } else { places.ends[node] }
-}
-
-/// The slots of a tree in preorder, each right before its descendants, and the range of the strict descendants of each.
-pub(crate) fn preorder(shape: &Shape<'_>) -> (Vec<Idx>, Runs) {
-    let len = shape.slots.len();
-    let children = Children::new(shape, false);
-    let mut slots = Vec::with_capacity(len);
-    let mut open = vec![children.root];
-    while let Some(slot) = open.pop() {
-        slots.push(slot);
-        open.extend(children.of(slot).iter().rev());
-    }
-    let mut sizes = vec![1 as Idx; shape.parents.len()];
-    for &slot in slots[1..].iter().rev() {
-        sizes[at(shape.parents[at(slot)])] += sizes[at(slot)];
-    }
-    let ends = slots.iter().zip(0..).map(|(&slot, position): (_, Idx)| position + sizes[at(slot)]).collect();
-    (slots, Runs { firsts: (1..=len as Idx).collect(), ends })
 }

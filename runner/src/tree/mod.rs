@@ -4,15 +4,18 @@ pub(crate) mod cells;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub(crate) mod halve;
 mod ladder;
 mod layout;
 mod storage;
+mod subtrees;
 pub mod validate;
 
 pub use ladder::Ladder;
 pub use layout::Order;
-pub(crate) use layout::{Layout, Runs, Shape, lay_out, preorder};
+pub(crate) use layout::{Layout, Runs, Shape, lay_out};
 pub use storage::Storage;
+pub(crate) use subtrees::Subtrees;
 
 use covertree_kernels::index::Idx;
 use covertree_kernels::tree::{Group, TreeParts, TreeView};

@@ -60,7 +60,9 @@ fn columns_are_chosen_by_name_and_by_number() {
         "has no column \"alt\"; choose among the numbers 0 to 2 or \"station\" \"lat\" \"lon\""
     );
     assert!(refuse(text, &choose(&["3"])).starts_with("has no column 3; choose among the numbers 0 to 2"));
-    assert!(refuse("x,x\n1,2\n", &choose(&["x"])).contains("several columns are named \"x\", so choose it by number"));
+    assert!(
+        refuse("x,x\n1,2\n", &choose(&["x"])).contains("several columns are named \"x\"; choose one by its number")
+    );
     assert_eq!(table("x,x\n1,2\n", &choose(&["1"])), (1, vec![2.0]));
     let wide: String = (0..50).map(|c| format!("c{c},")).collect::<String>() + "end\n";
     assert!(refuse(wide, &choose(&["y"])).ends_with("\"c7\" ..."));

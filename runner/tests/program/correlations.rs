@@ -179,7 +179,7 @@ fn v_and_p_that_make_no_metric_are_refused_in_one_line() {
         halves_but(&place, &format!("{name}.npy"), 3, value);
     }
     for (flags, telling) in [
-        ("--v short.npy --p p.npy", "V has 149 rows"),
+        ("--v short.npy --p p.npy", "short.npy, p.npy: V has 149 rows"),
         ("--v flat.npy --p p.npy", "flat.npy"),
         ("--v nan.npy --p p.npy", "nan.npy: row 50, column 0 (counted from 0) is NaN"),
         ("--v long.npy --p p.npy", "square norm above the variance and nugget"),

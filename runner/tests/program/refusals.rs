@@ -152,6 +152,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
     for (line, telling) in [
         ("build points.npy -o nowhere/tree.ct", "the folder nowhere does not exist"),
         ("build points.npy -o .", "is a folder"),
+        ("build points.npy -o new/", "new/: is a folder"),
         ("knn points.npy -k 2 -o nowhere/nn", "the folder nowhere does not exist"),
         ("query tree.ct --queries queries.npy -k 2 -o taken", "taken.ids.npy: is a folder"),
         ("generate gaussian --rows 9 --dim 2 -o nowhere/x.npy", "the folder nowhere does not exist"),

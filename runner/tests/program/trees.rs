@@ -41,6 +41,8 @@ fn trees_are_updated_in_place_and_checked() {
     let text = place.done("check smaller.ct");
     assert!(text.starts_with("smaller.ct: valid: 337 points"), "{text}");
     assert!(place.refused("delete smaller.ct --id 17").contains("no point with id 17"));
+    covertree::formats::output::write_npy(&place.path("gone.npy"), &[2], &[5i32, 17]).unwrap();
+    assert!(place.refused("delete smaller.ct --ids gone.npy").contains("gone.npy: there is no point with id 17"));
     let told = String::from_utf8(place.bytes("told.jsonl")).unwrap();
     assert!(told.lines().count() > 10 && told.starts_with("{\"row\":\"header\",\"schema\":\"covertree.telemetry.v1\""));
 }

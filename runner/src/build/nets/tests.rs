@@ -1,4 +1,6 @@
 use super::*;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::space::{Euclidean, RowSpace};
 use covertree_kernels::hash::mix64;
 
@@ -11,15 +13,16 @@ fn points(len: usize, dim: usize, steps: u64) -> Points {
 }
 
 /// Settles one level after the other in some way, and holds each outcome against brute force; returns what is left.
-fn settles(mut space: Points, way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Idx> {
+fn settles(mut space: Points, piece: usize, way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Idx> {
     let (config, tier, workers) = (BuildConfig::default(), Tier::detect(), Workers::new());
     let (rows, grown) = arranged(&mut space, &config, tier);
     let len = rows.len();
     let builder =
         Builder { space: &space, config: &config, tier, ladder: grown.tree.ladder.clone(), workers: &workers };
-    let placement = Placement { levels: vec![STANDS; len], parents: vec![NONE; len], distances: vec![0.0; len] };
+    let outcome = Outcome::new(len);
     let (mut row, standing) = (BatchRow::default(), (0..len as Idx).collect());
-    let mut nets = Nets { builder: &builder, placement, standing, settled: None, row: &mut row, levels: Vec::new() };
+    let levels = Vec::new();
+    let mut nets = Nets { builder: &builder, outcome, piece, standing, settled: None, row: &mut row, levels };
     let distance = |a: Idx, b: Idx| {
         let both = (0..space.dim()).map(|axis| space.coordinate(at(a), axis) - space.coordinate(at(b), axis));
         both.fold(0.0, |sum, difference| sum + difference * difference).sqrt()
@@ -34,10 +37,10 @@ fn settles(mut space: Points, way: impl Fn(&mut Nets<'_, Points>, i32, &mut Leve
             assert!(after[..place].iter().all(|&other| distance(slot, other) > radius), "{level}: {slot}");
         }
         for &slot in &gone {
-            let parent = nets.placement.parents[at(slot)];
+            let parent = nets.outcome.parents[at(slot)];
             assert!(nets.stands(parent) && distance(slot, parent) <= radius, "{level}: {slot}");
-            assert_eq!(nets.placement.distances[at(slot)], distance(slot, parent));
-            assert_eq!(nets.placement.levels[at(slot)], below(level));
+            assert_eq!(nets.outcome.distances[at(slot)], distance(slot, parent));
+            assert_eq!(nets.outcome.levels[at(slot)].load(Relaxed), below(level));
         }
         assert_eq!(gone.len(), row.dominated);
         nets.standing = after;
@@ -46,23 +49,72 @@ fn settles(mut space: Points, way: impl Fn(&mut Nets<'_, Points>, i32, &mut Leve
 }
 
 /// What is left of sets of points: far apart, close together, coincident.
-fn each(way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Vec<Idx>> {
+fn each(piece: usize, way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Vec<Idx>> {
     let sets = [(1, 2, 9), (2, 1, 2), (300, 2, 7), (500, 3, 1 << 20), (400, 6, 1 << 20), (300, 1, 3)];
-    sets.into_iter().map(|(len, dim, steps)| settles(points(len, dim, steps), &way)).collect()
+    sets.into_iter().map(|(len, dim, steps)| settles(points(len, dim, steps), piece, &way)).collect()
 }
 
 #[test]
 fn a_level_is_settled_by_a_few_points_at_a_time() {
-    let left = each(|nets, level, row| nets.thin(level, row));
-    assert!(left.iter().all(|left| *left == [0]), "only the roots are left: {left:?}");
+    for piece in [PIECE, 20] {
+        let left = each(piece, |nets, level, row| nets.thin(level, row));
+        assert!(left.iter().all(|left| *left == [0]), "only the roots are left: {left:?}");
+    }
+}
+
+#[test]
+fn a_level_is_settled_by_all_of_its_pairs_in_pieces() {
+    for piece in [PIECE, 40, 7] {
+        let left = each(piece, |nets, level, row| {
+            let grown = nets.over(&nets.standing.clone());
+            match nets.list(&grown, level) {
+                Ok(listing) => nets.settle_level(&listing, row),
+                Err(_) => nets.thin(level, row), // many points in one place
+            }
+        });
+        assert!(left.iter().all(|left| *left == [0]), "only the roots are left: {left:?}");
+    }
 }
 
 #[test]
 fn a_level_is_settled_by_rivals() {
-    each(|nets, level, row| {
+    each(PIECE, |nets, level, row| {
         let grown = nets.over(&nets.standing.clone());
         nets.thin_by_rivals(&grown, level, row);
     });
+}
+
+#[test]
+fn trees_of_many_pieces_are_the_same_on_any_number_of_threads() {
+    for (dim, steps) in [(2, 1 << 20), (3, 60)] {
+        let build = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut space = points(150_000, dim, steps);
+            pool.install(|| build(&mut space, &BuildConfig::default(), Tier::detect(), &Workers::new()).unwrap().0)
+        };
+        let one = build(1);
+        for threads in [2, 7] {
+            let other = build(threads);
+            assert!(
+                one.ids == other.ids && one.levels == other.levels && one.parents == other.parents,
+                "{dim} {threads}"
+            );
+            assert!(one.reaches == other.reaches && one.groups == other.groups, "{dim} {threads}");
+        }
+    }
+}
+
+#[test]
+fn levels_may_be_many() {
+    let config = BuildConfig { base: 1.001, ..BuildConfig::default() };
+    let tree = build(&mut points(3000, 2, 1 << 20), &config, Tier::detect(), &Workers::new()).unwrap().0;
+    let mut levels = tree.levels.to_vec();
+    levels.sort_unstable();
+    levels.dedup();
+    assert!(levels.len() > 1000, "{} levels", levels.len());
+    for (slot, &parent) in tree.parents.iter().enumerate().skip(1) {
+        assert!(tree.levels[slot] < tree.levels[at(parent)], "{slot}");
+    }
 }
 
 #[test]

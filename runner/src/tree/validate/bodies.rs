@@ -1,8 +1,9 @@
 //! What is measured between points, as bodies to be run on a tier.
 
-use covertree_kernels::index::{Idx, at};
+use std::ops::Range;
+
 use covertree_kernels::simd::{Lanes, OnLanes, Real, Vector};
-use covertree_kernels::tree::{Group, Metric, run_len};
+use covertree_kernels::tree::{Metric, run_len};
 
 use super::SelfQueries;
 
@@ -96,31 +97,30 @@ impl<M: Metric> OnLanes for TooClose<'_, '_, M> {
     }
 }
 
-/// The first position of a group that its box leaves out.
+/// The first of some positions of a group that its box leaves out.
 pub(super) struct OutsideBox<'a, Q: SelfQueries> {
     pub points: &'a Q,
     pub group: usize,
-    pub held: Group,
+    pub members: Range<usize>,
 }
 
 impl<Q: SelfQueries> OnLanes for OutsideBox<'_, Q> {
-    type Out = Option<Idx>;
+    type Out = Option<usize>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> Option<Idx> {
+    fn run<L: Lanes>(self) -> Option<usize> {
         type RealOf<Q> = <<Q as SelfQueries>::Metric as Metric>::Real;
         let lanes = <RealOf<Q>>::LANES;
         let metric = self.points.metric();
         let mut room = Q::Room::default();
         let (mut bounds, mut surrogates) = ([<RealOf<Q>>::default(); 16], [<RealOf<Q>>::default(); 16]);
-        for member in self.held.first..self.held.end {
-            let position = at(member);
+        for position in self.members {
             let query = self.points.query(position, &mut room);
             metric.box_bounds::<L>(query, self.group, self.group + 1, &mut bounds[..lanes]);
             metric.surrogates::<L>(query, position, position + 1, <RealOf<Q>>::INFINITY, &mut surrogates[..lanes]);
             let fits = bounds[self.group % lanes] <= surrogates[position % lanes];
             if !fits {
-                return Some(member);
+                return Some(position);
             }
         }
         None

@@ -18,6 +18,9 @@ use crate::tree::{Order, Runs, Tree};
 /// Nodes that one task holds against all others.
 const NODES: usize = 32;
 
+/// Members of a group that one task holds against its box.
+const MEMBERS: usize = 1 << 14;
+
 /// The precision of the surrogates of a set of points.
 type RealOf<Q> = <<Q as SelfQueries>::Metric as Metric>::Real;
 
@@ -242,13 +245,15 @@ pub(super) fn groups<Q: SelfQueries>(tree: &Tree, points: &Q, tier: Tier) -> Fin
             },
         };
         let unboxed = match points.metric().has_boxes() {
-            true => tier.run(OutsideBox { points, group, held: *held }),
+            true => parallel::pieces(at(held.end).saturating_sub(at(held.first)), MEMBERS, &|part| {
+                let members = at(held.first) + part.start..at(held.first) + part.end;
+                tier.run(OutsideBox { points, group, members })
+            })
+            .into_iter()
+            .find_map(|outside| outside),
             false => None,
         };
-        [outside, unboxed.map(|member| Violation::Box { group, id: tree.ids[at(member)] })]
-            .into_iter()
-            .flatten()
-            .collect()
+        [outside, unboxed.map(|member| Violation::Box { group, id: tree.ids[member] })].into_iter().flatten().collect()
     };
     collect(tree.groups.len(), &wrong)
 }
