@@ -86,6 +86,9 @@ const PARTS: usize = 16;
 /// Queries that one task answers.
 const CHUNK: usize = 64;
 
+/// Neighbours that a task finds before it tells of them.
+const SPENT: usize = 1 << 12;
+
 /// What queries search.
 pub(crate) struct Searched<'a, M> {
     pub tier: Tier,
@@ -107,12 +110,18 @@ impl<M: kernel::Metric + Sync> Searched<'_, M> {
         let part = |queries: Range<usize>| -> Result<Part, Error> {
             let mut part = Part::default();
             self.workers.with(search_blocks(self.tree.waiting), |memory| {
+                let mut spent = 0;
                 for number in queries {
                     part.add((self.tier, view, self.metric), query(number), radius, keep, memory)?;
+                    if part.found.len() - spent >= SPENT {
+                        budget.spend(part.found.len() - spent)?;
+                        spent = part.found.len();
+                    }
                 }
-                budget.spend(part.found.len())?;
+                budget.spend(part.found.len() - spent)?;
                 // What a query needs is not kept until the parts are joined.
                 (part.ids, part.distances) = (Vec::new(), Vec::new());
+                part.found.shrink_to_fit();
                 Ok(part)
             })
         };

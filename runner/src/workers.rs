@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, TryLockError};
 
 use covertree_kernels::arena::Block;
+use rayon::prelude::*;
 
 /// One growing arena per worker thread.
 ///
@@ -38,9 +39,9 @@ impl Workers {
 
     /// Grows all arenas to at least `blocks`, so that no task has to: which worker takes part is then of no matter.
     pub fn reserve(&self, blocks: usize) {
-        for memory in &self.memory {
+        self.memory.par_iter().for_each(|memory| {
             self.grow(&mut memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), blocks);
-        }
+        });
     }
 
     /// Lends the calling worker its arena, grown to at least `blocks`; it at least doubles when it grows.
@@ -64,7 +65,9 @@ impl Workers {
     fn grow(&self, memory: &mut Vec<Block>, blocks: usize) {
         if memory.len() < blocks {
             let grown = blocks.max(2 * memory.len());
-            *memory = bytemuck::zeroed_vec(grown); // nothing is kept from task to task, and pages are made by who uses them
+            // Nothing is kept from task to task.
+            *memory = Vec::new();
+            *memory = vec![Block::default(); grown];
             self.growths.fetch_add(1, Ordering::Relaxed);
         }
     }

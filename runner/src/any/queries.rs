@@ -21,8 +21,14 @@ use crate::points::gather_rows;
 use crate::space::{KnnPanel, PanelMetric, QueryIsRow, Scan};
 use crate::workers::Workers;
 
-/// Queries that one task answers.
+/// Queries that are answered in one go.
 const CHUNK: usize = SCAN_QUERIES;
+
+/// Most chunks whose answers are written at once where they belong elsewhere, so that a task seldom waits for another.
+const TOGETHER: usize = 16;
+
+/// Tasks that each thread has at least, where there are queries for so many.
+const TASKS: usize = 8;
 
 /// Queries that are put to the tree first, where there are no panels, to see how much of it they read; fewer where that would be
 /// more than one of [`SHARE`].
@@ -173,12 +179,17 @@ impl<M: PanelMetric> Queries<'_, M> {
                 parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk)
             }
             Some(order) => {
-                let out = answers.scattered();
-                parallel::pieces(count, CHUNK, &|places| {
+                let (out, tasks) = (answers.scattered(), TASKS * rayon::current_num_threads());
+                let together = CHUNK * (count / (CHUNK * tasks)).clamp(1, TOGETHER);
+                parallel::pieces(count, together, &|places| -> Result<SearchCounters, KernelError> {
                     let (mut ids, mut distances) = (vec![NONE; k * places.len()], vec![0.0; k * places.len()]);
-                    let counters = chunk(places.start / CHUNK, &mut ids, &mut distances)?;
+                    let chunks = ids.chunks_mut(k * CHUNK).zip(distances.chunks_mut(k * CHUNK));
+                    let mut total = SearchCounters::default();
+                    for (number, (ids, distances)) in chunks.enumerate() {
+                        total.merge(&chunk(places.start / CHUNK + number, ids, distances)?);
+                    }
                     out.write(&order[places], &ids, &distances);
-                    Ok(counters)
+                    Ok(total)
                 })
             }
         };

@@ -160,7 +160,8 @@ impl Task<'_, '_> {
         };
         let mut pairs = Vec::new();
         (self.cost, self.unbounded) = ((0, 0), 0);
-        // From the nearest in the layout on: limits fall sooner, and tasks do not walk through the same groups in step.
+        // Among the points themselves from the nearest in the layout on: limits fall sooner, and tasks do not walk through the
+        // same groups in step.
         for other in others.rev() {
             pairs.clear();
             // The other leaf outside: its rows of V stay in the cache while all leaves of the group meet them.

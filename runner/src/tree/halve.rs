@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn large_runs_are_halved_as_small_ones_are() {
         let len = 3 * LARGE + 11;
-        let sets: [(&str, fn(usize) -> f64); 4] = [
+        type Values = fn(usize) -> f64;
+        let sets: [(&str, Values); 4] = [
             ("many ties", |place| (mix64(place as u64) % 1000) as f64),
             ("two values", |place| f64::from(u8::from(place % 3 == 0))),
             ("one place", |_| -0.0),

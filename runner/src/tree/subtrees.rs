@@ -30,7 +30,7 @@ fn filled(value: Idx, len: usize) -> Vec<AtomicI32> {
 }
 
 impl Subtrees {
-    /// Those of a tree that is not empty.
+    /// Those of a tree that is not empty, whose levels fall strictly from parent to child.
     ///
     /// # Cost
     /// A few reads and writes per point, and a sort of the nodes with children by level.

@@ -1,8 +1,8 @@
 //! Near pairs, piece by piece, and how they settle levels.
 //!
 //! Points are cut into pieces that lie together in memory and in space, and pieces that have pairs with each other get different
-//! colours. Of two points that conflict one stays: within a piece that which stands before the other, between pieces that of the
-//! lower colour. One colour is settled after the other, all pieces of a colour at the same time; only the task of a piece writes
+//! colours. Of two points that conflict at most one stays: within a piece the first in the order of storage, between pieces that of
+//! the lower colour. One colour is settled after the other, all pieces of a colour at the same time; only the task of a piece writes
 //! what becomes of its points. Pieces and colours do not depend on the number of threads, so neither does what is kept. The first
 //! point of all always stays.
 
@@ -286,7 +286,7 @@ fn settle(listing: &Listing, piece: usize, level: i32, levels: &[AtomicI32], par
         pairs += met.len() as u64; // widens
         for pair in met {
             let (keeper, other) = if turned { (pair.other, pair.id) } else { (pair.id, pair.other) };
-            // Earlier pairs have told already whether the keeper stays: they name those before it.
+            // Whether the keeper stays is known: elsewhere by its colour, here by earlier pairs, which name those before it.
             if levels[at(keeper)].load(Relaxed) != STANDS {
                 continue;
             }
