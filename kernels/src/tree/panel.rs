@@ -32,8 +32,9 @@ use noted::Noted;
 /// Most queries of a panel.
 const QUERIES_MAX: usize = 16;
 
-/// Where at most one in so many of the queries needs a group, each is answered on its own there.
-const FEW: u32 = 3;
+/// Where at most one in so many of the queries needs a group, each is answered on its own there: for points of up to three
+/// coordinates, which cost little to hold against all queries, and of more.
+const FEW: [u32; 2] = [6, 3];
 
 /// A tree of one point has no groups.
 const ROOT: Group = Group { first: 0, block: 1, end: 1, kids: 0, kids_end: 0, center: 0, top: 0, reach: 0.0 };
@@ -251,7 +252,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
     #[inline(always)]
     fn visit<L: Lanes>(&mut self, mut from: usize, to: usize, needed: u32) {
         self.counters.runs += 1;
-        let few = T::LANES as u32 / FEW;
+        let few = T::LANES as u32 / FEW[usize::from(self.queries.len() > 3 * T::LANES)];
         let together = needed.count_ones() > few;
         let queries = if together { self.except.len() } else { needed.count_ones() as usize };
         self.counters.distance_evals += (to.saturating_sub(from) * queries) as u64;
