@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use covertree::build::telemetry::Subject;
 use covertree::build::{BatchOrder, Conflict, MisForm, Prefix};
-use covertree::error::Error;
+use covertree::error::{Error, shown};
 use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
 use covertree::points::{Dtype, Points, Values};
@@ -287,13 +287,22 @@ pub(crate) fn check_k(k: usize) -> Result<usize, Error> {
     }
 }
 
+/// What is wrong with the contents of files, with their names before it.
+pub(crate) fn in_files<'a>(error: Error, files: impl IntoIterator<Item = &'a Path>) -> Error {
+    let files: Vec<String> = files.into_iter().map(shown).collect();
+    match error {
+        Error::Usage(message) if !files.is_empty() => Error::Usage(format!("{}: {message}", files.join(", "))),
+        error => error,
+    }
+}
+
 /// Refuses queries whose columns are not those of the points, naming both files.
 pub(crate) fn check_dim(queries: (&Path, &Points), points: (&Path, usize)) -> Result<(), Error> {
     let (got, want) = (queries.1.dim(), points.1);
     if got == want {
         return Ok(());
     }
-    let (queries, points) = (covertree::error::shown(queries.0), covertree::error::shown(points.0));
+    let (queries, points) = (shown(queries.0), shown(points.0));
     Err(Error::Usage(format!(
         "{queries}: has {got} columns where the points of {points} have {want}; choose columns so that both agree"
     )))

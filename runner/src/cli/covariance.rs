@@ -11,6 +11,7 @@ use covertree::residual::{CovarianceConfig, Inducing, KernelName, Landmarks, Res
 use covertree_kernels::covariance::CovarianceKind;
 use serde::Deserialize;
 
+use super::args::in_files;
 use super::session::Session;
 
 /// The covariance and the inducing points.
@@ -97,15 +98,6 @@ impl InducingArgs {
         self.any() && self.v.is_none()
     }
 
-    /// The error with the files before it that the inducing points, or `V` and `p`, come from, if they come from files.
-    fn named(&self, error: Error) -> Error {
-        let files: Vec<String> = self.files().map(shown).collect();
-        match error {
-            Error::Usage(message) if !files.is_empty() => Error::Usage(format!("{}: {message}", files.join(", "))),
-            error => error,
-        }
-    }
-
     /// Reads what stands in files; the columns of inducing points are chosen as those of the points.
     pub fn read(&self, options: &ReadOptions) -> Result<Explained, Error> {
         if let (Some(v), Some(p)) = (&self.v, &self.p) {
@@ -184,7 +176,7 @@ impl CovarianceArgs {
             }
             Explained::Given { v, p } => ResidualIndex::given(session.tier, label, points, config, v, p.clone()),
         };
-        fitted.map_err(|error| self.inducing.named(error))
+        fitted.map_err(|error| in_files(error, self.inducing.files()))
     }
 }
 

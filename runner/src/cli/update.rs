@@ -15,7 +15,7 @@ use covertree::points::Points;
 use covertree::tree::file::ReadMode;
 use covertree_kernels::index::Idx;
 
-use super::args::{DtypeArg, ReadingArgs, convert};
+use super::args::{DtypeArg, ReadingArgs, convert, in_files};
 use super::build::{built, described};
 use super::record::{Outcome, Record};
 use super::session::Session;
@@ -122,10 +122,7 @@ impl UpdatePlan {
                 let (mut index, ids) = session.stage("reading", read).0?;
                 let before = index.len();
                 let (done, seconds) = session.stage("deleting", || index.delete(&ids));
-                done.map_err(|error| match (error, &args.ids) {
-                    (Error::Usage(message), Some(path)) => Error::Usage(format!("{}: {message}", shown(path))),
-                    (error, _) => error,
-                })?;
+                done.map_err(|error| in_files(error, args.ids.as_deref()))?;
                 let deleted = before - index.len();
                 let record = Record { changed: Some(deleted), ..built(&index, "delete", seconds) };
                 let what = format!("{deleted} points deleted");
