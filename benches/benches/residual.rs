@@ -7,14 +7,14 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
 use covertree_kernels::residual::{
-    Counting, CutRows, GateCounters, GatePairs, GateSide, ListedSide, Members, PointRow, ResidualCounters,
-    ResidualModel, ResidualPoints, ResidualQuery, RhoTile, Shortlists, Step, Tails, block_to_run, gate_block,
-    gate_block_blocks, gate_run, gather_row, listed_pairs, narrow, offer_rows, one_to_run, one_to_run_cut,
-    pack_queries, pack_queries_blocks, residual_variances, row_norms, scalar, scales_and_margins, settle_run,
-    tail_norms, unpack_rows,
+    Counting, CutRows, GateCounters, GatePairs, GateSide, Members, PointRow, ResidualCounters, ResidualModel,
+    ResidualPoints, ResidualQuery, ResidualRows, RhoTile, Shortlists, Step, Tails, block_to_run, gate_block,
+    gate_block_blocks, gate_run, gather_row, listed_pairs, narrow, offer_rows, one_to_run, one_to_run_cut, pack_listed,
+    pack_queries, pack_queries_blocks, residual_variances, row_norms, scalar, scales_and_margins, settle_positions,
+    settle_run, tail_norms, unpack_rows,
 };
 use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::view::{Panels, Rows, panels_len};
+use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const COLUMNS: usize = 512;
@@ -137,6 +137,22 @@ fn settling(criterion: &mut Criterion) {
         }
     }
     group.finish();
+
+    let mut rows = vec![0.0; LEN * COLUMNS];
+    unpack_rows(&fixture.v, COLUMNS, &mut rows).expect("the shapes fit");
+    let points =
+        ResidualRows::new(fixture.model, points.coordinates(), &rows, &fixture.scales).expect("the shapes fit");
+    let mut group = criterion.benchmark_group("residual::settle_positions");
+    let positions: Vec<i32> = (0..LEN as i32).step_by(19).collect();
+    group.throughput(Throughput::Elements(positions.len() as u64));
+    for tier in Tier::all() {
+        let (positions, out) = (&positions[..], &mut out[..positions.len()]);
+        group.bench_function(format!("{tier}/{}x{COLUMNS}", positions.len()), |bencher| {
+            bencher
+                .iter(|| settle_positions(tier, query, &points, &fixture.p, black_box(positions), out, &mut counters));
+        });
+    }
+    group.finish();
 }
 
 /// Listed pairs, whose best alternative is the row of a tile, and what is done with a tile.
@@ -144,15 +160,19 @@ fn listed(criterion: &mut Criterion) {
     let fixture = Fixture::<f64>::new();
     let points = fixture.points();
     let run = points.run(LEAF / 8, LEAF / 8).expect("a leaf");
-    let mut rows = vec![0.0; LEAF * COLUMNS];
-    unpack_rows(&fixture.v[LEAF * COLUMNS..2 * LEAF * COLUMNS], COLUMNS, &mut rows).expect("the shapes fit");
+    let mut rows = vec![0.0; LEN * COLUMNS];
+    unpack_rows(&fixture.v, COLUMNS, &mut rows).expect("the shapes fit");
     let (mut z, mut v, mut rho) = (vec![0.0; DIM], vec![0.0; COLUMNS], vec![0.0; LEAF * LEAF]);
     let mut counters = ResidualCounters::default();
     let mut group = criterion.benchmark_group("residual::listed_pairs");
-    let mut own = vec![0.0; LEAF * COLUMNS];
-    unpack_rows(&fixture.v[..LEAF * COLUMNS], COLUMNS, &mut own).expect("the shapes fit");
-    let one = ListedSide { run: points.run(0, LEAF / 8).expect("a leaf"), rows: &own };
-    let other = ListedSide { run, rows: &rows };
+    let leaf = |leaf: usize| {
+        let points = leaf * LEAF..(leaf + 1) * LEAF;
+        let v = points.start * COLUMNS..points.end * COLUMNS;
+        let coordinates = &fixture.coordinates[points.start * DIM..points.end * DIM];
+        let coordinates = Panels::new(coordinates, DIM, LEAF).expect("whole panels");
+        ResidualRows::new(fixture.model, coordinates, &rows[v], &fixture.scales[points]).expect("the shapes fit")
+    };
+    let (one, other) = (leaf(0), leaf(1));
     for every in [1, 8, 32] {
         let places: Vec<i32> = (0..LEAF).flat_map(|_| (0..LEAF as i32).step_by(every)).collect();
         let starts: Vec<i32> = (0..=LEAF).map(|row| (row * places.len() / LEAF) as i32).collect();
@@ -172,6 +192,21 @@ fn listed(criterion: &mut Criterion) {
         let (out, masks) = (&mut rho[row * LEAF..][..LEAF], &mut [0; LEAF / 8]);
         one_to_run(Tier::detect(), &query, &run, 0.0, out, masks, &mut counters).expect("the shapes fit");
     }
+
+    let order: Vec<i32> = (0..LEAF as i32).collect();
+    let mut panels = vec![0.0; LEAF * COLUMNS];
+    let mut group = criterion.benchmark_group("residual::pack_listed");
+    group.throughput(Throughput::Bytes((LEAF * COLUMNS * 8) as u64));
+    for tier in Tier::all() {
+        group.bench_function(format!("{tier}/f64/{LEAF}x{COLUMNS}"), |bencher| {
+            bencher.iter(|| pack_listed(tier, black_box(&rows), COLUMNS, &order, &mut panels));
+        });
+    }
+    group.bench_function(format!("pack_rows, the plain twin/f64/{LEAF}x{COLUMNS}"), |bencher| {
+        let rows = Rows::new(&rows, COLUMNS).expect("whole rows");
+        bencher.iter(|| pack_rows(black_box(rows), &order, &mut panels));
+    });
+    group.finish();
 
     let mut group = criterion.benchmark_group("residual::residual_variances");
     group.throughput(Throughput::Elements(LEN as u64));

@@ -5,10 +5,10 @@ use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::residual::{
-    Counting, ListedPairs, ListedSide, Members, Offered, PointRow, ResidualCounters, ResidualPoints, RhoTile,
+    Counting, ListedPairs, Members, Offered, PointRow, ResidualCounters, ResidualPoints, ResidualRows, RhoTile,
     Shortlists, block_where, block_where_blocks, condense, listed_pairs, offer_columns, offer_listed, offer_rows,
-    pack_queries, pack_queries_blocks, residual_distance, residual_variances, settle_positions, unpack_rows,
-    wanted_pairs, widen_tile,
+    pack_listed, pack_queries, pack_queries_blocks, residual_distance, residual_variances, settle_positions,
+    unpack_rows, wanted_pairs, widen_tile,
 };
 use covertree_kernels::simd::Tier;
 
@@ -51,14 +51,22 @@ fn narrow(metric: &Residual, tier: Tier) -> (Vec<f64>, Vec<f64>) {
 fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
     let (len, columns) = (metric.len(), metric.columns);
     let points = packed.points(len);
-    let run = points.run(0, points.panels()).expect("all panels");
     let mut rows = vec![f32::NAN; len * columns];
     unpack_rows(&packed.v, columns, &mut rows).expect("the shapes fit");
     let margin = points.scale_and_margin(0).1;
     let places: Vec<Idx> = (0..len as Idx).collect();
     let mut starts = vec![len as Idx; len + 1];
     starts[0] = 0;
-    let (side, mut out) = (ListedSide { run, rows: &rows }, vec![f32::NAN; len]);
+    let mut panels = vec![f32::NAN; packed.v.len()];
+    pack_listed(tier, &rows, columns, &places, &mut panels).expect("the shapes fit");
+    for (place, &row) in places.iter().enumerate() {
+        for column in 0..columns {
+            let lane = (place / 16 * columns + column) * 16 + place % 16;
+            assert_eq!(panels[lane], rows[at(row) * columns + column], "{tier} {row} {column}");
+        }
+    }
+    let side = ResidualRows::new(packed.model, points.coordinates(), &rows, &packed.scales).expect("the shapes fit");
+    let mut out = vec![f32::NAN; len];
     listed_pairs(tier, &side, &side, &starts, &places, &mut out, &mut ResidualCounters::default())
         .expect("the shapes fit");
     for (&place, &r) in places.iter().zip(&out).filter(|pair| *pair.0 > 0) {
@@ -187,7 +195,10 @@ impl Search<'_> {
     /// The published correlations of a point with others at ascending positions.
     fn settled(&self, row: usize, positions: &[Idx]) -> Vec<f64> {
         let query = PointRow { coordinates: self.metric.point(row), v: self.metric.row(row), p: self.metric.p[row] };
-        let (points, mut settled) = (self.packed.points(self.metric.len()), vec![f64::NAN; positions.len()]);
+        let coordinates = self.packed.points(self.metric.len()).coordinates();
+        let points = ResidualRows::new(self.packed.model, coordinates, &self.metric.v, &self.packed.scales)
+            .expect("the shapes fit");
+        let mut settled = vec![f64::NAN; positions.len()];
         let mut counters = ResidualCounters::default();
         settle_positions(self.tier, query, &points, &self.metric.p, positions, &mut settled, &mut counters)
             .expect("the positions are in order");

@@ -6,67 +6,28 @@
 #![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
 
 use super::points::depth;
-use super::{ResidualCounters, ResidualRun};
+use super::{ResidualCounters, ResidualRows};
 use crate::covariance::Exponential;
 use crate::covariance::lanes::LaneCovariance;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
-use crate::simd::{LANES_F32, Lanes, OnLanes, Real, Tier, Vector};
-use crate::view::panels_len;
+use crate::simd::{LANES_F32, Lanes, OnLanes, Tier, Vector};
 
 /// Points whose rows are read in step.
 const STEP: usize = 4;
 
-/// Unpacks rows: panels `[columns][LANES]` become rows of `columns` elements, one after the other.
+/// Filtered correlations of listed pairs of two leaves.
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `panels` | packed, `len` points of `columns` columns |
-/// | `rows` | `[len][columns]`, overwritten |
-///
-/// # Errors
-/// [`KernelError::Shape`] when a length does not fit; `rows` is then untouched.
-///
-/// # Cost
-/// Reads and writes each element once.
-pub fn unpack_rows<T: Real>(panels: &[T], columns: usize, rows: &mut [T]) -> Result<(), KernelError> {
-    let len = rows.len().checked_div(columns).unwrap_or(0);
-    want("rows", len * columns, rows.len())?;
-    want("panels", panels_len::<T>(len, columns), panels.len())?;
-    if columns > 0 {
-        let each = panels.chunks_exact(columns * T::LANES).zip(rows.chunks_mut(columns * T::LANES));
-        for (panel, rows) in each {
-            for (lane, row) in rows.chunks_exact_mut(columns).enumerate() {
-                for (out, values) in row.iter_mut().zip(panel.chunks_exact(T::LANES)) {
-                    *out = values[lane];
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One side of [`listed_pairs`].
-#[derive(Clone, Copy, Debug)]
-pub struct ListedSide<'a, T> {
-    /// The points: coordinates and scales are read.
-    pub run: ResidualRun<'a, T>,
-    /// `[points of the run][columns]`: their rows of `V`, as [`unpack_rows`] makes them.
-    pub rows: &'a [T],
-}
-
-/// Filtered correlations of listed pairs of two runs.
-///
-/// | argument | shape |
-/// | --- | --- |
-/// | `one`, `other` | runs of one model |
+/// | `one`, `other` | points of one model |
 /// | `starts` | `[points of one + 1]`: where the pairs of each point begin |
 /// | `places` | `[pairs]`: which of the points of `other`, point by point of `one`, in any order |
 /// | `out` | `[pairs]`, overwritten: the filter `r`, not cut |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] when the models differ or for starts that do not
-/// rise, [`KernelError::Key`] for a place outside the run; nothing is written then.
+/// rise, [`KernelError::Key`] for a place that is no point of `other`; nothing is written then.
 ///
 /// # Accuracy
 /// `|cut(r_ij) - rho_ij| <= m_i m_j`, as of [`block_to_run`](super::block_to_run): no element of a dot product passes more
@@ -79,14 +40,14 @@ pub struct ListedSide<'a, T> {
 /// at once.
 pub fn listed_pairs<T: Exponential>(
     tier: Tier,
-    one: &ListedSide<'_, T>,
-    other: &ListedSide<'_, T>,
+    one: &ResidualRows<'_, T>,
+    other: &ResidualRows<'_, T>,
     starts: &[Idx],
     places: &[Idx],
     out: &mut [T],
     counters: &mut ResidualCounters,
 ) -> Result<(), KernelError> {
-    struct Body<'a, 'o, T>([&'o ListedSide<'a, T>; 2], &'o [Idx], &'o [Idx], &'o mut [T]);
+    struct Body<'a, 'o, T>([&'o ResidualRows<'a, T>; 2], &'o [Idx], &'o [Idx], &'o mut [T]);
     impl<T: Exponential> OnLanes for Body<'_, '_, T> {
         type Out = ();
         #[inline(always)]
@@ -96,16 +57,13 @@ pub fn listed_pairs<T: Exponential>(
             correlate::<T, L>([one, other], starts, places, out);
         }
     }
-    if one.run.points.model != other.run.points.model {
+    if one.model != other.model {
         return Err(KernelError::Value { what: "model", at: 0 });
     }
-    for side in [one, other] {
-        want("rows", side.run.len() * side.run.points.model.columns(), side.rows.len())?;
-    }
-    want("starts", one.run.len() + 1, starts.len())?;
+    want("starts", one.len() + 1, starts.len())?;
     want("out", places.len(), out.len())?;
     check_starts(starts, places.len())?;
-    let limit = idx_len(other.run.len())?;
+    let limit = idx_len(other.len())?;
     if let Some(place) = places.iter().position(|place| !(0..limit).contains(place)) {
         return Err(KernelError::Key { at: idx_len(place)?, key: places[place], limit });
     }
@@ -126,20 +84,19 @@ pub(super) fn check_starts(starts: &[Idx], pairs: usize) -> Result<(), KernelErr
 /// The dot products of all pairs.
 #[inline(always)]
 fn all_products<T: Exponential, L: Lanes>(
-    one: &ListedSide<'_, T>,
-    other: &ListedSide<'_, T>,
+    one: &ResidualRows<'_, T>,
+    other: &ResidualRows<'_, T>,
     starts: &[Idx],
     places: &[Idx],
     out: &mut [T],
 ) {
-    let columns = one.run.points.model.columns();
     for (row, range) in starts.windows(2).enumerate() {
-        let own = &one.rows[row * columns..(row + 1) * columns];
+        let own = one.row(row);
         let pairs = at(range[0])..at(range[1]);
         for (places, out) in places[pairs.clone()].chunks(STEP).zip(out[pairs].chunks_mut(STEP)) {
-            let mut group = [&other.rows[..0]; STEP];
+            let mut group = [&other.v[..0]; STEP];
             for (row, &place) in group.iter_mut().zip(places) {
-                *row = &other.rows[at(place) * columns..(at(place) + 1) * columns];
+                *row = other.row(at(place));
             }
             let [a, b, c, d] = group;
             match places.len() {
@@ -155,13 +112,13 @@ fn all_products<T: Exponential, L: Lanes>(
 /// Turns the dot products of all pairs into correlations, a vector of pairs at once.
 #[inline(always)]
 fn correlate<T: Exponential, L: Lanes>(
-    [one, other]: [&ListedSide<'_, T>; 2],
+    [one, other]: [&ResidualRows<'_, T>; 2],
     starts: &[Idx],
     places: &[Idx],
     out: &mut [T],
 ) {
-    let covariance = LaneCovariance::<T>::new(one.run.points.model.covariance());
-    let dim = one.run.points.model.dim();
+    let covariance = LaneCovariance::<T>::new(one.model.covariance());
+    let dim = one.model.dim();
     let (mut row, mut pair) = (0, 0);
     for (places, out) in places.chunks(T::LANES).zip(out.chunks_mut(T::LANES)) {
         // A vector of f32 has 16 lanes; padding lanes repeat the last pair.
@@ -180,16 +137,16 @@ fn correlate<T: Exponential, L: Lanes>(
         for d in 0..dim {
             for l in 0..T::LANES {
                 let (row, place) = lanes[l];
-                own[l] = one.run.coordinates(row / T::LANES)[d * T::LANES + row % T::LANES];
-                theirs[l] = other.run.coordinates(place / T::LANES)[d * T::LANES + place % T::LANES];
+                own[l] = one.coordinates.coordinate(row, d);
+                theirs[l] = other.coordinates.coordinate(place, d);
             }
             let difference = <T::On<L>>::load(&own).sub(<T::On<L>>::load(&theirs));
             squares = difference.mul_add(difference, squares);
         }
         for l in 0..T::LANES {
             let (row, place) = lanes[l];
-            own[l] = one.run.scales_and_margins(row / T::LANES).0[row % T::LANES];
-            theirs[l] = other.run.scales_and_margins(place / T::LANES).0[place % T::LANES];
+            own[l] = one.scales[row];
+            theirs[l] = other.scales[place];
         }
         let scale = <T::On<L>>::load(&own).mul(<T::On<L>>::load(&theirs));
         let [covariances] = covariance.at::<T::On<L>, 1, false>([squares]);

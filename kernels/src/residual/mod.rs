@@ -52,6 +52,7 @@ mod gate;
 pub(crate) mod lanes;
 mod listed;
 mod points;
+mod rows;
 pub mod scalar;
 mod settle;
 mod shortlist;
@@ -63,8 +64,9 @@ pub use gate::{
     Gate, GateBins, GateCounters, GatePairs, GateRule, GateSide, gate_audit, gate_block, gate_block_blocks, gate_run,
     gate_square, profile_pairs, profile_slope, profile_thresholds,
 };
-pub use listed::{ListedSide, listed_pairs, unpack_rows};
+pub use listed::listed_pairs;
 pub use points::{P_FLOOR, ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins};
+pub use rows::{ResidualRows, pack_listed, unpack_rows};
 pub use settle::{gather_row, settle_positions, settle_run};
 pub use shortlist::{
     Counting, ListedPairs, Members, Offered, RhoTile, Shortlists, condense, offer_columns, offer_listed, offer_rows,

@@ -61,6 +61,12 @@ impl ResidualModel {
         self.columns
     }
 
+    /// The model in the units of the tiles of `T`: in `f32` that of variance 1.
+    pub(super) fn of_tiles<T: Real>(self) -> Self {
+        let covariance = if T::LANES == LANES_F32 { self.covariance.unit() } else { self.covariance };
+        Self { covariance, ..self }
+    }
+
     /// The factor `m_i` of a point in the margin `m_i m_j` of the tiles of `T`, derived in the [module](super).
     ///
     /// `norm` is at least the norm of the point's row of `V`, `p` its residual variance, `offset` what
@@ -108,8 +114,7 @@ impl<'a, T: Exponential> ResidualPoints<'a, T> {
         want("v", panels_len::<T>(coordinates.len(), model.columns), v.len())?;
         want("scales", panels_len::<T>(coordinates.len(), 1), scales.len())?;
         want("margins", scales.len(), margins.len())?;
-        let covariance = if T::LANES == LANES_F32 { model.covariance.unit() } else { model.covariance };
-        Ok(Self { model: ResidualModel { covariance, ..model }, coordinates, v, scales, margins })
+        Ok(Self { model: model.of_tiles::<T>(), coordinates, v, scales, margins })
     }
 
     /// Number of points.

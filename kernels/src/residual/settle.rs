@@ -1,7 +1,9 @@
 //! The published formula for the lanes that a filter could not decide.
 
+#![allow(clippy::needless_range_loop, reason = "a counted loop over an array of vectors stays in registers")]
+
 use super::lanes::{GROUP, dots, row_squares};
-use super::{PointRow, ResidualCounters, ResidualPoints, ResidualRun, rho_exact};
+use super::{PointRow, ResidualCounters, ResidualPoints, ResidualRows, ResidualRun, rho_exact};
 use crate::covariance::Exponential;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
@@ -148,17 +150,17 @@ fn settle_group<L: Lanes>(
 /// [`rho_exact`], bit for bit, on every tier.
 ///
 /// # Cost
-/// As [`settle_run`]; positions in one panel share its columns.
+/// Each row of `V` is read once, forward, eight rows in step; per point an exponential and two square roots.
 pub fn settle_positions(
     tier: Tier,
     query: PointRow<'_>,
-    points: &ResidualPoints<'_, f64>,
+    points: &ResidualRows<'_, f64>,
     p: &[f64],
     positions: &[Idx],
     out: &mut [f64],
     counters: &mut ResidualCounters,
 ) -> Result<(), KernelError> {
-    struct Body<'a, 'o>(PointRow<'o>, &'o ResidualPoints<'a, f64>, &'o [f64], &'o [Idx], &'o mut [f64]);
+    struct Body<'a, 'o>(PointRow<'o>, &'o ResidualRows<'a, f64>, &'o [f64], &'o [Idx], &'o mut [f64]);
     impl OnLanes for Body<'_, '_> {
         type Out = ();
         #[inline(always)]
@@ -186,39 +188,51 @@ pub fn settle_positions(
 #[inline(always)]
 fn settle_list<L: Lanes>(
     query: PointRow<'_>,
-    points: &ResidualPoints<'_, f64>,
+    points: &ResidualRows<'_, f64>,
     p: &[f64],
     positions: &[Idx],
     out: &mut [f64],
 ) {
-    let mut done = 0;
-    while done < positions.len() {
-        let (mut group, mut waiting, mut end) = ([0; GROUP], 0, done);
-        while end < positions.len() {
-            let panel = at(positions[end]) / LANES_F64;
-            if waiting == 0 || group[waiting - 1] != panel {
-                if waiting == GROUP {
-                    break;
-                }
-                group[waiting] = panel;
-                waiting += 1;
-            }
-            end += 1;
+    for (positions, out) in positions.chunks(LANES_F64).zip(out.chunks_mut(LANES_F64)) {
+        let mut rows = [points.row(at(positions[0])); LANES_F64];
+        for (row, &position) in rows.iter_mut().zip(positions) {
+            *row = points.row(at(position));
         }
-        let mut panels = [points.v_panel(group[0]); GROUP];
-        for (g, &panel) in group[..waiting].iter().enumerate() {
-            panels[g] = points.v_panel(panel);
-        }
-        let sums = dots::<f64, L, GROUP, true>(query.v, panels);
-        for (g, &panel) in group[..waiting].iter().enumerate() {
-            let (mut dots, mut squares) = ([0.0; LANES_F64], [0.0; LANES_F64]);
-            sums[g].store(&mut dots);
-            row_squares::<f64, L, true>(query.coordinates, points.coordinates.run(panel, 1)).store(&mut squares);
-            while done < end && at(positions[done]) / LANES_F64 == panel {
-                let (position, lane) = (at(positions[done]), at(positions[done]) % LANES_F64);
-                out[done] = rho_exact(points.model.covariance(), squares[lane], dots[lane], query.p, p[position]);
-                done += 1;
+        let dots = dots_in_order::<L>(query.v, rows);
+        for (l, out) in out.iter_mut().enumerate() {
+            let position = at(positions[l]);
+            let mut square = 0.0;
+            for (d, z) in query.coordinates.iter().enumerate() {
+                let difference = z - points.coordinates.coordinate(position, d);
+                square += difference * difference;
             }
+            *out = rho_exact(points.model.covariance(), square, dots[l], query.p, p[position]);
         }
     }
+}
+
+/// The dot products of a row with eight others, each added in its order: products by rows, sums by columns.
+#[inline(always)]
+fn dots_in_order<L: Lanes>(row: &[f64], others: [&[f64]; LANES_F64]) -> [f64; LANES_F64] {
+    let whole = row.len() / LANES_F64 * LANES_F64;
+    let mut sums = L::F64::splat(0.0);
+    for first in (0..whole).step_by(LANES_F64) {
+        let own = L::F64::load(&row[first..]);
+        let mut products = [own; LANES_F64];
+        for l in 0..LANES_F64 {
+            products[l] = own.mul(L::F64::load(&others[l][first..]));
+        }
+        L::F64::transpose(&mut products);
+        for column in products {
+            sums = sums.add(column);
+        }
+    }
+    let mut dots = [0.0; LANES_F64];
+    sums.store(&mut dots);
+    for (dot, other) in dots.iter_mut().zip(others) {
+        for column in whole..row.len() {
+            *dot += row[column] * other[column];
+        }
+    }
+    dots
 }

@@ -182,10 +182,61 @@ unsafe fn chosen_pd(mask: u32) -> __m256d {
     }
 }
 
+/// Exchanges rows and columns of eight vectors of eight lanes.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+pub(super) unsafe fn square_ps(rows: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller vouches for AVX. Pairs of rows, then of pairs; what stands in four lanes of 128 bits is then
+    // exchanged between the halves.
+    unsafe {
+        let mut pairs = rows;
+        for p in 0..4 {
+            pairs[2 * p] = _mm256_unpacklo_ps(rows[2 * p], rows[2 * p + 1]);
+            pairs[2 * p + 1] = _mm256_unpackhi_ps(rows[2 * p], rows[2 * p + 1]);
+        }
+        let mut fours = pairs;
+        for half in 0..2 {
+            let [a, b, c, d] = [pairs[4 * half], pairs[4 * half + 1], pairs[4 * half + 2], pairs[4 * half + 3]];
+            fours[4 * half] = _mm256_shuffle_ps::<0b01_00_01_00>(a, c);
+            fours[4 * half + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a, c);
+            fours[4 * half + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(b, d);
+            fours[4 * half + 3] = _mm256_shuffle_ps::<0b11_10_11_10>(b, d);
+        }
+        let mut columns = fours;
+        for c in 0..4 {
+            columns[c] = _mm256_permute2f128_ps::<0x20>(fours[c], fours[c + 4]);
+            columns[c + 4] = _mm256_permute2f128_ps::<0x31>(fours[c], fours[c + 4]);
+        }
+        columns
+    }
+}
+
+/// Exchanges rows and columns of four vectors of four lanes.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+pub(super) unsafe fn square_pd(rows: [__m256d; 4]) -> [__m256d; 4] {
+    // SAFETY: the caller vouches for AVX. Pairs of rows, then the halves of 128 bits.
+    unsafe {
+        let (a, b) = (_mm256_unpacklo_pd(rows[0], rows[1]), _mm256_unpackhi_pd(rows[0], rows[1]));
+        let (c, d) = (_mm256_unpacklo_pd(rows[2], rows[3]), _mm256_unpackhi_pd(rows[2], rows[3]));
+        [
+            _mm256_permute2f128_pd::<0x20>(a, c),
+            _mm256_permute2f128_pd::<0x20>(b, d),
+            _mm256_permute2f128_pd::<0x31>(a, c),
+            _mm256_permute2f128_pd::<0x31>(b, d),
+        ]
+    }
+}
+
 macro_rules! avx2_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
      $div:ident, $min:ident, $max:ident, $least:ident, $andnot:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
-     $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $behind:ident, $chosen:ident, $magic:expr, $mantissa:expr) => {
+     $movemask:ident, $blendv:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $behind:ident, $chosen:ident,
+     $square:ident, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
             #[inline(always)]
@@ -311,6 +362,22 @@ macro_rules! avx2_vector {
                 // SAFETY: AVX2 is there, see above.
                 unsafe { Self($behind(self.0, before.1), $behind(self.1, self.0)) }
             }
+            #[inline(always)]
+            fn transpose(square: &mut [Self]) {
+                const HALF: usize = $lanes / 2;
+                let square = &mut square[..$lanes];
+                let (mut low, mut high) = ([[square[0].0; HALF]; 2], [[square[0].0; HALF]; 2]);
+                for row in 0..HALF {
+                    (low[0][row], low[1][row]) = (square[row].0, square[row].1);
+                    (high[0][row], high[1][row]) = (square[HALF + row].0, square[HALF + row].1);
+                }
+                // SAFETY: AVX is there, see above.
+                let [a, b, c, d] = unsafe { [$square(low[0]), $square(low[1]), $square(high[0]), $square(high[1])] };
+                for column in 0..HALF {
+                    square[column] = Self(a[column], c[column]);
+                    square[HALF + column] = Self(b[column], d[column]);
+                }
+            }
         }
     };
 }
@@ -341,6 +408,7 @@ avx2_vector!(
     _mm256_slli_epi32,
     behind_ps,
     chosen_ps,
+    square_ps,
     12_583_039.0,
     23
 );
@@ -370,6 +438,7 @@ avx2_vector!(
     _mm256_slli_epi64,
     behind_pd,
     chosen_pd,
+    square_pd,
     6_755_399_441_056_767.0,
     52
 );

@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::avx2::{square_pd, square_ps};
 use super::vector::Sealed;
 use super::{LANES_F32, LANES_F64, Lanes, OnLanes, Vector};
 
@@ -79,10 +80,51 @@ impl Lanes for Avx512 {
     }
 }
 
+/// Both halves of a vector.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn halves_ps(lanes: __m512) -> (__m256, __m256) {
+    // SAFETY: the caller vouches for AVX-512.
+    unsafe { (_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps::<1>(lanes)) }
+}
+
+/// Both halves of a vector.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn halves_pd(lanes: __m512d) -> (__m256d, __m256d) {
+    // SAFETY: the caller vouches for AVX-512.
+    unsafe { (_mm512_castpd512_pd256(lanes), _mm512_extractf64x4_pd::<1>(lanes)) }
+}
+
+/// A vector of two halves.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn whole_ps(low: __m256, high: __m256) -> __m512 {
+    // SAFETY: the caller vouches for AVX-512.
+    unsafe { _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high) }
+}
+
+/// A vector of two halves.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn whole_pd(low: __m256d, high: __m256d) -> __m512d {
+    // SAFETY: the caller vouches for AVX-512.
+    unsafe { _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(low), high) }
+}
+
 macro_rules! avx512_vector {
     ($vector:ident, $elem:ty, $lanes:expr, $set1:ident, $loadu:ident, $storeu:ident, $add:ident, $sub:ident, $mul:ident,
      $div:ident, $min:ident, $max:ident, $reduce_min:ident, $abs:ident, $sqrt:ident, $fmadd:ident, $round:ident, $cmp:ident,
-     $blend:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $align:ident, $mask:ty, $magic:expr, $mantissa:expr) => {
+     $blend:ident, $to_bits:ident, $from_bits:ident, $shift:ident, $align:ident, $mask:ty, $halves:ident, $whole:ident,
+     $square:ident, $magic:expr, $mantissa:expr) => {
         impl Vector for $vector {
             type Elem = $elem;
             #[inline(always)]
@@ -189,6 +231,25 @@ macro_rules! avx512_vector {
                 // SAFETY: AVX-512 is there, see above.
                 unsafe { Self($from_bits($align::<LAST>($to_bits(self.0), $to_bits(before.0)))) }
             }
+            #[inline(always)]
+            fn transpose(square: &mut [Self]) {
+                const HALF: usize = $lanes / 2;
+                let square = &mut square[..$lanes];
+                // SAFETY: AVX-512 is there, see above, and with it AVX.
+                unsafe {
+                    let first = $halves(square[0].0).0;
+                    let (mut low, mut high) = ([[first; HALF]; 2], [[first; HALF]; 2]);
+                    for row in 0..HALF {
+                        (low[0][row], low[1][row]) = $halves(square[row].0);
+                        (high[0][row], high[1][row]) = $halves(square[HALF + row].0);
+                    }
+                    let [a, b, c, d] = [$square(low[0]), $square(low[1]), $square(high[0]), $square(high[1])];
+                    for column in 0..HALF {
+                        square[column] = Self($whole(a[column], c[column]));
+                        square[HALF + column] = Self($whole(b[column], d[column]));
+                    }
+                }
+            }
         }
     };
 }
@@ -218,6 +279,9 @@ avx512_vector!(
     _mm512_slli_epi32,
     _mm512_alignr_epi32,
     u16,
+    halves_ps,
+    whole_ps,
+    square_ps,
     12_583_039.0,
     23
 );
@@ -246,6 +310,9 @@ avx512_vector!(
     _mm512_slli_epi64,
     _mm512_alignr_epi64,
     u8,
+    halves_pd,
+    whole_pd,
+    square_pd,
     6_755_399_441_056_767.0,
     52
 );

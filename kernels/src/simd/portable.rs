@@ -165,6 +165,19 @@ macro_rules! portable_vector {
                 lanes[1..].copy_from_slice(&from[..$lanes - 1]);
                 <$vector>::new(lanes)
             }
+            #[inline(always)]
+            fn transpose(square: &mut [Self]) {
+                let square = &mut square[..$lanes];
+                let mut columns = [[0.0; $lanes]; $lanes];
+                for (row, vector) in square.iter().enumerate() {
+                    for (column, &lane) in columns.iter_mut().zip(vector.as_array()) {
+                        column[row] = lane;
+                    }
+                }
+                for (vector, column) in square.iter_mut().zip(columns) {
+                    *vector = <$vector>::new(column);
+                }
+            }
         }
     };
 }

@@ -211,3 +211,37 @@ fn a_tier_is_found_by_its_name_or_refused() {
 fn a_short_slice_is_refused_before_memory_is_read() {
     Tier::detect().run(Apply("add", &[1.0_f64; 8], &[1.0; 7], &[1.0; 8]));
 }
+
+#[test]
+fn rows_and_columns_of_a_square_are_exchanged() {
+    struct Transpose<T>([T; 256]);
+    impl<T: Real> OnLanes for Transpose<T> {
+        type Out = [T; 256];
+        #[inline(always)]
+        fn run<L: Lanes>(mut self) -> [T; 256] {
+            let mut square = [<T::On<L>>::splat(T::from_f64(-1.0)); 17];
+            for row in 0..T::LANES {
+                square[row] = <T::On<L>>::load(&self.0[row * T::LANES..]);
+            }
+            <T::On<L>>::transpose(&mut square);
+            for row in 0..T::LANES {
+                square[row].store(&mut self.0[row * T::LANES..]);
+            }
+            let mut beyond = [T::default(); 16];
+            square[T::LANES].store(&mut beyond);
+            assert!(beyond[..T::LANES].iter().all(|lane| lane.to_f64() == -1.0));
+            self.0
+        }
+    }
+    fn check<T: Real>(tier: Tier) {
+        let got = tier.run(Transpose(core::array::from_fn(|place| T::from_f64(place as f64))));
+        for place in 0..T::LANES * T::LANES {
+            let (row, column) = (place / T::LANES, place % T::LANES);
+            assert_eq!(got[place].to_f64(), (column * T::LANES + row) as f64, "{tier} {row} {column}");
+        }
+    }
+    for tier in Tier::all() {
+        check::<f32>(tier);
+        check::<f64>(tier);
+    }
+}

@@ -149,6 +149,8 @@ pub trait Vector: Copy + Sealed {
     fn keep(self, mask: u32, other: Self) -> Self;
     /// The lanes one place up, and in lane 0 the last one of `before`.
     fn behind(self, before: Self) -> Self;
+    /// Exchanges rows and columns of a square of `LANES` vectors. Panics if there are fewer; leaves what is beyond.
+    fn transpose(square: &mut [Self]);
 }
 
 /// One tier's vectors. Only [`Tier::run`](super::Tier::run) hands out a type that implements this, so a body that

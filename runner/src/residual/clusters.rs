@@ -8,12 +8,12 @@ use std::ops::Range;
 use covertree_kernels::covariance::Exponential;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::residual::{ResidualPoints, ResidualRun, narrow, scales_and_margins};
-use covertree_kernels::simd::{LANES_F32, LANES_F64, Real};
-use covertree_kernels::view::Panels;
+use covertree_kernels::residual::{
+    ResidualModel, ResidualPoints, ResidualRun, narrow, pack_listed, scales_and_margins,
+};
+use covertree_kernels::simd::{LANES_F32, LANES_F64, Tier};
+use covertree_kernels::view::{Panels, panels_len};
 use rayon::prelude::*;
-
-use super::layout::gather_panels;
 
 /// Most landmarks of a group: a multiple of the rows of every register tile and of the lanes of a panel.
 pub(crate) const GROUP: usize = 96;
@@ -55,13 +55,17 @@ pub(crate) struct LandmarkSet {
     narrow: Packed<f32>,
 }
 
-/// What landmarks are gathered from: packed `f64`, and the rest by position.
+/// What landmarks are gathered from: all points, by position.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole<'a> {
-    pub points: ResidualPoints<'a, f64>,
-    pub coordinates: &'a [f64],
+    pub tier: Tier,
+    pub model: ResidualModel,
+    pub coordinates: Panels<'a, f64>,
+    /// `[points][columns]`.
     pub v: &'a [f64],
     pub p: &'a [f64],
+    pub scales: &'a [f64],
+    pub margins: &'a [f64],
 }
 
 impl LandmarkSet {
@@ -92,7 +96,7 @@ impl LandmarkSet {
             set.groups.push(Group { leaves: first..next, panels, hard: first < hard });
         }
         let hard_places = set.groups.iter().rfind(|group| group.hard).map_or(0, |group| group.panels.end * LANES_F32);
-        set.wide = Packed::<f64>::gather_all(whole, &order[..hard_places]);
+        set.wide = Packed::<f64>::gather_all(whole, &order[..hard_places])?;
         if let Some((offset, norms)) = narrow {
             set.narrow = Packed::<f32>::gather_all(whole, &order, offset, norms)?;
         }
@@ -111,16 +115,16 @@ impl LandmarkSet {
     }
 
     /// The landmarks of a group in `f64`, gathered anew if it is not hard.
-    pub fn gather_wide(&self, whole: &Whole<'_>, group: usize) -> Option<Packed<f64>> {
+    pub fn gather_wide(&self, whole: &Whole<'_>, group: usize) -> Result<Option<Packed<f64>>, KernelError> {
         let Group { panels, hard, .. } = &self.groups[group];
         let places = panels.start * LANES_F32..panels.end * LANES_F32;
-        (!hard).then(|| Packed::<f64>::gather(whole, &self.order[places]))
+        (!hard).then(|| Packed::<f64>::gather(whole, &self.order[places])).transpose()
     }
 
     /// Landmarks of a group in `f64`; what was gathered for one that is not hard.
     pub fn wide_run<'a>(
         &'a self,
-        model: &ResidualPoints<'_, f64>,
+        model: ResidualModel,
         group: usize,
         gathered: Option<&'a Packed<f64>>,
     ) -> Result<ResidualRun<'a, f64>, KernelError> {
@@ -132,81 +136,76 @@ impl LandmarkSet {
     }
 
     /// Landmarks of a group in `f32`.
-    pub fn narrow_run<'a>(
-        &'a self,
-        model: &ResidualPoints<'_, f64>,
-        group: usize,
-    ) -> Result<ResidualRun<'a, f32>, KernelError> {
+    pub fn narrow_run<'a>(&'a self, model: ResidualModel, group: usize) -> Result<ResidualRun<'a, f32>, KernelError> {
         self.narrow.run(model, self.groups[group].panels.clone())
     }
 }
 
 impl<T: Exponential> Packed<T> {
-    fn run(&self, model: &ResidualPoints<'_, f64>, panels: Range<usize>) -> Result<ResidualRun<'_, T>, KernelError> {
-        let coordinates = Panels::new(&self.coordinates, model.model().dim(), self.places)?;
-        let points = ResidualPoints::new(model.model(), coordinates, &self.v, &self.scales, &self.margins)?;
+    fn run(&self, model: ResidualModel, panels: Range<usize>) -> Result<ResidualRun<'_, T>, KernelError> {
+        let coordinates = Panels::new(&self.coordinates, model.dim(), self.places)?;
+        let points = ResidualPoints::new(model, coordinates, &self.v, &self.scales, &self.margins)?;
         points.run(panels.start, panels.len())
+    }
+
+    /// Coordinates, and room for the rest.
+    fn without_rows(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let (dim, lanes) = (whole.model.dim(), panels_len::<T>(order.len(), 1));
+        let mut packed = Self {
+            places: order.len(),
+            coordinates: vec![T::default(); lanes * dim],
+            v: vec![T::default(); lanes * whole.model.columns()],
+            scales: vec![T::default(); lanes],
+            margins: vec![T::default(); lanes],
+        };
+        for (place, &position) in order.iter().enumerate() {
+            for d in 0..dim {
+                let z = whole.coordinates.coordinate(at(position), d);
+                packed.coordinates[(place / T::LANES * dim + d) * T::LANES + place % T::LANES] = T::from_f64(z);
+            }
+        }
+        packed
     }
 }
 
 impl Packed<f64> {
     /// All but the rows of `V`, for which there is room.
-    fn without_rows(whole: &Whole<'_>, order: &[Idx]) -> Self {
-        let model = whole.points.model();
-        let of = |position: &Idx| whole.points.scale_and_margin(at(*position));
+    fn with_scales(whole: &Whole<'_>, order: &[Idx]) -> Self {
+        let of = |position: &Idx| (whole.scales[at(*position)], whole.margins[at(*position)]);
         let (scales, margins) = order.iter().map(of).unzip();
-        let mut packed = Self {
-            places: order.len(),
-            coordinates: vec![0.0; order.len() * model.dim()],
-            v: vec![0.0; order.len() * model.columns()],
-            scales,
-            margins,
-        };
-        gather_panels(whole.coordinates, model.dim(), order, &mut packed.coordinates);
-        packed
+        Self { scales, margins, ..Self::without_rows(whole, order) }
     }
 
     /// On one thread: the caller holds the memory of a worker.
-    fn gather(whole: &Whole<'_>, order: &[Idx]) -> Self {
-        let mut packed = Self::without_rows(whole, order);
-        gather_panels(whole.v, whole.points.model().columns(), order, &mut packed.v);
-        packed
+    fn gather(whole: &Whole<'_>, order: &[Idx]) -> Result<Self, KernelError> {
+        let mut packed = Self::with_scales(whole, order);
+        pack_listed(whole.tier, whole.v, whole.model.columns(), order, &mut packed.v)?;
+        Ok(packed)
     }
 
     /// On all threads.
-    fn gather_all(whole: &Whole<'_>, order: &[Idx]) -> Self {
-        let (mut packed, columns) = (Self::without_rows(whole, order), whole.points.model().columns());
+    fn gather_all(whole: &Whole<'_>, order: &[Idx]) -> Result<Self, KernelError> {
+        let (mut packed, columns) = (Self::with_scales(whole, order), whole.model.columns());
         let panels = packed.v.par_chunks_mut((columns * LANES_F64).max(1)).zip(order.par_chunks(LANES_F64));
-        panels.for_each(|(panel, order)| gather_panels(whole.v, columns, order, panel));
-        packed
+        panels.try_for_each(|(panel, order)| pack_listed(whole.tier, whole.v, columns, order, panel))?;
+        Ok(packed)
     }
 }
 
 impl Packed<f32> {
     fn gather_all(whole: &Whole<'_>, order: &[Idx], offset: f64, norms: &[f64]) -> Result<Self, KernelError> {
-        let model = whole.points.model();
-        let (dim, columns) = (model.dim(), model.columns());
-        let mut packed = Self {
-            places: order.len(),
-            coordinates: vec![0.0; order.len() * dim],
-            v: vec![0.0; order.len() * columns],
-            scales: vec![0.0; order.len()],
-            margins: vec![0.0; order.len()],
-        };
+        let (mut packed, columns) = (Self::without_rows(whole, order), whole.model.columns());
         let pick = |values: &[f64]| order.iter().map(|&position| values[at(position)]).collect::<Vec<f64>>();
-        scales_and_margins(&model, offset, &pick(norms), &pick(whole.p), &mut packed.scales, &mut packed.margins)?;
-        for (place, &position) in order.iter().enumerate() {
-            for d in 0..dim {
-                let z = whole.points.coordinates().coordinate(at(position), d);
-                packed.coordinates[(place / LANES_F32 * dim + d) * LANES_F32 + place % LANES_F32] = f32::from_f64(z);
-            }
-        }
+        let (norms, p) = (pick(norms), pick(whole.p));
+        scales_and_margins(&whole.model, offset, &norms, &p, &mut packed.scales, &mut packed.margins)?;
         let panels = packed.v.par_chunks_mut((columns * LANES_F32).max(1)).zip(order.par_chunks(LANES_F32));
-        panels.try_for_each(|(panel, order)| {
-            let mut wide = vec![0.0; order.len() * columns];
-            gather_panels(whole.v, columns, order, &mut wide);
-            narrow(&model, order.len(), &wide, panel)
-        })?;
+        panels.try_for_each_init(
+            || vec![0.0; panels_len::<f64>(LANES_F32, columns)],
+            |wide, (panel, order)| {
+                pack_listed(whole.tier, whole.v, columns, order, wide)?;
+                narrow(&whole.model, order.len(), wide, panel)
+            },
+        )?;
         Ok(packed)
     }
 }

@@ -5,7 +5,7 @@ use covertree_kernels::dist::Rounding;
 use covertree_kernels::simd::{LANES_F64, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::{Mat, MatMut, Par, Side};
+use faer::{Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::error::Error;
@@ -65,49 +65,34 @@ impl Factor {
         self.inducing.len() / self.dim
     }
 
-    /// Rows of `V`, packed, of packed scaled points.
+    /// Rows of `V`, `[points][columns]`, of packed scaled points.
     ///
     /// Blocks of points are solved for by themselves, so the number of threads changes no bit.
     pub fn solve(&self, tier: Tier, points: Panels<'_, f64>, v: &mut [f64]) -> Result<(), Error> {
         let (columns, panels) = (self.columns(), BLOCK / LANES_F64);
         v.par_chunks_mut(BLOCK * columns).enumerate().try_for_each(|(block, v)| -> Result<(), Error> {
-            let lanes = v.len() / columns;
-            let points = Panels::new(points.run(block * panels, lanes / LANES_F64), self.dim, lanes)?;
-            let mut rows = vec![0.0; columns * lanes];
-            for (row, inducing) in rows.chunks_exact_mut(lanes).zip(self.inducing.chunks_exact(self.dim)) {
+            let len = v.len() / columns;
+            let lanes = len.next_multiple_of(LANES_F64);
+            let points = Panels::new(points.run(block * panels, lanes / LANES_F64), self.dim, len)?;
+            let mut covariances = vec![0.0; columns * lanes];
+            for (row, inducing) in covariances.chunks_exact_mut(lanes).zip(self.inducing.chunks_exact(self.dim)) {
                 one_to_run(tier, self.covariance, Rounding::Published, inducing, points, row)?;
             }
-            let matrix = MatMut::from_row_major_slice_mut(&mut rows, columns, lanes);
+            let matrix = MatMut::from_row_major_slice_mut(&mut covariances, columns, lanes);
             solve_lower_triangular_in_place(self.lower.as_ref(), matrix, Par::Seq);
-            for (panel, out) in v.chunks_exact_mut(LANES_F64 * columns).enumerate() {
-                for (out, row) in out.chunks_exact_mut(LANES_F64).zip(rows.chunks_exact(lanes)) {
-                    out.copy_from_slice(&row[panel * LANES_F64..][..LANES_F64]);
-                }
-            }
+            let solved = MatRef::from_row_major_slice(&covariances, columns, lanes).transpose().subrows(0, len);
+            MatMut::from_row_major_slice_mut(v, len, columns).copy_from(solved);
             Ok(())
         })
     }
 
-    /// The norm of the weights `(L L')^-1 k_x` of some points, from their packed rows of `V`.
+    /// The norms of the weights `(L L')^-1 k_x` of some points, from their rows of `V`.
     pub fn weights(&self, v: &[f64], norms: &mut [f64]) {
         let columns = self.columns();
-        let lanes = v.len() / columns.max(1);
-        let mut rows = vec![0.0; columns * lanes];
-        for (panel, v) in v.chunks_exact(LANES_F64 * columns).enumerate() {
-            for (row, v) in rows.chunks_exact_mut(lanes).zip(v.chunks_exact(LANES_F64)) {
-                row[panel * LANES_F64..][..LANES_F64].copy_from_slice(v);
-            }
-        }
-        let matrix = MatMut::from_row_major_slice_mut(&mut rows, columns, lanes);
-        solve_upper_triangular_in_place(self.lower.transpose(), matrix, Par::Seq);
-        norms.fill(0.0);
-        for row in rows.chunks_exact(lanes) {
-            for (norm, weight) in norms.iter_mut().zip(row) {
-                *norm += weight * weight;
-            }
-        }
-        for norm in norms {
-            *norm = libm::sqrt(*norm) * (1.0 + 1e-6); // far above the rounding of the sum
+        let mut weights = MatRef::from_row_major_slice(v, norms.len(), columns).transpose().to_owned();
+        solve_upper_triangular_in_place(self.lower.transpose(), weights.as_mut(), Par::Seq);
+        for (norm, weights) in norms.iter_mut().zip(weights.col_iter()) {
+            *norm = weights.norm_l2() * (1.0 + 1e-6); // far above the rounding of the sum
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn blocks_of(model: &ResidualModel) -> usize {
         + 2 * blocks::<f32>(GROUP_LEAVES * LEAF)
         + bounds_between_blocks(LEAF, LEAF)
         + gate_block_blocks(LEAF)
-        + listed::blocks_of(model)
+        + listed::blocks_of()
 }
 
 /// What the meetings of all groups share.
@@ -287,28 +287,29 @@ impl Task<'_, '_> {
     ) -> Result<(), Error> {
         let pairs = self.pairs(leaf, other);
         let marks = Marks { bits: masks, lanes: LANES_F32, count: kept };
-        let listed = kept * LISTED_COST < pairs && self.meet_listed((leaf, other), &marks, arena)?;
+        let listed = kept * LISTED_COST < pairs;
         self.work.landmark.landmark_bounded += pairs;
         self.work.landmark.landmark_pruned += if listed { pairs - kept } else { 0 };
         let cost = self.cost_of_bounds(leaf, other).unwrap_or(0);
         self.cost.0 += cost + if listed { kept * LISTED_COST } else { pairs };
         self.cost.1 += pairs;
-        if !listed {
-            self.meet_later(leaf, other);
+        match listed {
+            true => self.meet_listed((leaf, other), &marks, arena)?,
+            false => self.meet_later(leaf, other),
         }
         Ok(())
     }
 
-    /// Computes and offers marked pairs; does nothing, and says so, where the rows of `V` are not kept for it.
+    /// Computes and offers marked pairs.
     fn meet_listed(
         &mut self,
         (leaf, other): (usize, usize),
         marks: &Marks<'_>,
         arena: &mut Arena<'_>,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let (far, pair) = (self.far, (leaf, other));
         if marks.count == 0 {
-            return Ok(true);
+            return Ok(());
         }
         match leaf < far.asked.set.hard_leaves || other < far.search.points.set.hard_leaves {
             true => listed::meet::<f64>(far.search, far.lists, pair, marks, arena, &mut self.work),
@@ -331,9 +332,10 @@ impl Task<'_, '_> {
         let bounds = self.cost_of_bounds(leaf, other).filter(|_| self.far.bounded);
         let without = bounds.map_or(pairs, |cost| cost.min(pairs));
         let marks = Marks { bits, lanes: LANES_F64, count: passed };
-        if passed > 0 && (passed * LISTED_COST >= without || !self.meet_listed((leaf, other), &marks, arena)?) {
+        if passed > 0 && passed * LISTED_COST >= without {
             return Ok(false);
         }
+        self.meet_listed((leaf, other), &marks, arena)?;
         self.work.gate.residual_pruned_by_gate1 += pairs - passed;
         Ok(true)
     }

@@ -11,7 +11,9 @@ use covertree_kernels::landmark::{
     BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, Extent, Limits, choose, choose_blocks,
     combination_errors, combine, point_error, solve_defect,
 };
-use covertree_kernels::residual::{ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks};
+use covertree_kernels::residual::{
+    ResidualModel, ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks,
+};
 use covertree_kernels::simd::{LANES_F64, Tier};
 use covertree_kernels::view::panels_len;
 
@@ -75,9 +77,6 @@ const PIVOTS: [f64; 2] = [0.01, 0.0225];
 /// other: their nearest neighbours are at least as close, and two tails of this size make a bound of less than half of that.
 const PIVOT_SHARE: f64 = 0.04;
 
-/// Panels of a leaf.
-const PANELS: usize = LEAF / LANES_F64;
-
 /// The members of a leaf as combinations of its landmarks, which are the first members.
 pub(crate) struct LeafCluster {
     pub count: usize,
@@ -117,28 +116,19 @@ impl LeafCluster {
 }
 
 /// The error factors `mu` of the points of a leaf, for correlations with the given margins.
-pub(crate) fn errors(
-    weights: &[f64],
-    margins: &[f64],
-    p: &[f64],
-    points: &ResidualPoints<'_, f64>,
-    jitter: f64,
-) -> Vec<f64> {
-    let model = points.model();
+pub(crate) fn errors(weights: &[f64], margins: &[f64], p: &[f64], model: &ResidualModel, jitter: f64) -> Vec<f64> {
     let each = weights.iter().zip(margins).zip(p);
     each.map(|((&weights, &margin), &p)| {
         let weights = weights.max(1.0);
-        point_error(margin, solve_defect(&model, jitter, weights * weights), p)
+        point_error(margin, solve_defect(model, jitter, weights * weights), p)
     })
     .collect()
 }
 
-/// The norms of the weights of a leaf's points; zero without inducing points.
-pub(crate) fn weights(factor: Option<&Factor>, v: &[f64]) -> Vec<f64> {
-    let mut norms = vec![0.0; LEAF];
-    if let Some(factor) = factor {
-        factor.weights(v, &mut norms);
-    }
+/// The norms of the weights of `len` points.
+pub(crate) fn weights(factor: &Factor, v: &[f64], len: usize) -> Vec<f64> {
+    let mut norms = vec![0.0; len];
+    factor.weights(v, &mut norms);
     norms
 }
 
@@ -154,13 +144,12 @@ fn closeness(rho: &[f64], lanes: usize) -> f64 {
 pub(crate) fn choose_landmarks(
     (tier, most, hard): (Tier, usize, bool),
     points: &ResidualPoints<'_, f64>,
-    leaf: usize,
     ids: &[Idx],
     errors: &[f64],
 ) -> Result<(Vec<Idx>, LeafCluster), KernelError> {
     let len = errors.len();
     let panels = len.div_ceil(LANES_F64);
-    let run = points.run(leaf * PANELS, panels)?;
+    let run = points.run(0, panels)?;
     let columns = points.model().columns();
     let blocks = pack_queries_blocks::<f64>(panels, columns)
         + block_where_blocks::<f64>(panels, panels)

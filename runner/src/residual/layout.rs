@@ -5,10 +5,20 @@
 use std::ops::Range;
 
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::simd::LANES_F64;
 
 /// Points of a leaf: four panels of `f32`, eight of `f64`.
 pub(crate) const LEAF: usize = 64;
+
+/// The places of a leaf, in their order.
+pub(crate) static PLACES: [Idx; LEAF] = {
+    let mut places = [0; LEAF];
+    let mut place = 0;
+    while place < LEAF {
+        places[place] = place as Idx; // at most a leaf
+        place += 1;
+    }
+    places
+};
 
 /// Points smaller sets of which are cut without splitting the work.
 const SPLIT: usize = 1 << 12;
@@ -89,20 +99,6 @@ pub(crate) fn permute<T: Copy>(values: &mut [T], order: &[Idx]) {
     let old = values.to_vec();
     for (value, &from) in values.iter_mut().zip(order) {
         *value = old[at(from)];
-    }
-}
-
-/// Packs points anew from packed ones: `order[i]` is the place in `old` of the one that comes `i`-th. Padding lanes repeat the
-/// last one.
-pub(crate) fn gather_panels(old: &[f64], width: usize, order: &[Idx], panels: &mut [f64]) {
-    for (panel, out) in panels.chunks_exact_mut((width * LANES_F64).max(1)).enumerate() {
-        for lane in 0..LANES_F64 {
-            let from = at(order[(panel * LANES_F64 + lane).min(order.len() - 1)]);
-            let column = old[from / LANES_F64 * width * LANES_F64 + from % LANES_F64..].iter().step_by(LANES_F64);
-            for (out, value) in out[lane..].iter_mut().step_by(LANES_F64).zip(column) {
-                *out = *value;
-            }
-        }
     }
 }
 

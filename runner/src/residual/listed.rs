@@ -5,10 +5,7 @@ use std::sync::Mutex;
 use covertree_kernels::arena::{Arena, blocks};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::residual::{
-    ListedPairs, ListedSide, Offered, ResidualCounters, ResidualModel, ResidualPoints, gather_row, listed_pairs,
-    offer_listed,
-};
+use covertree_kernels::residual::{ListedPairs, Offered, ResidualCounters, listed_pairs, offer_listed};
 
 use super::layout::LEAF;
 use super::lists::{Lists, lock};
@@ -46,15 +43,11 @@ impl Marks<'_> {
 }
 
 /// Blocks that [`meet`] takes.
-pub(super) fn blocks_of(model: &ResidualModel) -> usize {
-    blocks::<Idx>(LEAF * LEAF)
-        + blocks::<f64>(LEAF * LEAF)
-        + blocks::<f64>(LEAF * model.columns())
-        + blocks::<f64>(model.dim())
+pub(super) fn blocks_of() -> usize {
+    blocks::<Idx>(LEAF * LEAF) + blocks::<f64>(LEAF * LEAF)
 }
 
-/// Computes the marked pairs of two leaves and offers them to both sides. Does nothing, and says so, where rows of `V` of
-/// the other leaf are not kept in this precision.
+/// Computes the marked pairs of two leaves, which this precision serves, and offers them to both sides.
 pub(super) fn meet<T: Precision>(
     search: &Search<'_>,
     lists: &[Mutex<Lists>],
@@ -62,21 +55,15 @@ pub(super) fn meet<T: Precision>(
     marks: &Marks<'_>,
     arena: &mut Arena<'_>,
     work: &mut Work,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let (side, theirs) = (search.queries.unwrap_or(search.points), search.points);
-    let Some(rows) = T::rows(theirs.set, other) else { return Ok(false) };
-    let (range, other_range, run) =
-        (side.set.layout.leaf(leaf), theirs.set.layout.leaf(other), T::run(&theirs, other)?);
+    let (range, other_range) = (side.set.layout.leaf(leaf), theirs.set.layout.leaf(other));
     let mut starts = [0; LEAF + 1];
     let places = arena.take::<Idx>(at(marks.count as Idx))?; // at most the pairs of two leaves
     let rho = arena.take::<T>(places.len())?;
     marks.list(range.len(), &mut starts, places);
     let starts = &starts[..range.len() + 1];
-    let own = match T::rows(side.set, leaf) {
-        Some(own) => own,
-        None => gather_rows(&T::points(&side), range.start - T::skipped(side.set) * LEAF, starts, arena)?,
-    };
-    let (one, two) = (ListedSide { run: T::run(&side, leaf)?, rows: own }, ListedSide { run, rows });
+    let (one, two) = (T::leaf_rows(side.set, leaf)?, T::leaf_rows(theirs.set, other)?);
     listed_pairs(search.tier, &one, &two, starts, places, rho, &mut work.residual)?;
     let pairs = ListedPairs {
         starts,
@@ -86,23 +73,7 @@ pub(super) fn meet<T: Precision>(
         columns: members(theirs, &other_range, T::margins(theirs.set)),
     };
     offer(search, lists, (leaf, other), &pairs, &mut work.residual)?;
-    Ok(true)
-}
-
-/// The rows of `V` of some points from `first` on: of those that have pairs, what stands elsewhere is anything.
-fn gather_rows<'m, T: Precision>(
-    points: &ResidualPoints<'_, T>,
-    first: usize,
-    starts: &[Idx],
-    arena: &mut Arena<'m>,
-) -> Result<&'m [T], KernelError> {
-    let columns = points.model().columns();
-    let rows = arena.take::<T>((starts.len() - 1) * columns)?;
-    let z = arena.take::<T>(points.model().dim())?;
-    for (row, _) in starts.windows(2).enumerate().filter(|(_, pairs)| pairs[0] < pairs[1]) {
-        gather_row(points, first + row, z, &mut rows[row * columns..(row + 1) * columns])?;
-    }
-    Ok(rows)
+    Ok(())
 }
 
 /// Offers pairs to both sides.

@@ -102,9 +102,10 @@ impl ResidualIndex {
     ///
     /// # Cost
     /// `M^2 / 2` multiply-adds per point on all threads of the current pool, and before these `M^3 / 3` for the factor on one
-    /// of them, so that its bits do not depend on their number. Memory: twice that of `V` in double precision: packed, and
-    /// either once more by rows, or packed and by rows in single precision, and some 15 % of it for the landmarks; for a moment
-    /// once more where some points are met in double precision and others are not.
+    /// of them, so that its bits do not depend on their number. Memory, in copies of `V` in double precision: one, half of one
+    /// for what is met in single precision, and an eighth to a half for the landmarks; without landmarks (below 96 columns, or a
+    /// `V` that is given) two in all, for the rows are packed besides. For a moment once more where some points are met in
+    /// double precision and others are not.
     pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
         Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
     }
@@ -172,7 +173,7 @@ impl ResidualIndex {
     ) -> Result<Self, Error> {
         let (covariance, dim) = (config.check(points.dim())?, points.dim());
         let scaled = config.scaled(label, points)?;
-        let source = match (source, &inducing) {
+        let mut source = match (source, &inducing) {
             (Some(source), _) => source,
             (None, None) => Source::Prior,
             (None, Some(inducing)) => {
@@ -185,7 +186,11 @@ impl ResidualIndex {
             None => Layout::new(&scaled, dim),
         };
         let diagonal = covariance.variance() + config.nugget;
-        let set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
+        let mut set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
+        set.keep_tiles()?;
+        if let Source::Given(_, v, p) = &mut source {
+            (*v, *p) = (Vec::new(), Vec::new()); // the set has them
+        }
         let (config, strategy) = (config.clone(), Strategy::Auto);
         Ok(Self { tier, landmarks, config, covariance, source, inducing, strategy, gate: None, set })
     }
@@ -246,7 +251,7 @@ impl ResidualIndex {
     /// # Errors
     /// None in practice; those of the kernels that copy.
     pub fn v_and_p(&self) -> Result<(Vec<f64>, Vec<f64>), Error> {
-        Ok(reference::Unpacked::new(&self.set)?.into_v_and_p())
+        Ok(reference::Unpacked::new(&self.set).into_v_and_p())
     }
 
     /// Bytes that `V` and what was made of it take.
@@ -384,13 +389,15 @@ impl ResidualIndex {
         }
         let lanes = |set: &PointSet| set.layout.len().next_multiple_of(LANES_F64);
         let none = vec![0.0; lanes(&self.set).max(queries.map_or(0, lanes))];
-        let side = |set, ranks| -> Result<Side<'_>, Error> {
-            Ok(Side { set, view: PointSet::view(set)?, narrow: PointSet::narrow_view(set)?, ranks })
+        let packed = match self.strategy {
+            Strategy::Brute => Some(self.set.pack_leaves(self.set.layout.leaves())?),
+            Strategy::Auto => None,
         };
+        let tiles = packed.as_deref().unwrap_or(self.set.tiles());
         let search = Search {
             tier: self.tier,
-            points: side(&self.set, ranks.unwrap_or(&none))?,
-            queries: queries.map(|queries| side(queries, &none)).transpose()?,
+            points: Side { set: &self.set, tiles, ranks: ranks.unwrap_or(&none) },
+            queries: queries.map(|set| Side { set, tiles: set.tiles(), ranks: &none }),
             strategy: self.strategy,
             gate: self.gate.as_ref(),
             counting,

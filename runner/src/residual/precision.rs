@@ -2,27 +2,27 @@
 
 use covertree_kernels::covariance::Exponential;
 use covertree_kernels::error::KernelError;
-use covertree_kernels::residual::{ResidualPoints, ResidualRun, widen_tile};
+use covertree_kernels::residual::{ResidualPoints, ResidualRows, ResidualRun, pack_listed, widen_tile};
 use covertree_kernels::simd::{LANES_F32, LANES_F64};
 
 use super::clusters::Packed;
-use super::layout::LEAF;
+use super::layout::{LEAF, PLACES};
 use super::search::Side;
 use super::set::PointSet;
 
 /// A precision of tiles.
 pub(super) trait Precision: Exponential {
-    /// Panels of a leaf.
-    const PANELS: usize = LEAF / Self::LANES;
+    /// The points of a leaf that this precision serves, with their packed rows of `V`.
+    fn leaf_points<'a>(set: &'a PointSet, leaf: usize, v: &'a [Self]) -> Result<ResidualPoints<'a, Self>, KernelError>;
 
-    /// The points in this precision.
-    fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self>;
+    /// The points of a leaf that this precision serves by their rows.
+    fn leaf_rows(set: &PointSet, leaf: usize) -> Result<ResidualRows<'_, Self>, KernelError>;
 
-    /// Leaves that come before the first point of [`points`](Self::points).
-    fn skipped(set: &PointSet) -> usize;
+    /// Rows of `V` of a leaf that this precision serves.
+    fn rows(set: &PointSet, leaf: usize) -> &[Self];
 
-    /// Rows of `V` of a leaf, if they are kept in this precision.
-    fn rows(set: &PointSet, leaf: usize) -> Option<&[Self]>;
+    /// Packed rows of `V` that are kept in this precision, and the leaf they begin with.
+    fn tiles<'a>(side: &Side<'a>) -> (&'a [Self], usize);
 
     /// Panels of 8, for all positions: the margins of the tiles.
     fn margins(set: &PointSet) -> &[f64];
@@ -46,10 +46,20 @@ pub(super) trait Precision: Exponential {
         gathered: Option<&'a Packed<Self>>,
     ) -> Result<ResidualRun<'a, Self>, KernelError>;
 
-    /// A leaf, which must be among [`points`](Self::points).
-    fn run<'a>(side: &Side<'a>, leaf: usize) -> Result<ResidualRun<'a, Self>, KernelError> {
-        let panels = side.set.layout.leaf(leaf).len().div_ceil(Self::LANES);
-        Self::points(side).run((leaf - Self::skipped(side.set)) * Self::PANELS, panels)
+    /// A leaf that this precision serves; its rows of `V` are packed into some room where they are not kept so.
+    fn run<'a>(side: &Side<'a>, leaf: usize, room: &'a mut [Self]) -> Result<ResidualRun<'a, Self>, KernelError> {
+        let (len, columns) = (side.set.layout.leaf(leaf).len(), side.set.model.columns());
+        let (panels, (tiles, first)) = (len.div_ceil(Self::LANES), Self::tiles(side));
+        let from = (leaf - first) * LEAF * columns;
+        let v = match tiles.get(from..from + panels * Self::LANES * columns) {
+            Some(kept) => kept,
+            None => {
+                let room = &mut room[..panels * Self::LANES * columns];
+                pack_listed(side.set.tier(), Self::rows(side.set, leaf), columns, &PLACES[..len], room)?;
+                room
+            }
+        };
+        Self::leaf_points(side.set, leaf, v)?.run(0, panels)
     }
 }
 
@@ -61,7 +71,7 @@ impl Precision for f64 {
     }
 
     fn gather_landmarks(set: &PointSet, group: usize) -> Result<Option<Packed<Self>>, KernelError> {
-        Ok(set.landmarks.gather_wide(&set.whole()?, group))
+        set.landmarks.gather_wide(&set.whole()?, group)
     }
 
     fn landmarks<'a>(
@@ -69,19 +79,23 @@ impl Precision for f64 {
         group: usize,
         gathered: Option<&'a Packed<Self>>,
     ) -> Result<ResidualRun<'a, Self>, KernelError> {
-        side.set.landmarks.wide_run(&side.view, group, gathered)
+        side.set.landmarks.wide_run(side.set.model, group, gathered)
     }
 
-    fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
-        side.view
+    fn leaf_points<'a>(set: &'a PointSet, leaf: usize, v: &'a [Self]) -> Result<ResidualPoints<'a, Self>, KernelError> {
+        set.leaf_points(leaf, v)
     }
 
-    fn skipped(_: &PointSet) -> usize {
-        0
+    fn leaf_rows(set: &PointSet, leaf: usize) -> Result<ResidualRows<'_, Self>, KernelError> {
+        set.leaf_rows(leaf)
     }
 
-    fn rows(set: &PointSet, leaf: usize) -> Option<&[Self]> {
+    fn rows(set: &PointSet, leaf: usize) -> &[Self] {
         set.rows(leaf)
+    }
+
+    fn tiles<'a>(side: &Side<'a>) -> (&'a [Self], usize) {
+        (side.tiles, 0)
     }
 
     fn margins(set: &PointSet) -> &[f64] {
@@ -111,19 +125,23 @@ impl Precision for f32 {
         group: usize,
         _: Option<&'a Packed<Self>>,
     ) -> Result<ResidualRun<'a, Self>, KernelError> {
-        side.set.landmarks.narrow_run(&side.view, group)
+        side.set.landmarks.narrow_run(side.set.model, group)
     }
 
-    fn points<'a>(side: &Side<'a>) -> ResidualPoints<'a, Self> {
-        side.narrow
+    fn leaf_points<'a>(set: &'a PointSet, leaf: usize, v: &'a [Self]) -> Result<ResidualPoints<'a, Self>, KernelError> {
+        set.narrow_leaf_points(leaf, v)
     }
 
-    fn skipped(set: &PointSet) -> usize {
-        set.hard_leaves
+    fn leaf_rows(set: &PointSet, leaf: usize) -> Result<ResidualRows<'_, Self>, KernelError> {
+        set.narrow_leaf_rows(leaf)
     }
 
-    fn rows(set: &PointSet, leaf: usize) -> Option<&[Self]> {
+    fn rows(set: &PointSet, leaf: usize) -> &[Self] {
         set.narrow_rows(leaf)
+    }
+
+    fn tiles<'a>(side: &Side<'a>) -> (&'a [Self], usize) {
+        (side.set.narrow_tiles(), side.set.hard_leaves)
     }
 
     fn margins(set: &PointSet) -> &[f64] {

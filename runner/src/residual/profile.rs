@@ -7,10 +7,10 @@
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
-    GateBins, GateCounters, PointRow, ResidualCounters, gate_run, gather_row, profile_pairs, profile_slope,
-    profile_thresholds, residual_distance, settle_run,
+    GateBins, GateCounters, PointRow, ResidualCounters, gate_run, profile_pairs, profile_slope, profile_thresholds,
+    residual_distance, settle_positions,
 };
-use covertree_kernels::simd::{LANES_F32, LANES_F64};
+use covertree_kernels::simd::LANES_F32;
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -239,16 +239,20 @@ impl ResidualIndex {
     pub fn profile_metric(&self) -> ProfileMetric {
         let (config, dim) = (&self.config, self.set.model.dim());
         let mut hash = Xxh3::new();
-        let mut feed = |values: &[f64]| {
+        let mut feed = |values: &mut dyn ExactSizeIterator<Item = f64>| {
             hash.update(&(values.len() as u64).to_le_bytes()); // widens
-            values.iter().for_each(|value| hash.update(&value.to_bits().to_le_bytes()));
+            values.for_each(|value| hash.update(&value.to_bits().to_le_bytes()));
         };
         let kernel = KernelName(config.kind).name();
-        feed(&[config.variance, config.nugget, config.jitter, dim as f64]);
-        feed(&config.lengthscales);
+        feed(&mut [config.variance, config.nugget, config.jitter, dim as f64].into_iter());
+        feed(&mut config.lengthscales.iter().copied());
         match (&self.source, &self.inducing) {
-            (Source::Given(_, v, p), _) => [v, p].into_iter().for_each(|values| feed(values)),
-            (_, Some(inducing)) => feed(&inducing.to_f64()),
+            (Source::Given(..), _) => {
+                let positions = &self.set.layout.positions;
+                positions.iter().for_each(|&position| feed(&mut self.set.row(at(position)).iter().copied()));
+                feed(&mut positions.iter().map(|&position| self.set.p[at(position)]));
+            }
+            (_, Some(inducing)) => feed(&mut inducing.to_f64().iter().copied()),
             (_, None) => {}
         }
         hash.update(kernel.as_bytes());
@@ -275,14 +279,14 @@ impl Counted {
     /// Counts the pairs of one point with all others.
     fn add(&mut self, index: &ResidualIndex, features: &Features, bins: GateBins, own: usize) -> Result<(), Error> {
         let (set, model) = (&index.set, index.set.model);
-        let (len, view) = (set.layout.len(), set.view()?);
-        let (mut z, mut v) = (vec![0.0; model.dim()], vec![0.0; model.columns()]);
-        gather_row(&view, own, &mut z, &mut v)?;
-        let query = PointRow { coordinates: &z, v: &v, p: set.p[own] };
-        let panels = len.div_ceil(LANES_F64);
-        self.row.resize(panels * LANES_F64, 0.0);
-        let (masks, run) = (vec![u32::MAX; panels], view.run(0, panels)?);
-        settle_run(index.tier, query, &run, &set.p, &masks, &mut self.row, &mut ResidualCounters::default())?;
+        let len = set.layout.len();
+        let mut z = vec![0.0; model.dim()];
+        set.point(own, &mut z);
+        let query = PointRow { coordinates: &z, v: set.row(own), p: set.p[own] };
+        let all: Vec<Idx> = (0..len as Idx).collect(); // positions
+        self.row.resize(len, 0.0);
+        let mut counters = ResidualCounters::default();
+        settle_positions(index.tier, query, &set.all_rows()?, &set.p, &all, &mut self.row, &mut counters)?;
         self.row.iter_mut().for_each(|rho| *rho = residual_distance(*rho));
         self.row[own] = f64::INFINITY; // no pair
         let mut squares = vec![0.0; panels_len::<f32>(len, 1)];
@@ -326,22 +330,21 @@ impl Features {
 
     /// Of other points under the same metric, with the same centre.
     pub fn of(set: &PointSet, feature: Feature, centre: Vec<f64>) -> Result<Self, KernelError> {
-        let (len, columns, view) = (set.layout.len(), centre.len(), set.view()?);
+        let (len, columns) = (set.layout.len(), centre.len());
         let unit = match feature {
             Feature::Coordinates => 1.0,
             Feature::Whitened => 1.0 / libm::sqrt(set.model.covariance().variance()),
         };
         let mut rows = vec![0.0f32; len * columns];
-        let each = |(position, row): (usize, &mut [f32])| -> Result<(), KernelError> {
-            let (mut z, mut v) = (vec![0.0; set.model.dim()], vec![0.0; set.model.columns()]);
-            gather_row(&view, position, &mut z, &mut v)?;
-            let values = if feature == Feature::Coordinates { &z } else { &v };
+        let each = |(position, row): (usize, &mut [f32])| {
+            let mut z = vec![0.0; set.model.dim()];
+            set.point(position, &mut z);
+            let values = if feature == Feature::Coordinates { &z } else { set.row(position) };
             for ((out, value), centre) in row.iter_mut().zip(values).zip(&centre) {
                 *out = ((value - centre) * unit) as f32; // what is looked at is this rounded value
             }
-            Ok(())
         };
-        rows.par_chunks_exact_mut(columns).with_min_len(256).enumerate().try_for_each(each)?;
+        rows.par_chunks_exact_mut(columns).with_min_len(256).enumerate().for_each(each);
         let order: Vec<Idx> = (0..len as Idx).collect(); // positions
         let mut packed = vec![0.0; panels_len::<f32>(len, columns)];
         pack_rows(Rows::new(&rows, columns)?, &order, &mut packed)?;

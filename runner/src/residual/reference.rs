@@ -1,7 +1,8 @@
 //! Brute force by the published formula, one pair at a time: what every answer is held against.
 
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::residual::{PointRow, gather_row, residual_distance, rho_of_rows};
+use covertree_kernels::residual::{PointRow, residual_distance, rho_of_rows};
+use rayon::prelude::*;
 
 use super::ResidualIndex;
 use super::set::PointSet;
@@ -21,7 +22,7 @@ pub fn vecchia(index: &ResidualIndex, order: &[Idx], k: usize) -> Result<Answers
     for (rank, &row) in order.iter().enumerate() {
         ranks[at(row)] = rank;
     }
-    let rows = Unpacked::new(&index.set)?;
+    let rows = Unpacked::new(&index.set);
     let distance = |query: usize, point: usize| match ranks[point] < ranks[query] {
         true => rows.distance(index, query, &rows, point),
         false => f64::INFINITY,
@@ -43,7 +44,7 @@ pub fn vecchia_rows(index: &ResidualIndex, order: &[Idx], rows: &[Idx], k: usize
     for (rank, &row) in order.iter().enumerate() {
         ranks[at(row)] = rank;
     }
-    let all = Unpacked::new(&index.set)?;
+    let all = Unpacked::new(&index.set);
     let mut answers = knn_by(
         index.len(),
         rows.len(),
@@ -92,7 +93,7 @@ pub fn recall(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
 /// # Cost
 /// One formula per pair.
 pub fn graph(index: &ResidualIndex, k: usize, include_self: bool) -> Result<Answers, Error> {
-    let rows = Unpacked::new(&index.set)?;
+    let rows = Unpacked::new(&index.set);
     let except = |query: usize| if include_self { -1 } else { query as Idx }; // a row
     knn_by(index.len(), index.len(), k, except, |query, point| match query == point {
         true => 0.0,
@@ -108,7 +109,7 @@ pub fn graph(index: &ResidualIndex, k: usize, include_self: bool) -> Result<Answ
 /// # Cost
 /// One formula per point and row.
 pub fn graph_rows(index: &ResidualIndex, rows: &[Idx], k: usize, include_self: bool) -> Result<Answers, Error> {
-    let all = Unpacked::new(&index.set)?;
+    let all = Unpacked::new(&index.set);
     let except = |asked: usize| if include_self { -1 } else { rows[asked] };
     knn_by(index.len(), rows.len(), k, except, |asked, point| match at(rows[asked]) {
         query if query == point => 0.0,
@@ -124,8 +125,8 @@ pub fn graph_rows(index: &ResidualIndex, rows: &[Idx], k: usize, include_self: b
 /// # Cost
 /// One formula per pair.
 pub fn knn(index: &ResidualIndex, queries: &crate::points::Points, k: usize) -> Result<Answers, Error> {
-    let (set, rows) = (index.query_set("queries", queries)?, Unpacked::new(&index.set)?);
-    let asked = Unpacked::new(&set)?;
+    let (set, rows) = (index.query_set("queries", queries)?, Unpacked::new(&index.set));
+    let asked = Unpacked::new(&set);
     knn_by(index.len(), queries.len(), k, |_| -1, |query, point| asked.distance(index, query, &rows, point))
 }
 
@@ -148,18 +149,21 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
-    pub fn new(set: &PointSet) -> Result<Self, Error> {
+    pub fn new(set: &PointSet) -> Self {
         let (len, dim, columns) = (set.layout.len(), set.model.dim(), set.model.columns());
         let mut rows =
             Self { dim, columns, coordinates: vec![0.0; len * dim], v: vec![0.0; len * columns], p: vec![0.0; len] };
-        let view = set.view()?;
-        for (position, &id) in set.layout.ids.iter().enumerate() {
-            let id = at(id);
-            let z = &mut rows.coordinates[id * dim..(id + 1) * dim];
-            gather_row(&view, position, z, &mut rows.v[id * columns..(id + 1) * columns])?;
-            rows.p[id] = set.p[position];
+        let positions = &set.layout.positions;
+        if columns > 0 {
+            let each = rows.v.par_chunks_exact_mut(columns).zip(positions);
+            each.for_each(|(v, &position)| v.copy_from_slice(set.row(at(position))));
         }
-        Ok(rows)
+        let each = rows.coordinates.par_chunks_exact_mut(dim).zip(&mut rows.p).zip(positions);
+        each.for_each(|((z, p), &position)| {
+            set.point(at(position), z);
+            *p = set.p[at(position)];
+        });
+        rows
     }
 
     /// `V`, row-major, and `p`.

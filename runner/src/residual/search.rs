@@ -9,7 +9,7 @@ use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::landmark::LandmarkCounters;
 use covertree_kernels::residual::{
-    Counting, GateCounters, PointRow, ResidualCounters, ResidualPoints, gather_row, residual_distance, settle_positions,
+    Counting, GateCounters, PointRow, ResidualCounters, residual_distance, settle_positions,
 };
 use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
@@ -65,7 +65,8 @@ pub enum Strategy {
     /// Landmark bounds where they pay, single precision where its margin allows.
     #[default]
     Auto,
-    /// Every pair in an `f64` tile: the brute force that all else is measured against.
+    /// Every pair in an `f64` tile: the brute force that all else is measured against. Takes a packed copy of `V` for as long as
+    /// a search runs.
     Brute,
 }
 
@@ -73,8 +74,8 @@ pub enum Strategy {
 #[derive(Clone, Copy)]
 pub(crate) struct Side<'a> {
     pub set: &'a PointSet,
-    pub view: ResidualPoints<'a, f64>,
-    pub narrow: ResidualPoints<'a, f32>,
+    /// Packed rows of `V` of the first leaves, as far as they are kept, for `f64` tiles.
+    pub tiles: &'a [f64],
     /// Panels of 8: rank of each position; read where only earlier points count.
     pub ranks: &'a [f64],
 }
@@ -214,12 +215,11 @@ impl Search<'_> {
         counters: &mut ResidualCounters,
     ) -> Result<Vec<f64>, KernelError> {
         let (asked, points) = (self.queries.unwrap_or(self.points), self.points);
-        let model = asked.set.model;
-        let (mut z, mut v) = (vec![0.0; model.dim()], vec![0.0; model.columns()]);
-        gather_row(&asked.view, position, &mut z, &mut v)?;
-        let query = PointRow { coordinates: &z, v: &v, p: asked.set.p[position] };
+        let mut z = vec![0.0; asked.set.model.dim()];
+        asked.set.point(position, &mut z);
+        let query = PointRow { coordinates: &z, v: asked.set.row(position), p: asked.set.p[position] };
         let mut rho = vec![0.0; positions.len()];
-        settle_positions(self.tier, query, &points.view, &points.set.p, positions, &mut rho, counters)?;
+        settle_positions(self.tier, query, &points.set.all_rows()?, &points.set.p, positions, &mut rho, counters)?;
         Ok(rho)
     }
 

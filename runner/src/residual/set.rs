@@ -4,14 +4,19 @@
 //! The error of a tile in `f32` grows with `1 / p`, and most points need no more than `f32`. Those that do, on top of inducing
 //! points say, are gathered in the first leaves; pairs of two other leaves meet in `f32`, all others in `f64`. Under a smooth
 //! covariance nearly all points need `f64`, and then all leaves get it.
+//!
+//! # What is kept of `V`
+//! Its rows, in `f64`, which the formula and single pairs read, and those of the leaves that `f32` serves once more in `f32`.
+//! Where landmarks bound the pairs, tiles of whole leaves are rare, and a leaf is packed when it meets another; where there are
+//! none, all pairs are computed in tiles, and every leaf is packed once and for all, in the precision that serves it.
 
-use std::ops::Range;
+mod leaves;
 
 use covertree_kernels::covariance::Covariance;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
-    ResidualModel, ResidualPoints, narrow, residual_variances, row_norms, scales_and_margins, unpack_rows,
+    ResidualModel, narrow, pack_listed, residual_variances, row_norms, scales_and_margins, unpack_rows,
 };
 use covertree_kernels::simd::{LANES_F64, Real, Tier};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
@@ -20,7 +25,7 @@ use rayon::prelude::*;
 use super::clusters::{LandmarkSet, Whole};
 use super::factor::Factor;
 use super::frames::{Landmarks, LeafCluster, choose_landmarks, errors, weights};
-use super::layout::{LEAF, Layout, boxes, gather_panels, permute};
+use super::layout::{LEAF, Layout, PLACES, boxes, permute};
 use crate::error::Error;
 
 /// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.063.
@@ -33,7 +38,8 @@ const NARROW_MAX: f64 = 1e15;
 pub(crate) enum Source {
     /// From inducing points.
     Factor(Factor),
-    /// From the caller, row-major and in the order of the rows; the first number is that of the columns.
+    /// From the caller, row-major and in the order of the rows, until a set is made of them; the first number is that of the
+    /// columns.
     Given(usize, Vec<f64>, Vec<f64>),
     /// There is no `V`.
     Prior,
@@ -51,20 +57,21 @@ impl Source {
 
 /// Points under a residual metric, in the order of their layout.
 pub(crate) struct PointSet {
+    tier: Tier,
     pub layout: Layout,
     pub model: ResidualModel,
     /// Packed scaled coordinates.
-    pub coordinates: Vec<f64>,
-    /// Packed rows of `V`.
-    pub v: Vec<f64>,
+    coordinates: Vec<f64>,
+    /// `[points][columns]`.
+    v: Vec<f64>,
     pub p: Vec<f64>,
     /// Panels of 8: `1 / sqrt(p)`, and the margins of the `f64` tiles.
     pub scales: Vec<f64>,
     pub margins: Vec<f64>,
     /// Leaves, the first ones, that meet others in `f64`.
     pub hard_leaves: usize,
-    /// `[points of the hard leaves][columns]`: their rows of `V`.
-    rows: Vec<f64>,
+    /// Packed rows of `V` of the hard leaves, where they are kept.
+    tiles: Vec<f64>,
     /// The other leaves.
     narrow: Narrow,
     /// The leaves by their landmarks; empty where bounds do not pay or are not known to hold.
@@ -79,11 +86,12 @@ pub(crate) struct PointSet {
 #[derive(Default)]
 struct Narrow {
     coordinates: Vec<f32>,
+    /// `[points][columns]`.
     v: Vec<f32>,
     scales: Vec<f32>,
     margins: Vec<f32>,
-    /// `[points][columns]`.
-    rows: Vec<f32>,
+    /// Packed rows of `V`, where they are kept.
+    tiles: Vec<f32>,
     /// Panels of 8, for *all* points: the margins, in `f64`.
     wide_margins: Vec<f64>,
 }
@@ -103,36 +111,40 @@ impl PointSet {
         let (len, columns) = (layout.len(), source.columns());
         let model = ResidualModel::new(covariance, dim, columns)?;
         let lanes = panels_len::<f64>(len, 1);
-        let mut set = earlier.unwrap_or_else(|| Self::empty(layout, model));
-        set.model = model;
+        let mut set = earlier.unwrap_or_else(|| Self::empty(tier, layout, model));
+        (set.tier, set.model) = (tier, model);
         set.layout.restore();
         resize(&mut set.coordinates, panels_len::<f64>(len, dim));
-        resize(&mut set.v, panels_len::<f64>(len, columns));
+        resize(&mut set.v, len * columns);
         resize(&mut set.p, len);
         set.scales.resize(lanes, 0.0);
         set.margins.resize(lanes, 0.0);
-        pack_rows(Rows::new(scaled, dim)?, &set.layout.ids, &mut set.coordinates)?;
+        set.tiles.clear();
+        set.narrow.tiles.clear();
+        set.pack_coordinates(scaled)?;
         if len == 0 {
             return Ok(set);
         }
-        let points = Panels::new(&set.coordinates, dim, len)?;
+        let mut norms = vec![0.0; len];
         match source {
             Source::Factor(factor) => {
-                factor.solve(tier, points, &mut set.v)?;
-                residual_variances_of(&model, diagonal, &set.v, &mut set.p)?;
+                factor.solve(tier, Panels::new(&set.coordinates, dim, len)?, &mut set.v)?;
+                set.sum_squares(Some(diagonal), &mut norms)?;
             }
             Source::Given(_, v, p) => {
-                pack_rows(Rows::new(v, columns)?, &set.layout.ids, &mut set.v)?;
+                gather(v, columns, &set.layout.ids, &mut set.v);
                 set.p = set.layout.ids.iter().map(|&id| p[at(id)]).collect();
+                set.sum_squares(None, &mut norms)?;
             }
             Source::Prior => set.p.fill(diagonal),
         }
-        set.measure((tier, landmarks), source, scaled)?;
+        set.measure(landmarks, source, scaled, &mut norms)?;
         Ok(set)
     }
 
-    fn empty(layout: Layout, model: ResidualModel) -> Self {
+    fn empty(tier: Tier, layout: Layout, model: ResidualModel) -> Self {
         Self {
+            tier,
             layout,
             model,
             coordinates: Vec::new(),
@@ -141,7 +153,7 @@ impl PointSet {
             scales: Vec::new(),
             margins: Vec::new(),
             hard_leaves: 0,
-            rows: Vec::new(),
+            tiles: Vec::new(),
             narrow: Narrow::default(),
             clusters: Vec::new(),
             landmarks: LandmarkSet::default(),
@@ -149,15 +161,44 @@ impl PointSet {
         }
     }
 
+    /// Packs the coordinates in the order of the layout.
+    fn pack_coordinates(&mut self, scaled: &[f64]) -> Result<(), KernelError> {
+        let (rows, dim) = (Rows::new(scaled, self.model.dim())?, self.model.dim());
+        let leaves = self.coordinates.par_chunks_mut(LEAF * dim).zip(self.layout.ids.par_chunks(LEAF));
+        leaves.try_for_each(|(panels, ids)| pack_rows(rows, ids, panels))
+    }
+
+    /// The tier that the points are packed on.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The norms of the rows of `V`, and with a prior variance the residual ones, leaf by leaf.
+    fn sum_squares(&mut self, diagonal: Option<f64>, norms: &mut [f64]) -> Result<(), KernelError> {
+        let (tier, model, columns) = (self.tier, self.model, self.model.columns());
+        let leaves = self.v.par_chunks(LEAF * columns).zip(self.p.par_chunks_mut(LEAF)).zip(norms.par_chunks_mut(LEAF));
+        leaves.try_for_each_init(Vec::new, |panels, ((v, p), norms)| {
+            panels.resize(panels_len::<f64>(p.len(), columns), 0.0);
+            pack_listed(tier, v, columns, &PLACES[..p.len()], panels)?;
+            if let Some(diagonal) = diagonal {
+                residual_variances(&model, diagonal, panels, p)?;
+            }
+            row_norms(&model, panels, norms)
+        })
+    }
+
     /// All that follows from coordinates, `V` and `p`: norms, scales and margins, the precisions, landmarks, and rows.
-    fn measure(&mut self, (tier, landmarks): (Tier, Landmarks), source: &Source, scaled: &[f64]) -> Result<(), Error> {
+    fn measure(
+        &mut self,
+        landmarks: Landmarks,
+        source: &Source,
+        scaled: &[f64],
+        norms: &mut [f64],
+    ) -> Result<(), Error> {
         let (model, columns) = (self.model, self.model.columns());
-        let mut norms = vec![0.0; self.p.len()];
-        let chunks = self.v.par_chunks((LEAF * columns).max(1)).zip(norms.par_chunks_mut(LEAF));
-        chunks.try_for_each(|(v, norms)| row_norms(&model, v, norms))?;
-        scales_and_margins::<f64>(&model, 0.0, &norms, &self.p, &mut self.scales, &mut self.margins)?;
+        scales_and_margins::<f64>(&model, 0.0, norms, &self.p, &mut self.scales, &mut self.margins)?;
         let reach = largest_norm(scaled, model.dim());
-        self.part_hard(reach, &mut norms, scaled);
+        self.part_hard(reach, norms, scaled)?;
         self.boxes = boxes(&self.layout, scaled, model.dim());
         let most = landmarks.most(columns);
         let factor = match source {
@@ -168,11 +209,12 @@ impl PointSet {
         self.clusters.clear();
         self.landmarks = LandmarkSet::default();
         if let Some(factor) = factor {
-            weights = self.choose_frames((tier, most), factor, &mut norms)?;
+            weights = self.choose_frames(most, factor, norms)?;
+            self.pack_coordinates(scaled)?;
         }
-        self.narrow(reach, &norms, scaled)?;
+        self.narrow(reach, norms, scaled)?;
         if let Some(factor) = factor {
-            self.pack_landmarks(reach, factor.jitter, &norms, &weights)?;
+            self.pack_landmarks(reach, factor.jitter, norms, &weights)?;
         }
         Ok(())
     }
@@ -186,9 +228,8 @@ impl PointSet {
             None => f64::INFINITY,
         };
         let margins: Vec<f64> = norms.iter().zip(&self.p).map(margin).collect();
-        let view = self.view()?;
-        let wide = errors(weights, &self.margins, &self.p, &view, jitter);
-        let narrow = errors(weights, &margins, &self.p, &view, jitter);
+        let wide = errors(weights, &self.margins, &self.p, &model, jitter);
+        let narrow = errors(weights, &margins, &self.p, &model, jitter);
         let layout = &self.layout;
         self.clusters.par_iter_mut().enumerate().try_for_each(|(leaf, cluster)| {
             let range = layout.leaf(leaf);
@@ -203,22 +244,24 @@ impl PointSet {
 
     /// What landmarks are gathered from.
     pub fn whole(&self) -> Result<Whole<'_>, KernelError> {
-        Ok(Whole { points: self.view()?, coordinates: &self.coordinates, v: &self.v, p: &self.p })
+        let coordinates = Panels::new(&self.coordinates, self.model.dim(), self.layout.len())?;
+        let (tier, model, v, p) = (self.tier, self.model, &self.v[..], &self.p[..]);
+        Ok(Whole { tier, model, coordinates, v, p, scales: &self.scales, margins: &self.margins })
     }
 
     /// Gathers the points that `f32` serves badly in the first leaves.
-    fn part_hard(&mut self, reach: f64, norms: &mut [f64], scaled: &[f64]) {
+    fn part_hard(&mut self, reach: f64, norms: &mut [f64], scaled: &[f64]) -> Result<(), KernelError> {
         let (model, len) = (self.model, self.layout.len());
         let margin = |position: usize| model.margin::<f32>(reach * f32::ROUNDOFF, norms[position], self.p[position]);
         let margins: Vec<f64> = (0..len).map(margin).collect();
         let hard = margins.iter().filter(|margin| **margin > HARD).count();
         if 2 * hard >= len || reach > NARROW_MAX {
             self.hard_leaves = self.layout.leaves();
-            return;
+            return Ok(());
         }
         self.hard_leaves = hard.div_ceil(LEAF);
         if hard == 0 {
-            return;
+            return Ok(());
         }
         // Whole leaves: the next hardest points come with them.
         let mut hardest: Vec<Idx> = (0..len as Idx).collect(); // positions
@@ -230,55 +273,44 @@ impl PointSet {
         hardest.truncate(count);
         hardest.sort_unstable();
         let order = self.layout.part(scaled, model.dim(), &hardest);
-        for (panels, width) in [(&mut self.v, model.columns()), (&mut self.coordinates, model.dim())] {
-            let mut parted = vec![0.0; panels.len()];
-            let leaves = parted.par_chunks_mut((LEAF * width).max(1)).zip(order.par_chunks(LEAF));
-            leaves.for_each(|(parted, order)| gather_panels(panels, width, order, parted));
-            *panels = parted;
-        }
+        let mut parted = vec![0.0; self.v.len()];
+        gather(&self.v, model.columns(), &order, &mut parted);
+        self.v = parted;
+        self.pack_coordinates(scaled)?;
         for values in [&mut self.p[..], &mut self.scales, &mut self.margins, norms] {
             permute(&mut values[..len], &order);
         }
+        Ok(())
     }
 
-    /// Landmarks of every leaf, on a tier and at most so many; its points are put in the order in which the landmarks come first. Gives the weights' norms.
-    fn choose_frames(
-        &mut self,
-        (tier, most): (Tier, usize),
-        factor: &Factor,
-        norms: &mut [f64],
-    ) -> Result<Vec<f64>, Error> {
-        let columns = self.model.columns();
-        let view = self.view()?;
-        let chosen = (0..self.layout.leaves()).into_par_iter().map(|leaf| -> Result<_, Error> {
-            let range = self.layout.leaf(leaf);
-            let lanes = range.len().next_multiple_of(LANES_F64);
-            let norms = weights(Some(factor), &self.v[range.start * columns..(range.start + lanes) * columns]);
-            let norms = &norms[..range.len()];
+    /// Landmarks of every leaf, at most so many; its points are put in the order in which the landmarks come first, but for
+    /// their coordinates. Gives the weights' norms.
+    fn choose_frames(&mut self, most: usize, factor: &Factor, norms: &mut [f64]) -> Result<Vec<f64>, Error> {
+        let (tier, columns) = (self.tier, self.model.columns());
+        let choose = |panels: &mut Vec<f64>, leaf: usize| -> Result<_, Error> {
+            let (range, v) = (self.layout.leaf(leaf), self.rows(leaf));
+            panels.resize(panels_len::<f64>(range.len(), columns), 0.0);
+            pack_listed(tier, v, columns, &PLACES[..range.len()], panels)?;
+            let norms = weights(factor, v, range.len());
             let margins = &self.margins[range.clone()];
-            let errors = errors(norms, margins, &self.p[range.clone()], &view, factor.jitter);
-            let (order, frame) = choose_landmarks(
-                (tier, most, leaf < self.hard_leaves),
-                &view,
-                leaf,
-                &self.layout.ids[range.clone()],
-                &errors,
-            )?;
+            let errors = errors(&norms, margins, &self.p[range.clone()], &self.model, factor.jitter);
+            let how = (tier, most, leaf < self.hard_leaves);
+            let (order, frame) =
+                choose_landmarks(how, &self.leaf_points(leaf, panels)?, &self.layout.ids[range], &errors)?;
             let weights: Vec<f64> = order.iter().map(|&member| norms[at(member)]).collect();
             Ok((order, frame, weights))
-        });
+        };
+        let chosen = (0..self.layout.leaves()).into_par_iter().map_init(Vec::new, choose);
         let chosen = chosen.collect::<Result<Vec<_>, Error>>()?;
-        let leaves: Vec<Range<usize>> = (0..self.layout.leaves()).map(|leaf| self.layout.leaf(leaf)).collect();
-        let v = chunks_or_empty(&mut self.v, LEAF * columns, leaves.len());
-        let z = chunks_or_empty(&mut self.coordinates, LEAF * self.model.dim(), leaves.len());
-        chosen.par_iter().zip(v).zip(z).for_each(|(((order, ..), v), z)| {
-            for (panels, width) in [(v, columns), (z, self.model.dim())] {
-                let old = panels.to_vec();
-                gather_panels(&old, width, order, panels);
+        chosen.par_iter().zip(self.v.par_chunks_mut(LEAF * columns)).for_each(|((order, ..), v)| {
+            let old = v.to_vec();
+            for (row, &from) in v.chunks_exact_mut(columns).zip(order) {
+                row.copy_from_slice(&old[at(from) * columns..(at(from) + 1) * columns]);
             }
         });
         let mut all = Vec::with_capacity(self.layout.len());
-        for ((order, frame, weights), range) in chosen.into_iter().zip(leaves) {
+        for (leaf, (order, frame, weights)) in chosen.into_iter().enumerate() {
+            let range = self.layout.leaf(leaf);
             self.layout.permute(range.clone(), &order);
             for values in [&mut self.p[..], &mut self.scales, &mut self.margins, norms] {
                 permute(&mut values[range.clone()], &order);
@@ -290,25 +322,17 @@ impl PointSet {
         Ok(all)
     }
 
-    /// Makes what `f32` tiles read, and the rows of both precisions.
+    /// Makes what is read of the leaves that are not hard in `f32`.
     fn narrow(&mut self, reach: f64, norms: &[f64], scaled: &[f64]) -> Result<(), Error> {
-        let (model, columns) = (self.model, self.model.columns());
+        let (tier, model, columns) = (self.tier, self.model, self.model.columns());
         let first = (self.hard_leaves * LEAF).min(self.layout.len());
-        let (len, soft, v) = (self.layout.len() - first, &mut self.narrow, &self.v);
+        let (len, soft) = (self.layout.len() - first, &mut self.narrow);
         resize(&mut soft.coordinates, panels_len::<f32>(len, model.dim()));
-        resize(&mut soft.v, panels_len::<f32>(len, columns));
+        resize(&mut soft.v, len * columns);
         resize(&mut soft.scales, panels_len::<f32>(len, 1));
         resize(&mut soft.margins, panels_len::<f32>(len, 1));
-        resize(&mut soft.rows, len * columns);
-        resize(&mut self.rows, first * columns);
         soft.wide_margins.clear();
         soft.wide_margins.resize(self.scales.len(), 0.0);
-        let (hard_v, soft_v) = v.split_at(first.next_multiple_of(LANES_F64) * columns);
-        let size = (LEAF * columns).max(1);
-        hard_v
-            .par_chunks(size)
-            .zip(self.rows.par_chunks_mut(size))
-            .try_for_each(|(v, rows)| unpack_rows(v, columns, rows))?;
         if len == 0 {
             return Ok(());
         }
@@ -319,25 +343,56 @@ impl PointSet {
         for (wide, &margin) in soft.wide_margins[first..].iter_mut().zip(&soft.margins) {
             *wide = f64::from(margin);
         }
-        let leaves = soft_v.par_chunks(size).zip(soft.v.par_chunks_mut(size)).zip(soft.rows.par_chunks_mut(size));
-        leaves.try_for_each(|((v, out), rows)| {
-            narrow(&model, rows.len() / columns, v, out)?;
-            unpack_rows(out, columns, rows)
+        let size = (LEAF * columns).max(1);
+        let leaves = self.v[first * columns..].par_chunks(size).zip(soft.v.par_chunks_mut(size));
+        leaves.try_for_each_init(Default::default, |(wide, short): &mut (Vec<f64>, Vec<f32>), (v, out)| {
+            let len = v.len() / columns;
+            wide.resize(panels_len::<f64>(len, columns), 0.0);
+            short.resize(panels_len::<f32>(len, columns), 0.0);
+            pack_listed(tier, v, columns, &PLACES[..len], wide)?;
+            narrow(&model, len, wide, short)?;
+            unpack_rows(short, columns, out)
         })?;
         Ok(())
     }
 
-    /// The points as the `f64` tiles read them.
-    pub fn view(&self) -> Result<ResidualPoints<'_, f64>, KernelError> {
-        let coordinates = Panels::new(&self.coordinates, self.model.dim(), self.layout.len())?;
-        ResidualPoints::new(self.model, coordinates, &self.v, &self.scales, &self.margins)
+    /// Packs all leaves for whole tiles, each in the precision that serves it, where no landmarks make these rare.
+    pub fn keep_tiles(&mut self) -> Result<(), KernelError> {
+        if self.clusters.is_empty() {
+            self.tiles = self.pack_leaves(self.hard_leaves)?;
+            self.narrow.tiles = pack_all(self.tier, &self.narrow.v, self.model.columns())?;
+        }
+        Ok(())
     }
 
-    /// The points of the leaves that are not hard, as the `f32` tiles read them.
-    pub fn narrow_view(&self) -> Result<ResidualPoints<'_, f32>, KernelError> {
-        let (soft, len) = (&self.narrow, self.layout.len().saturating_sub(self.hard_leaves * LEAF));
-        let coordinates = Panels::new(&soft.coordinates, self.model.dim(), len)?;
-        ResidualPoints::new(self.model, coordinates, &soft.v, &soft.scales, &soft.margins)
+    /// The first leaves, packed for whole tiles in `f64`.
+    pub fn pack_leaves(&self, leaves: usize) -> Result<Vec<f64>, KernelError> {
+        let (columns, len) = (self.model.columns(), (leaves * LEAF).min(self.layout.len()));
+        pack_all(self.tier, &self.v[..len * columns], columns)
+    }
+
+    /// Packed rows of `V` of the first leaves, for tiles in `f64`; none but those of hard leaves.
+    pub fn tiles(&self) -> &[f64] {
+        &self.tiles
+    }
+
+    /// Packed rows of `V`, for tiles in `f32`, of the leaves that are not hard; or none.
+    pub fn narrow_tiles(&self) -> &[f32] {
+        &self.narrow.tiles
+    }
+
+    /// The row of `V` at a position.
+    pub fn row(&self, position: usize) -> &[f64] {
+        &self.v[position * self.model.columns()..(position + 1) * self.model.columns()]
+    }
+
+    /// The scaled coordinates at a position.
+    pub fn point(&self, position: usize, coordinates: &mut [f64]) {
+        let dim = self.model.dim();
+        let panel = &self.coordinates[position / LANES_F64 * dim * LANES_F64..];
+        for (out, row) in coordinates.iter_mut().zip(panel.chunks_exact(LANES_F64)) {
+            *out = row[position % LANES_F64];
+        }
     }
 
     /// Panels of 8: the margins of the `f32` tiles.
@@ -345,25 +400,12 @@ impl PointSet {
         &self.narrow.wide_margins
     }
 
-    /// Rows of `V` of a hard leaf; `None` of another one.
-    pub fn rows(&self, leaf: usize) -> Option<&[f64]> {
-        let (range, columns) = (self.layout.leaf(leaf), self.model.columns());
-        (leaf < self.hard_leaves).then(|| &self.rows[range.start * columns..range.end * columns])
-    }
-
-    /// Rows of `V`, in the units of `f32`, of a leaf that is not hard.
-    pub fn narrow_rows(&self, leaf: usize) -> Option<&[f32]> {
-        let (range, columns, first) = (self.layout.leaf(leaf), self.model.columns(), self.hard_leaves * LEAF);
-        (leaf >= self.hard_leaves)
-            .then(|| &self.narrow.rows[(range.start - first) * columns..(range.end - first) * columns])
-    }
-
     /// Bytes that `V` takes, in all the forms that are kept.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.v[..])
-            + size_of_val(&self.rows[..])
+            + size_of_val(&self.tiles[..])
             + size_of_val(&self.narrow.v[..])
-            + size_of_val(&self.narrow.rows[..])
+            + size_of_val(&self.narrow.tiles[..])
             + self.landmarks.bytes()
     }
 
@@ -391,15 +433,20 @@ fn resize<T: Copy + Default>(values: &mut Vec<T>, len: usize) {
     }
 }
 
-/// `values` in chunks of `size`; `count` empty chunks where the size is 0.
-fn chunks_or_empty<T: Send>(values: &mut [T], size: usize, count: usize) -> Vec<&mut [T]> {
-    if size == 0 {
-        return (0..count).map(|_| Default::default()).collect();
+/// Rows of `columns` elements that are listed by their numbers.
+fn gather(rows: &[f64], columns: usize, order: &[Idx], out: &mut [f64]) {
+    if columns > 0 {
+        let each = out.par_chunks_exact_mut(columns).zip(order).with_min_len(LEAF);
+        each.for_each(|(out, &row)| out.copy_from_slice(&rows[at(row) * columns..(at(row) + 1) * columns]));
     }
-    values.chunks_mut(size).collect()
 }
 
-fn residual_variances_of(model: &ResidualModel, diagonal: f64, v: &[f64], p: &mut [f64]) -> Result<(), KernelError> {
-    let chunks = v.par_chunks(LEAF * model.columns()).zip(p.par_chunks_mut(LEAF));
-    chunks.try_for_each(|(v, p)| residual_variances(model, diagonal, v, p))
+/// Rows of whole leaves, packed.
+fn pack_all<T: Real>(tier: Tier, rows: &[T], columns: usize) -> Result<Vec<T>, KernelError> {
+    let len = rows.len().checked_div(columns).unwrap_or(0);
+    let mut panels = vec![T::default(); panels_len::<T>(len, columns)];
+    let size = (LEAF * columns).max(1);
+    let leaves = panels.par_chunks_mut(size).zip(rows.par_chunks(size));
+    leaves.try_for_each(|(panels, rows)| pack_listed(tier, rows, columns, &PLACES[..rows.len() / columns], panels))?;
+    Ok(panels)
 }

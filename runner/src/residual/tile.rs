@@ -22,7 +22,8 @@ const PANELS: usize = LEAF / LANES_F64;
 
 /// Blocks that a [`Meeting`] takes, in either precision.
 pub(super) fn blocks_of(model: &ResidualModel) -> usize {
-    pack_queries_blocks::<f64>(PANELS, model.columns())
+    2 * blocks::<f64>(LEAF * model.columns())
+        + pack_queries_blocks::<f64>(PANELS, model.columns())
         + block_where_blocks::<f64>(PANELS, PANELS)
         + 2 * blocks::<f64>(LEAF * LEAF)
         + blocks::<u32>(LEAF * PANELS)
@@ -35,7 +36,7 @@ pub(super) struct Meeting<'a, 'm, T> {
     leaf: usize,
     side: Side<'a>,
     range: Range<usize>,
-    run: ResidualRun<'a, T>,
+    run: ResidualRun<'m, T>,
     tiles: QueryTiles<'m, T>,
     places: [Idx; LEAF],
     arena: Arena<'m>,
@@ -51,8 +52,9 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
         memory: &'m mut [Block],
     ) -> Result<Self, Error> {
         let side = search.queries.unwrap_or(search.points);
-        let (range, run) = (side.set.layout.leaf(leaf), T::run(&side, leaf)?);
         let mut arena = Arena::new(memory);
+        let room = arena.take::<T>(LEAF * side.set.model.columns())?;
+        let (range, run) = (side.set.layout.leaf(leaf), T::run(&side, leaf, room)?);
         let tiles = pack_queries(search.tier, &run, &mut arena)?;
         let places = std::array::from_fn(|place| place as Idx); // at most a leaf
         Ok(Self { search, lists, leaf, side, range, run, tiles, places, arena, work: Work::default() })
@@ -69,9 +71,10 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
     /// Computes all pairs with another leaf, and offers them to both sides.
     fn with(&mut self, other: usize) -> Result<(), Error> {
         let (search, theirs) = (self.search, self.search.points);
-        let (range, run) = (theirs.set.layout.leaf(other), T::run(&theirs, other)?);
-        let (rows, panels) = (self.run.panels() * T::LANES, run.panels());
         let mut arena = self.arena.scope();
+        let room = arena.take::<T>(LEAF * theirs.set.model.columns())?;
+        let (range, run) = (theirs.set.layout.leaf(other), T::run(&theirs, other, room)?);
+        let (rows, panels) = (self.run.panels() * T::LANES, run.panels());
         let filter = arena.take::<T>(rows * panels * T::LANES)?;
         let rho = arena.take::<f64>(self.range.len() * range.len().next_multiple_of(LANES_F64))?;
         let wanted = arena.take::<u32>(rows * panels)?;

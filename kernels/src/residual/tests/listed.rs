@@ -5,6 +5,7 @@ use crate::arena::{Arena, Block};
 use crate::index::Idx;
 use crate::simd::Tier;
 use crate::trials;
+use crate::view::{Rows, pack_rows};
 
 /// [`block_where`] against [`block_to_run`].
 fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
@@ -36,15 +37,14 @@ fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
 /// wanted, of the others one, two, three or many pairs.
 pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: usize) {
     let (packed, columns, len) = (Packed::<T>::new(metric), metric.columns, metric.len());
-    let mut rows = vec![T::from_f64(-7.0); len * columns];
-    unpack_rows(&packed.v, columns, &mut rows).unwrap();
+    let rows = packed.rows();
     let (mut starts, mut places) = (vec![0], Vec::<Idx>::new());
     for own in 0..len {
         let some = (0..len as Idx).rev().step_by(step).take([0, 1, 2, 3, len][own % 5]);
         places.extend(some);
         starts.push(places.len() as Idx);
     }
-    let side = ListedSide { run: packed.all(), rows: &rows };
+    let side = packed.by_rows(&rows);
     let mut out = vec![T::from_f64(-7.0); places.len()];
     let mut counters = ResidualCounters::default();
     listed_pairs(tier, &side, &side, &starts, &places, &mut out, &mut counters).unwrap();
@@ -60,11 +60,16 @@ pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: 
             }
         }
     }
-    refuses_lists(&side, tier, columns);
+    refuses_lists(&side, tier);
+    if columns > 0 {
+        let coordinates = Panels::new(&packed.coordinates, metric.dim, len).unwrap();
+        let refused = ResidualRows::new(packed.model, coordinates, &rows[1..], &packed.scales);
+        assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
+    }
 }
 
-fn refuses_lists<T: Exponential>(side: &ListedSide<'_, T>, tier: Tier, columns: usize) {
-    let len = side.run.len();
+fn refuses_lists<T: Exponential>(side: &ResidualRows<'_, T>, tier: Tier) {
+    let len = side.len();
     let (mut one_each, mut counters) = (vec![1; len + 1], ResidualCounters::default());
     one_each[0] = 0;
     for bad in [-1, len as Idx] {
@@ -80,11 +85,6 @@ fn refuses_lists<T: Exponential>(side: &ListedSide<'_, T>, tier: Tier, columns: 
     assert!(matches!(long, Err(KernelError::Shape { what: "out", .. })));
     let few = listed_pairs(tier, side, side, &one_each, &[0, 0], &mut out, &mut counters);
     assert!(matches!(few, Err(KernelError::Value { what: "starts", .. })));
-    if columns > 0 {
-        let cut = ListedSide { rows: &side.rows[1..], ..*side };
-        let refused = listed_pairs(tier, &cut, side, &one_each, &[0], &mut out[..1], &mut counters);
-        assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
-    }
     assert_eq!(counters, ResidualCounters::default());
 }
 
@@ -107,6 +107,34 @@ proptest! {
     }
 
     #[test]
+    fn listed_rows_are_packed_as_the_plain_twin_packs_them(metric in metrics(), step in 1usize..9) {
+        fn check<T: Exponential>(metric: &Residual, step: usize) {
+            let (packed, columns, len) = (Packed::<T>::new(metric), metric.columns, metric.len());
+            let rows = packed.rows();
+            let order: Vec<Idx> = (0..len as Idx).rev().step_by(step).collect();
+            let mut want = vec![T::default(); panels_len::<T>(order.len(), columns)];
+            if columns > 0 {
+                pack_rows(Rows::new(&rows, columns).unwrap(), &order, &mut want).unwrap();
+            }
+            for tier in Tier::all() {
+                let mut got = vec![T::from_f64(-7.0); want.len()];
+                pack_listed(tier, &rows, columns, &order, &mut got).unwrap();
+                assert!(got == want, "{tier}");
+                for bad in [-1, len as Idx] {
+                    let refused = pack_listed(tier, &rows, columns, &[bad], &mut got[..want.len().min(columns * T::LANES)]);
+                    let key = Err(KernelError::Key { at: 0, key: bad, limit: len as Idx });
+                    assert!(refused == key || columns == 0);
+                }
+                let short = pack_listed(tier, &rows, columns, &order, &mut vec![T::default(); want.len() + 1]);
+                assert!(matches!(short, Err(KernelError::Shape { what: "panels", .. })));
+                assert!(got == want, "{tier}: a refusal writes nothing");
+            }
+        }
+        check::<f64>(&metric, step);
+        check::<f32>(&metric, step);
+    }
+
+    #[test]
     fn residual_variances_are_those_of_the_formula(metric in metrics()) {
         let packed = Packed::<f64>::new(&metric);
         let mut p = vec![-1.0; metric.len()];
@@ -124,20 +152,21 @@ proptest! {
     #[test]
     fn listed_points_are_settled_by_the_formula(metric in metrics(), step in 1usize..9) {
         let packed = Packed::<f64>::new(&metric);
+        let rows = packed.rows();
+        let points = packed.by_rows(&rows);
         let positions: Vec<Idx> = (0..metric.len() as Idx).step_by(step).collect();
         let query = PointRow { coordinates: metric.point(0), v: metric.row(0), p: metric.p[0] };
         for tier in Tier::all() {
             let mut out = vec![-9.0; positions.len()];
             let mut counters = ResidualCounters::default();
-            settle_positions(tier, query, &packed.points(), &metric.p, &positions, &mut out, &mut counters).unwrap();
+            settle_positions(tier, query, &points, &metric.p, &positions, &mut out, &mut counters).unwrap();
             prop_assert_eq!(counters.settled, positions.len() as u64);
             for (&position, &rho) in positions.iter().zip(&out) {
                 prop_assert_eq!(rho, published(&metric, 0, position as usize));
             }
             for bad in [vec![-1], vec![metric.len() as Idx], vec![0, metric.len() as Idx - 1, 0]] {
                 let mut out = vec![-9.0; bad.len()];
-                let refused =
-                    settle_positions(tier, query, &packed.points(), &metric.p, &bad, &mut out, &mut counters);
+                let refused = settle_positions(tier, query, &points, &metric.p, &bad, &mut out, &mut counters);
                 let falls = bad.len() < 3 || metric.len() > 1;
                 prop_assert_eq!(matches!(refused, Err(KernelError::Key { .. })), falls);
             }

@@ -66,6 +66,19 @@ impl<T: Exponential> Packed<T> {
         points.run(0, points.panels()).unwrap()
     }
 
+    /// `V` row by row.
+    pub(crate) fn rows(&self) -> Vec<T> {
+        let mut rows = vec![T::from_f64(-7.0); self.len * self.model.columns()];
+        unpack_rows(&self.v, self.model.columns(), &mut rows).unwrap();
+        rows
+    }
+
+    /// The points by their rows.
+    pub(crate) fn by_rows<'a>(&'a self, rows: &'a [T]) -> ResidualRows<'a, T> {
+        let coordinates = Panels::new(&self.coordinates, self.model.dim(), self.len).unwrap();
+        ResidualRows::new(self.model, coordinates, rows, &self.scales).unwrap()
+    }
+
     /// The rows of one point: coordinates, then `V`.
     pub(crate) fn gather(&self, position: usize) -> (Vec<T>, Vec<T>) {
         let (mut z, mut v) = (vec![T::default(); self.model.dim()], vec![T::default(); self.model.columns()]);
