@@ -42,6 +42,9 @@ const ROOT: Group = Group { first: 0, block: 1, end: 1, kids: 0, kids_end: 0, ce
 /// Points that are settled together for one query.
 const SETTLED: usize = RANKED_MAX;
 
+/// Pairs that are listed before they are settled.
+const PAIRS: usize = 256;
+
 /// Surrogates that a limit which is looked for may have within it beyond those that are wanted.
 const MORE: usize = 4;
 
@@ -125,12 +128,12 @@ pub fn knn_panel<T: Real, F: Form>(
         }
     }
     let counters = SearchCounters::default();
-    let search = Search { view, metric, boxes, queries, except, corners, notes, settled, best, counters };
-    let (best, counters) = tier.run(Together { search, frames })?;
-    for best in best {
+    let mut search = Search { view, metric, boxes, queries, except, corners, notes, settled, best, counters };
+    tier.run(Together { search: &mut search, frames })?;
+    for best in search.best {
         best.finish();
     }
-    Ok(counters)
+    Ok(search.counters)
 }
 
 /// Everything but what waits.
@@ -150,8 +153,8 @@ struct Search<'a, 's, 'k, T: Real, F> {
 }
 
 /// A search as a body to be run on a tier.
-struct Together<'a, 's, 'k, T: Real, F> {
-    search: Search<'a, 's, 'k, T, F>,
+struct Together<'x, 'a, 's, 'k, T: Real, F> {
+    search: &'x mut Search<'a, 's, 'k, T, F>,
     frames: Frames<'s, T>,
 }
 
@@ -170,16 +173,16 @@ impl<T: Real, F: Form> Bounds<T> for OfBox<'_, '_, T, F> {
     }
 }
 
-impl<'k, T: Real, F: Form> OnLanes for Together<'_, '_, 'k, T, F> {
-    type Out = Result<(Vec<KBest<'k>, QUERIES_MAX>, SearchCounters), KernelError>;
+impl<T: Real, F: Form> OnLanes for Together<'_, '_, '_, '_, T, F> {
+    type Out = Result<(), KernelError>;
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Self::Out {
-        let Self { mut search, mut frames } = self;
+        let Self { search, mut frames } = self;
         search.begin();
         search.descend::<L>(&mut frames)?;
         search.settle::<L>();
-        Ok((search.best, search.counters))
+        Ok(())
     }
 }
 
@@ -367,32 +370,43 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         self.notes.clear();
     }
 
-    /// Settles the notes one by one, for all queries, and offers them: few are within the limits of any.
+    /// Settles the notes one by one, for all queries, and offers them: few are within the limits of any. Which they are is
+    /// listed first: a loop over the bits of each mask would be left by a branch that nothing foretells.
     #[inline(always)]
     fn settle_as_noted<L: Lanes>(&mut self) {
         let limits = <T::On<L>>::load(&self.notes.limits);
-        let (each, mut lens) = (SETTLED / T::LANES, [0; QUERIES_MAX]);
-        for note in 0..self.notes.len {
-            let position = at(self.notes.positions[note]);
-            let mut mask = <T::On<L>>::load(&self.notes.surrogates[note * T::LANES..]).le(limits);
-            while mask != 0 {
-                let lane = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                let id = self.view.parts().ids[position];
-                if id == self.except[lane] {
-                    continue;
-                }
-                if lens[lane] == each {
-                    self.offer_in_order::<L>(lane, lane * each, each);
-                    lens[lane] = 0;
-                }
-                let place = lane * each + lens[lane];
-                (self.settled.0[place], self.settled.1[place]) = (self.distance::<L>(lane, note), id);
-                lens[lane] += 1;
+        let (mut pairs, mut lens) = ([0; PAIRS + QUERIES_MAX], [0; QUERIES_MAX]);
+        let each = SETTLED / T::LANES;
+        let mut note = 0;
+        while note < self.notes.len {
+            let mut len = 0;
+            while note < self.notes.len && len < PAIRS {
+                let mask = <T::On<L>>::load(&self.notes.surrogates[note * T::LANES..]).le(limits);
+                L::store_places(mask, (note * T::LANES) as Idx, &mut pairs[len..]); // as many as there are surrogates
+                len += mask.count_ones() as usize;
+                note += 1;
             }
+            self.settle_pairs::<L>(&pairs[..len], &mut lens);
         }
         for lane in 0..self.except.len() {
             self.offer_in_order::<L>(lane, lane * each, lens[lane]);
+        }
+    }
+
+    /// Settles pairs of a note and a query, given as the places of their surrogates, each query in room of its own.
+    #[inline(always)]
+    fn settle_pairs<L: Lanes>(&mut self, pairs: &[Idx], lens: &mut [usize; QUERIES_MAX]) {
+        let each = SETTLED / T::LANES;
+        for &pair in pairs {
+            let (note, lane) = (at(pair) / T::LANES, at(pair) % T::LANES);
+            if lens[lane] == each {
+                self.offer_in_order::<L>(lane, lane * each, each);
+                lens[lane] = 0;
+            }
+            let id = self.view.parts().ids[at(self.notes.positions[note])];
+            let place = lane * each + lens[lane];
+            (self.settled.0[place], self.settled.1[place]) = (self.distance::<L>(lane, note), id);
+            lens[lane] += usize::from(id != self.except[lane]);
         }
     }
 
