@@ -356,24 +356,34 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
     /// Settles and offers the noted points that are within the limits still.
     #[inline(always)]
     fn settle<L: Lanes>(&mut self) {
-        if self.notes.has_lists() {
-            self.settle_as_noted::<L>();
-        } else {
-            self.notes.look::<F, L>(self.metric, 0);
-            for lane in 0..self.except.len() {
-                let mut from = 0;
-                while from < self.notes.len {
-                    from = self.settle_in_lane::<L>(lane, from);
-                }
-            }
+        match self.queries.len() / T::LANES {
+            2 => self.settle_in::<L, 2>(),
+            3 => self.settle_in::<L, 3>(),
+            _ => self.settle_in::<L, 0>(),
         }
         self.notes.clear();
+    }
+
+    /// [`settle`](Self::settle) in so many dimensions; in any number where that is 0.
+    #[inline(always)]
+    fn settle_in<L: Lanes, const DIM: usize>(&mut self) {
+        if self.notes.has_lists() {
+            self.settle_as_noted::<L, DIM>();
+            return;
+        }
+        self.notes.look::<F, L>(self.metric, 0);
+        for lane in 0..self.except.len() {
+            let mut from = 0;
+            while from < self.notes.len {
+                from = self.settle_in_lane::<L, DIM>(lane, from);
+            }
+        }
     }
 
     /// Settles the notes one by one, for all queries, and offers them: few are within the limits of any. Which they are is
     /// listed first: a loop over the bits of each mask would be left by a branch that nothing foretells.
     #[inline(always)]
-    fn settle_as_noted<L: Lanes>(&mut self) {
+    fn settle_as_noted<L: Lanes, const DIM: usize>(&mut self) {
         let limits = <T::On<L>>::load(&self.notes.limits);
         let (mut pairs, mut lens) = ([0; PAIRS + QUERIES_MAX], [0; QUERIES_MAX]);
         let each = SETTLED / T::LANES;
@@ -386,7 +396,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
                 len += mask.count_ones() as usize;
                 note += 1;
             }
-            self.settle_pairs::<L>(&pairs[..len], &mut lens);
+            self.settle_pairs::<L, DIM>(&pairs[..len], &mut lens);
         }
         for lane in 0..self.except.len() {
             self.offer_in_order::<L>(lane, lane * each, lens[lane]);
@@ -395,7 +405,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
 
     /// Settles pairs of a note and a query, given as the places of their surrogates, each query in room of its own.
     #[inline(always)]
-    fn settle_pairs<L: Lanes>(&mut self, pairs: &[Idx], lens: &mut [usize; QUERIES_MAX]) {
+    fn settle_pairs<L: Lanes, const DIM: usize>(&mut self, pairs: &[Idx], lens: &mut [usize; QUERIES_MAX]) {
         let each = SETTLED / T::LANES;
         for &pair in pairs {
             let (note, lane) = (at(pair) / T::LANES, at(pair) % T::LANES);
@@ -405,14 +415,14 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             }
             let id = self.view.parts().ids[at(self.notes.positions[note])];
             let place = lane * each + lens[lane];
-            (self.settled.0[place], self.settled.1[place]) = (self.distance::<L>(lane, note), id);
+            (self.settled.0[place], self.settled.1[place]) = (self.distance::<L, DIM>(lane, note), id);
             lens[lane] += usize::from(id != self.except[lane]);
         }
     }
 
     /// Settles the notes from `from` on for one query, as many as are settled together, and offers them; returns where it ended.
     #[inline(always)]
-    fn settle_in_lane<L: Lanes>(&mut self, lane: usize, mut from: usize) -> usize {
+    fn settle_in_lane<L: Lanes, const DIM: usize>(&mut self, lane: usize, mut from: usize) -> usize {
         let limit = self.notes.limits[lane];
         let mut within = 0;
         while from < self.notes.len && within < SETTLED {
@@ -424,7 +434,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         for place in 0..within {
             let note = at(self.settled.1[place]);
             let id = self.view.parts().ids[at(self.notes.positions[note])];
-            (self.settled.0[len], self.settled.1[len]) = (self.distance::<L>(lane, note), id);
+            (self.settled.0[len], self.settled.1[len]) = (self.distance::<L, DIM>(lane, note), id);
             len += usize::from(id != self.except[lane]);
         }
         self.offer_in_order::<L>(lane, 0, len);
@@ -447,13 +457,14 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
 
     /// The distance of a noted point from the query in a lane, by the published formula.
     #[inline(always)]
-    fn distance<L: Lanes>(&self, lane: usize, note: usize) -> f64 {
+    fn distance<L: Lanes, const DIM: usize>(&self, lane: usize, note: usize) -> f64 {
         let mut sum = self.notes.surrogates[note * T::LANES + lane].to_f64();
         if !T::IS_F64 {
             let position = at(self.notes.positions[note]);
             let panel = &self.metric.points().run(position / T::LANES, 1)[position % T::LANES..];
             sum = 0.0;
-            for d in 0..self.queries.len() / T::LANES {
+            let dim = if DIM > 0 { DIM } else { self.queries.len() / T::LANES };
+            for d in 0..dim {
                 let (query, point) = (self.queries[d * T::LANES + lane], panel[d * T::LANES]);
                 sum = F::step_f64(sum, query.to_f64(), point.to_f64());
             }
