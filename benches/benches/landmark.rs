@@ -10,8 +10,9 @@ use covertree_kernels::covariance::{Covariance, CovarianceKind};
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, CrossTable, Extent, Frame, FrameMemory, FramePoints,
-    LandmarkCounters, Limits, bounds, bounds_between, bounds_between_blocks, choose, choose_blocks, combination_errors,
-    combine, cross, envelope_bounds, narrow_points, pack_members, project, scalar, turn,
+    LandmarkCounters, Limits, PanelTerms, bounds, bounds_between, bounds_between_blocks, choose, choose_blocks,
+    combination_errors, combine, cross, envelope_bounds, narrow_points, pack_members, panel_terms, project, scalar,
+    turn,
 };
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::simd::{Real, Tier};
@@ -267,11 +268,15 @@ fn between(criterion: &mut Criterion) {
     let side = |which: usize| {
         let (weights, [sums, spans, tails, errors]) = &mixed[which];
         let members = Combined::new(weights, [sums, spans, tails], LEAF, leaves[which].frame.count());
-        BetweenSide { members: members.expect("the shapes fit"), errors, ranks: &ranks, least: &least }
+        let (members, mut terms) = (members.expect("the shapes fit"), [PanelTerms::default(); LEAF / 16]);
+        panel_terms(&members, errors, &ranks, &mut terms).expect("the shapes fit");
+        (BetweenSide { members, errors, ranks: &ranks, least: &least, terms: &[] }, terms)
     };
-    let (one, other, table) = (side(0), side(1), CrossTable { rho: &rho, stride: columns });
+    let ((one, one_terms), (other, other_terms)) = (side(0), side(1));
+    let (one, other) = (BetweenSide { terms: &one_terms, ..one }, BetweenSide { terms: &other_terms, ..other });
+    let table = CrossTable { rho: &rho, stride: columns };
     let mut masks = vec![0; LEAF * LEAF / 16];
-    let mut memory = vec![Block::default(); bounds_between_blocks(rows, LEAF)];
+    let mut memory = vec![Block::default(); bounds_between_blocks(rows)];
     let mut ask = |tier| bounds_between(tier, &one, &other, table, &mut masks, &mut Arena::new(&mut memory));
     let kept = ask(tier).expect("the shapes fit");
     let twin = |i: usize, j: usize| scalar::bound_between(&one, i, &other, j, table);

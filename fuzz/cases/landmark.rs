@@ -5,9 +5,9 @@ use covertree_kernels::covariance::Exponential;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, CrossTable, Extent, Frame, FrameMemory, FramePoints,
-    FrameQueries, LandmarkCounters, Limits, bounds, bounds_between, bounds_between_blocks, choose, choose_blocks,
-    combination_errors, combine, cross, envelope_bounds, member_weights, narrow_points, pack_members, point_error,
-    project, project_weighted, solve_defect, turn,
+    FrameQueries, LandmarkCounters, Limits, PanelTerms, bounds, bounds_between, bounds_between_blocks, choose,
+    choose_blocks, combination_errors, combine, cross, envelope_bounds, member_weights, narrow_points, pack_members,
+    panel_terms, point_error, project, project_weighted, solve_defect, turn,
 };
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::simd::{Real, Tier};
@@ -251,15 +251,23 @@ fn between(tier: Tier, published: &Published, table: &Table, halves: &[Half; 2],
         };
         (all(&rank), all(&|member| (least * (1.0 + member as f64 / 64.0)) as f32))
     });
+    let members = |which: usize| {
+        let (_, weights, [sums, spans, tails, _]) = [&one, &other][which];
+        Combined::new(weights, [sums, spans, tails], halves[which].len, halves[which].frame.count()).expect("they fit")
+    };
+    let errors = |which: usize| &[&one, &other][which].2[3];
+    let terms = [0, 1].map(|which| {
+        let mut terms = vec![PanelTerms::default(); halves[which].len.div_ceil(16)];
+        panel_terms(&members(which), errors(which), &arrays[which].0, &mut terms).expect("they fit");
+        terms
+    });
     let side = |which: usize| {
-        let (_, weights, [sums, spans, tails, errors]) = [&one, &other][which];
-        let members = Combined::new(weights, [sums, spans, tails], halves[which].len, halves[which].frame.count());
         let (ranks, least) = &arrays[which];
-        BetweenSide { members: members.expect("they fit"), errors, ranks, least }
+        BetweenSide { members: members(which), errors: errors(which), ranks, least, terms: &terms[which] }
     };
     let panels = halves[1].len.div_ceil(16);
     let mut masks = vec![u32::MAX; halves[0].len * panels];
-    let mut memory = vec![Block::splat(u32::MAX); bounds_between_blocks(rows, halves[0].len)];
+    let mut memory = vec![Block::splat(u32::MAX); bounds_between_blocks(rows)];
     let table = CrossTable { rho: &rho, stride: columns };
     let arena = &mut Arena::new(&mut memory);
     let kept = bounds_between(tier, &side(0), &side(1), table, &mut masks, arena).expect("the shapes fit");

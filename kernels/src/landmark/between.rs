@@ -36,7 +36,7 @@
 //! *The product* `w_x' R w_y` is computed in `f32`, elements of `R` rounded to it. Each term passes at most `n = k_S + k_T + 4`
 //! roundings, so the error is at most `gamma_n m |w_x|_1 |w_y|_1`, `m` the largest element: [`bounds_between`] adds this. Where
 //! an element is not finite, nothing is ruled out. Without the product, `m |w_x|_1 |w_y|_1` bounds it: that is tried first, with the
-//! largest terms of sixteen members of the one cluster at once.
+//! largest terms of sixteen members of the other cluster at once ([`panel_terms`]), each way for the points that come later.
 //!
 //! *The sum* of the terms, none of them negative, passes fewer than 16 roundings: it is multiplied by `1 + 2^-19`. Products that
 //! underflow lose at most `2^-126` each, far below `E_x E_y`, which is at least `40 * 2^-53`.
@@ -45,7 +45,7 @@ mod lanes;
 
 use super::points::up;
 use super::{Frame, LANDMARKS_MAX};
-use crate::arena::{Arena, Block, blocks};
+use crate::arena::{Arena, blocks};
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
@@ -301,6 +301,57 @@ pub fn combination_errors(
     Ok(())
 }
 
+/// The largest terms of a bound among sixteen members, and the first of their ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PanelTerms {
+    sum: f32,
+    span: f32,
+    tail: f32,
+    error: f32,
+    first: f32,
+}
+
+/// Finds the largest terms of each panel of members, which rule out sixteen members and a panel of others at once.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `errors` | `[panels][16]`, from [`combination_errors`] |
+/// | `ranks` | `[panels][16]`, as for [`bounds_between`] |
+/// | `out` | `[panels]`, overwritten |
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit; `out` is then untouched.
+///
+/// # Cost
+/// Reads each number once. Members whose ranks are near should share a panel: what comes early wants little correlation, but of
+/// few points.
+pub fn panel_terms(
+    members: &Combined<'_>,
+    errors: &[f32],
+    ranks: &[f32],
+    out: &mut [PanelTerms],
+) -> Result<(), KernelError> {
+    want("errors", members.sums.len(), errors.len())?;
+    want("ranks", members.sums.len(), ranks.len())?;
+    want("out", members.panels(), out.len())?;
+    // Where one is no number, nothing is ruled out.
+    let larger = |most: f32, value: f32| match value.is_nan() {
+        true => f32::INFINITY,
+        false => most.max(value),
+    };
+    for (panel, out) in out.iter_mut().enumerate() {
+        *out = PanelTerms { first: f32::INFINITY, ..PanelTerms::default() };
+        for member in panel * LANES_F32..members.len.min((panel + 1) * LANES_F32) {
+            out.sum = larger(out.sum, members.sums[member]);
+            out.span = larger(out.span, members.spans[member]);
+            out.tail = larger(out.tail, members.tails[member]);
+            out.error = larger(out.error, errors[member]);
+            out.first = out.first.min(ranks[member]);
+        }
+    }
+    Ok(())
+}
+
 /// One side of [`bounds_between`].
 #[derive(Clone, Copy, Debug)]
 pub struct BetweenSide<'a> {
@@ -312,6 +363,8 @@ pub struct BetweenSide<'a> {
     pub ranks: &'a [f32],
     /// `[panels][16]`: the smallest `abs(rho)` that the member wants, rounded down; infinity where nothing is wanted.
     pub least: &'a [f32],
+    /// `[panels]`, from [`panel_terms`].
+    pub terms: &'a [PanelTerms],
 }
 
 impl BetweenSide<'_> {
@@ -319,7 +372,8 @@ impl BetweenSide<'_> {
         let lanes = self.members.sums.len();
         want("errors of a side", lanes, self.errors.len())?;
         want("ranks of a side", lanes, self.ranks.len())?;
-        want("least of a side", lanes, self.least.len())
+        want("least of a side", lanes, self.least.len())?;
+        want("terms of a side", self.members.panels(), self.terms.len())
     }
 }
 
@@ -333,9 +387,8 @@ pub struct CrossTable<'a, T> {
 }
 
 /// Blocks of scratch that [`bounds_between`] takes.
-pub const fn bounds_between_blocks(row_landmarks: usize, row_members: usize) -> usize {
-    let panels = row_members.div_ceil(LANES_F32);
-    blocks::<f32>(row_landmarks.saturating_mul(LANES_F32)) + blocks::<f32>(panels.saturating_mul(lanes::TERMS))
+pub const fn bounds_between_blocks(row_landmarks: usize) -> usize {
+    blocks::<f32>(row_landmarks.saturating_mul(LANES_F32))
 }
 
 /// Marks the pairs of two clusters that the correlations of their landmarks do not rule out. A pair counts for its later
@@ -355,8 +408,8 @@ pub const fn bounds_between_blocks(row_landmarks: usize, row_members: usize) -> 
 /// Which further bits are set may differ between tiers.
 ///
 /// # Cost
-/// `rows.count() * (columns.count() + rows.len()) * columns.len()` multiply-adds in `f32` at most; four for sixteen rows and
-/// a column where their largest terms rule out all.
+/// `rows.count() * (columns.count() + rows.len()) * columns.len()` multiply-adds in `f32` at most; a dozen operations on vectors
+/// for sixteen rows and a panel of columns where the largest terms of either rule out all that the other wants.
 pub fn bounds_between<T: Exponential>(
     tier: Tier,
     rows: &BetweenSide<'_>,
@@ -383,9 +436,6 @@ pub fn bounds_between<T: Exponential>(
     }
     want("masks", rows.members.len * columns.members.panels(), masks.len())?;
     let mut arena = arena.scope();
-    // At once, so that an arena that is too small is told of all that is needed.
-    let mut arena = Arena::new(arena.take::<Block>(bounds_between_blocks(count, rows.members.len))?);
     let products = arena.take::<f32>(count * LANES_F32)?;
-    let (most, _) = arena.take::<f32>(rows.members.panels() * lanes::TERMS)?.as_chunks_mut();
-    Ok(tier.run(Body(lanes::Between { rows, columns, table, masks, products, most })))
+    Ok(tier.run(Body(lanes::Between { rows, columns, table, masks, products })))
 }

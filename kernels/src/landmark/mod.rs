@@ -84,8 +84,8 @@ mod points;
 pub mod scalar;
 
 pub use between::{
-    BetweenSide, ChosenCluster, Combined, CombinedMemory, CrossTable, bounds_between, bounds_between_blocks,
-    combination_errors, combine,
+    BetweenSide, ChosenCluster, Combined, CombinedMemory, CrossTable, PanelTerms, bounds_between,
+    bounds_between_blocks, combination_errors, combine, panel_terms,
 };
 pub use cross::{Cross, cross};
 pub use frame::{Chosen, DEFECT_MAX, Extent, Frame, LANDMARKS_MAX, Limits, choose, choose_blocks};

@@ -330,7 +330,8 @@ pub fn offer_listed<T: Real>(
                 Counting::All => true,
             };
             let below = rho.abs() + error < lists.least[list];
-            if counts && !below {
+            // Which of two points comes earlier is as good as random: no branch on that alone.
+            if counts & !below {
                 let position = if to_rows { columns.first + column as Idx } else { rows.first + row as Idx };
                 lists.push(list, rho, error, position);
                 taken += 1;

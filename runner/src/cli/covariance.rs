@@ -7,8 +7,9 @@ use covertree::error::{Error, shown};
 use covertree::formats::npy::{read_ids, read_reals};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::points::{Points, Values};
-use covertree::residual::{CovarianceConfig, Inducing, KernelName, Landmarks, ResidualIndex};
+use covertree::residual::{CovarianceConfig, FitOptions, Inducing, KernelName, Landmarks, ResidualIndex};
 use covertree_kernels::covariance::CovarianceKind;
+use covertree_kernels::index::Idx;
 use serde::Deserialize;
 
 use super::args::in_files;
@@ -158,7 +159,7 @@ impl CovarianceArgs {
         sets.collect()
     }
 
-    /// Fits points.
+    /// Fits points, with so many landmarks, which will be asked for in some order.
     pub fn fit(
         &self,
         session: &Session,
@@ -166,13 +167,14 @@ impl CovarianceArgs {
         points: &Points,
         config: &CovarianceConfig,
         explained: &Explained,
-        landmarks: Landmarks,
+        (landmarks, order): (Landmarks, Option<&[Idx]>),
     ) -> Result<ResidualIndex, Error> {
         // What is wrong with a parameter names it; what is wrong with the rest lies in its files.
         config.check(points.dim())?;
         let fitted = match explained {
             Explained::Inducing(inducing) => {
-                ResidualIndex::fit_with((session.tier, landmarks), label, points, config, inducing, session.seed)
+                let options = FitOptions { tier: session.tier, landmarks, order };
+                ResidualIndex::fit_with(options, label, points, config, inducing, session.seed)
             }
             Explained::Given { v, p } => ResidualIndex::given(session.tier, label, points, config, v, p.clone()),
         };

@@ -169,7 +169,7 @@ impl KnnPlan {
         };
         let (points, queries, explained) = session.stage("reading", read).0?;
         let label = shown(&args.points.path);
-        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, args.search.landmarks);
+        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, (args.search.landmarks, None));
         let (index, covariance_s) = session.stage("fitting", fit);
         let (rows, asked) = (points.len(), queries.as_ref().map_or(points.len(), Points::len));
         let searching = Searching { args: &args.search, gate: gate.as_ref(), asked };

@@ -10,7 +10,7 @@ use covertree::points::Points;
 use covertree::residual::{CovarianceConfig, ResidualIndex, Strategy, VecchiaOrder, reference};
 use covertree_kernels::index::Idx;
 
-use super::args::{PointsArgs, check_k};
+use super::args::{PointsArgs, check_k, in_files};
 use super::covariance::{CovarianceArgs, Explained};
 use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry};
 use super::record::{Outcome, Record, ResidualRecord};
@@ -154,7 +154,7 @@ impl VecchiaPlan {
         let mut telemetry = String::new();
         for (set, [ids, distances]) in sets.iter().zip(&files) {
             let (fitted, covariance_s) =
-                session.stage("fitting", || args.fit(session, &points, set, &explained, index.take()));
+                session.stage("fitting", || args.fit(session, &points, &order, set, &explained, index.take()));
             let fitted = fitted?.with_strategy(args.strategy.into());
             let found = searching.run(
                 session,
@@ -217,7 +217,8 @@ impl VecchiaArgs {
             Some(path) => {
                 let order = read_ids(path)?.values;
                 if order.len() == points.len() {
-                    return Ok(order);
+                    let checked = VecchiaOrder::check(&order, points.len());
+                    return checked.map(|()| order).map_err(|error| in_files(error, [path.as_path()]));
                 }
                 let (file, rows) = (shown(path), points.len());
                 Err(Error::Usage(format!(
@@ -234,6 +235,7 @@ impl VecchiaArgs {
         &self,
         session: &Session,
         points: &Points,
+        order: &[Idx],
         set: &CovarianceConfig,
         explained: &Explained,
         earlier: Option<ResidualIndex>,
@@ -242,7 +244,8 @@ impl VecchiaArgs {
             (Some(earlier), Explained::Inducing(_)) => earlier.refit(points, set),
             _ => {
                 let label = shown(&self.points.path);
-                self.covariance.fit(session, &label, points, set, explained, self.search.landmarks)
+                let how = (self.search.landmarks, Some(order));
+                self.covariance.fit(session, &label, points, set, explained, how)
             }
         }
     }

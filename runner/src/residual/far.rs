@@ -9,12 +9,13 @@ use std::sync::Mutex;
 
 use covertree_kernels::arena::{Arena, Block, blocks};
 use covertree_kernels::error::KernelError;
-use covertree_kernels::landmark::{CrossTable, bounds_between, bounds_between_blocks};
+use covertree_kernels::landmark::{CrossTable, PanelTerms, bounds_between, bounds_between_blocks};
 use covertree_kernels::residual::{
     Counting, QueryTiles, ResidualModel, block_where, block_where_blocks, gate_block_blocks, pack_queries,
     pack_queries_blocks,
 };
 use covertree_kernels::simd::{LANES_F32, LANES_F64, Real};
+use rayon::prelude::*;
 
 use super::clusters::{GROUP, GROUP_LEAVES};
 use super::gate::OpenGate;
@@ -23,6 +24,7 @@ use super::listed::{self, Marks};
 use super::lists::{Lists, lock};
 use super::precision::Precision;
 use super::search::{Search, Side, Strategy, Work};
+use super::set::PointSet;
 use crate::error::Error;
 
 /// Pairs that bounding a pair of leaves costs beside the landmarks' own, in pairs of a tile.
@@ -33,6 +35,9 @@ const LISTED_COST: u64 = 3;
 
 /// Pairs of leaves that are met without bounds before they are tried again.
 const PATIENCE: usize = 96;
+
+/// Panels of a leaf in `f32`.
+const PANELS: usize = LEAF / LANES_F32;
 
 /// Elements of a row of masks of a leaf.
 const MASKS: usize = LEAF / LANES_F64;
@@ -46,7 +51,7 @@ pub(super) fn blocks_of(model: &ResidualModel) -> usize {
         + blocks::<f64>(GROUP * GROUP)
         + blocks::<u32>(LEAF * MASKS)
         + 2 * blocks::<f32>(GROUP_LEAVES * LEAF)
-        + bounds_between_blocks(LEAF, LEAF)
+        + bounds_between_blocks(LEAF)
         + gate_block_blocks(LEAF)
         + listed::blocks_of()
 }
@@ -66,6 +71,8 @@ pub(super) struct Far<'a> {
     groups: [Vec<Range<usize>>; 2],
     /// Whether both sides have landmarks.
     bounded: bool,
+    /// Where they have: of both sides, in both precisions, the largest terms of the panels of each leaf.
+    terms: [[Vec<PanelTerms>; 2]; 2],
 }
 
 impl<'a> Far<'a> {
@@ -75,7 +82,7 @@ impl<'a> Far<'a> {
         lists: &'a [Mutex<Lists>],
         near: &'a [Vec<usize>],
         gate: Option<&'a OpenGate<'a>>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let sides = [asked, search.points];
         let ranks = sides.map(|side| {
             let mut ranks = vec![0.0; side.set.layout.leaves() * LEAF];
@@ -91,7 +98,15 @@ impl<'a> Far<'a> {
             true => side.set.landmarks.groups.iter().map(|group| group.leaves.clone()).collect(),
             false => (0..side.set.layout.leaves()).map(|leaf| leaf..leaf + 1).collect(),
         });
-        Self { search, asked, lists, near, gate, ranks, groups, bounded }
+        let mut terms = <[[Vec<PanelTerms>; 2]; 2]>::default();
+        if bounded {
+            for ((side, ranks), terms) in sides.into_iter().zip(&ranks).zip(&mut terms) {
+                for (precision, terms) in terms.iter_mut().enumerate() {
+                    *terms = terms_of(side.set, ranks, precision)?;
+                }
+            }
+        }
+        Ok(Self { search, asked, lists, near, gate, ranks, groups, bounded, terms })
     }
 
     /// Number of groups of the side that asks.
@@ -262,10 +277,11 @@ impl Task<'_, '_> {
             let (first, column) = place(pair);
             let side = |which: usize, leaf: usize| {
                 let set = [own, theirs][which];
-                let lanes = set.layout.leaf(leaf).len().next_multiple_of(LANES_F32);
+                let panels = set.layout.leaf(leaf).len().div_ceil(LANES_F32);
                 let from = leaf - far.groups[which][[self.group, group][which]].start;
-                let ranks = &far.ranks[which][leaf * LEAF..][..lanes];
-                set.clusters[leaf].side(T::ERRORS, ranks, &least[which][from * LEAF..][..lanes])
+                let (lanes, terms) = (panels * LANES_F32, &far.terms[which][T::ERRORS][leaf * PANELS..][..panels]);
+                let (ranks, least) = (&far.ranks[which][leaf * LEAF..][..lanes], &least[which][from * LEAF..][..lanes]);
+                set.clusters[leaf].side(T::ERRORS, ranks, least, terms)
             };
             let table = CrossTable { rho: &table[first * stride + column..], stride };
             let width = theirs.layout.leaf(other).len().div_ceil(LANES_F32);
@@ -339,6 +355,17 @@ impl Task<'_, '_> {
         self.work.gate.residual_pruned_by_gate1 += pairs - passed;
         Ok(true)
     }
+}
+
+/// The largest terms of the panels of all leaves of a side, in whole leaves.
+fn terms_of(set: &PointSet, ranks: &[f32], precision: usize) -> Result<Vec<PanelTerms>, KernelError> {
+    let mut all = vec![PanelTerms::default(); set.layout.leaves() * PANELS];
+    let leaves = all.par_chunks_mut(PANELS).zip(ranks.par_chunks(LEAF)).zip(&set.clusters).enumerate();
+    leaves.try_for_each(|(leaf, ((terms, ranks), cluster))| {
+        let panels = set.layout.leaf(leaf).len().div_ceil(LANES_F32);
+        cluster.terms(precision, &ranks[..panels * LANES_F32], &mut terms[..panels])
+    })?;
+    Ok(all)
 }
 
 /// What each point of some leaves wants at least, rounded down, in whole leaves.

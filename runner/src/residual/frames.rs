@@ -8,8 +8,8 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::landmark::{
-    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, Extent, Limits, choose, choose_blocks,
-    combination_errors, combine, point_error, solve_defect,
+    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, Extent, Limits, PanelTerms, choose, choose_blocks,
+    combination_errors, combine, panel_terms, point_error, solve_defect,
 };
 use covertree_kernels::residual::{
     ResidualModel, ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks,
@@ -100,8 +100,14 @@ impl LeafCluster {
         precision: usize,
         ranks: &'a [f32],
         least: &'a [f32],
+        terms: &'a [PanelTerms],
     ) -> Result<BetweenSide<'a>, KernelError> {
-        Ok(BetweenSide { members: self.combined()?, errors: &self.errors[precision], ranks, least })
+        Ok(BetweenSide { members: self.combined()?, errors: &self.errors[precision], ranks, least, terms })
+    }
+
+    /// The largest terms of the bounds of its panels in one of the precisions.
+    pub fn terms(&self, precision: usize, ranks: &[f32], terms: &mut [PanelTerms]) -> Result<(), KernelError> {
+        panel_terms(&self.combined()?, &self.errors[precision], ranks, terms)
     }
 
     /// Finds how errors reach the bounds, from the error factors of the members in both precisions.
@@ -140,11 +146,12 @@ fn closeness(rho: &[f64], lanes: usize) -> f64 {
     middle(&mut rho.chunks_exact(lanes).map(of).collect::<Vec<f64>>()).min(1.0)
 }
 
-/// Chooses at most `most` landmarks among the points of a leaf; gives the order of its members in which they come first, and the members as combinations of them.
+/// Chooses at most `most` landmarks among the points of a leaf, which come at these ranks; gives the order of its members in
+/// which the landmarks stand first, and the members as combinations of them.
 pub(crate) fn choose_landmarks(
     (tier, most, hard): (Tier, usize, bool),
     points: &ResidualPoints<'_, f64>,
-    ids: &[Idx],
+    ranks: &[Idx],
     errors: &[f64],
 ) -> Result<(Vec<Idx>, LeafCluster), KernelError> {
     let len = errors.len();
@@ -175,10 +182,10 @@ pub(crate) fn choose_landmarks(
     let limits = Limits { count: most, pivot: PIVOTS[usize::from(!hard)].max(PIVOT_SHARE * close * close) };
     let frame = choose(limits, &vec![0.0; len], column, chosen, &mut arena)?;
     let mut order = landmarks[..frame.count()].to_vec();
-    // The others by row number: what comes early needs small correlations, so it should not share a register tile with
-    // what comes late.
+    // The others as they come: what comes early wants little correlation, but of few points, so it should not share a panel
+    // with what comes late.
     let mut rest: Vec<Idx> = (0..len as Idx).filter(|member| !order.contains(member)).collect(); // at most a leaf
-    rest.sort_unstable_by_key(|&member| ids[at(member)]);
+    rest.sort_unstable_by_key(|&member| ranks[at(member)]);
     order.extend(rest);
     let mut cluster = LeafCluster {
         count: frame.count(),

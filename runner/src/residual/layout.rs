@@ -32,15 +32,18 @@ pub(crate) struct Layout {
     pub positions: Vec<Idx>,
     /// The row numbers as the cuts left them.
     cut: Vec<Idx>,
+    /// When each row comes in the order that searches are expected to ask for; nothing where that is by row number.
+    ranks: Vec<Idx>,
 }
 
 impl Layout {
-    /// Cuts the points, row-major with `dim` coordinates, at medians of their longest sides until leaves remain.
-    pub fn new(coordinates: &[f64], dim: usize) -> Self {
+    /// Cuts the points, row-major with `dim` coordinates, at medians of their longest sides until leaves remain. `ranks` tell
+    /// when each row comes, if not by its number.
+    pub fn new(coordinates: &[f64], dim: usize, ranks: Vec<Idx>) -> Self {
         let len = coordinates.len() / dim;
         let mut ids: Vec<Idx> = (0..len as Idx).collect(); // rows that were counted before
         cut(coordinates, dim, &mut ids);
-        let mut layout = Self { ids: Vec::new(), positions: vec![0; len], cut: ids };
+        let mut layout = Self { ids: Vec::new(), positions: vec![0; len], cut: ids, ranks };
         layout.restore();
         layout
     }
@@ -76,6 +79,12 @@ impl Layout {
         for (position, &id) in (0..).zip(&self.ids) {
             self.positions[at(id)] = position;
         }
+    }
+
+    /// When the points of a leaf come.
+    pub fn ranks(&self, leaf: usize) -> Vec<Idx> {
+        let ids = &self.ids[self.leaf(leaf)];
+        ids.iter().map(|&id| self.ranks.get(at(id)).copied().unwrap_or(id)).collect()
     }
 
     /// Number of points.
@@ -160,7 +169,7 @@ mod tests {
     fn every_row_has_one_position_and_leaves_are_compact() {
         for len in [0usize, 1, 63, 64, 65, 1000, 9000] {
             let coordinates: Vec<f64> = (0..len * 2).map(|i| ((i * 7919) % 1009) as f64).collect();
-            let layout = Layout::new(&coordinates, 2);
+            let layout = Layout::new(&coordinates, 2, Vec::new());
             let mut seen = layout.ids.clone();
             seen.sort_unstable();
             assert!(seen.iter().enumerate().all(|(row, &id)| at(id) == row));

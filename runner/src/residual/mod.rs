@@ -51,14 +51,14 @@ mod tile;
 pub use frames::Landmarks;
 pub use gate::{GateConfig, GateName};
 pub use order::VecchiaOrder;
-pub use parameters::{CovarianceConfig, Inducing, KernelName};
+pub use parameters::{CovarianceConfig, FitOptions, Inducing, KernelName};
 pub use profile::{Feature, GateProfile, ProfileConfig};
 pub use search::{Strategy, Work};
 
 use std::fmt;
 
 use covertree_kernels::covariance::Covariance;
-use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{Counting, P_FLOOR};
 use covertree_kernels::simd::{LANES_F64, Tier};
 
@@ -122,15 +122,15 @@ impl ResidualIndex {
         inducing: &Inducing,
         seed: u64,
     ) -> Result<Self, Error> {
-        Self::fit_with((tier, Landmarks::Auto), label, points, config, inducing, seed)
+        Self::fit_with(FitOptions { tier, ..FitOptions::default() }, label, points, config, inducing, seed)
     }
 
-    /// [`fit_on`](Self::fit_on) with a number of landmarks of choice.
+    /// [`fit`](Self::fit) in a way of choice, with the name that messages give to the points.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit), and [`Error::Usage`] for an order that is none.
     pub fn fit_with(
-        how: (Tier, Landmarks),
+        options: FitOptions<'_>,
         label: &str,
         points: &Points,
         config: &CovarianceConfig,
@@ -139,7 +139,7 @@ impl ResidualIndex {
     ) -> Result<Self, Error> {
         config.check(points.dim())?;
         let inducing = inducing.resolve(points, seed)?;
-        Self::make(how, label, points, config, inducing, None, None)
+        Self::make(options, label, points, config, inducing, None, None)
     }
 
     /// A metric whose `V` (row-major, as many rows as there are points) and `p` are given.
@@ -159,11 +159,11 @@ impl ResidualIndex {
         config.check(points.dim())?;
         check_given(points, config, v, &p)?;
         let source = Source::Given(v.dim(), v.to_f64().into_owned(), p);
-        Self::make((tier, Landmarks::Auto), label, points, config, None, Some(source), None)
+        Self::make(FitOptions { tier, ..FitOptions::default() }, label, points, config, None, Some(source), None)
     }
 
     fn make(
-        (tier, landmarks): (Tier, Landmarks),
+        FitOptions { tier, landmarks, order }: FitOptions<'_>,
         label: &str,
         points: &Points,
         config: &CovarianceConfig,
@@ -183,7 +183,10 @@ impl ResidualIndex {
         };
         let layout = match &earlier {
             Some(set) => set.layout.clone(),
-            None => Layout::new(&scaled, dim),
+            None => {
+                let ranks = order.map_or(Ok(Vec::new()), |order| order::ranks(order, points.len()))?;
+                Layout::new(&scaled, dim, ranks)
+            }
         };
         let diagonal = covariance.variance() + config.nugget;
         let mut set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
@@ -207,8 +210,9 @@ impl ResidualIndex {
         if matches!(self.source, Source::Given(..)) {
             return Err(Error::Usage("V and p were given, so they cannot follow other parameters; give others".into()));
         }
-        let (strategy, how) = (self.strategy, (self.tier, self.landmarks));
-        let fitted = Self::make(how, "points", points, config, self.inducing, None, Some(self.set))?;
+        let (strategy, tier, landmarks) = (self.strategy, self.tier, self.landmarks);
+        let options = FitOptions { tier, landmarks, order: None }; // the layout has it
+        let fitted = Self::make(options, "points", points, config, self.inducing, None, Some(self.set))?;
         Ok(fitted.with_strategy(strategy))
     }
 
@@ -313,17 +317,11 @@ impl ResidualIndex {
 
     /// Rank of each position, in whole panels.
     fn ranks(&self, order: &[Idx]) -> Result<Vec<f64>, Error> {
-        let len = self.len();
-        let mut ranks = vec![f64::INFINITY; len.next_multiple_of(LANES_F64)];
-        for (rank, &row) in order.iter().enumerate() {
-            let known = usize::try_from(row).ok().filter(|row| *row < len);
-            let place = known.map(|row| at(self.set.layout.positions[row]));
-            match place {
-                Some(place) if ranks[place] == f64::INFINITY => ranks[place] = rank as f64, // exact
-                _ => return Err(not_an_order(rank, row, len)),
-            }
+        let mut ranks = vec![f64::INFINITY; self.len().next_multiple_of(LANES_F64)];
+        for (rank, &position) in order::ranks(order, self.len())?.into_iter().zip(&self.set.layout.positions) {
+            ranks[at(position)] = f64::from(rank);
         }
-        if order.len() == len { Ok(ranks) } else { Err(not_an_order(order.len(), NONE, len)) }
+        Ok(ranks)
     }
 
     fn query_set(&self, label: &str, queries: &Points) -> Result<PointSet, Error> {
@@ -341,7 +339,7 @@ impl ResidualIndex {
         }
         let scaled = self.config.scaled(label, queries)?;
         let diagonal = self.covariance.variance() + self.config.nugget;
-        let layout = Layout::new(&scaled, dim);
+        let layout = Layout::new(&scaled, dim, Vec::new());
         PointSet::fit(
             (self.tier, self.landmarks),
             layout,
@@ -406,13 +404,6 @@ impl ResidualIndex {
         };
         search.run()
     }
-}
-
-fn not_an_order(place: usize, row: Idx, len: usize) -> Error {
-    Error::Usage(format!(
-        "the order has row {row} at place {place}, which is out of range or stands there twice; give each of the rows 0 to {} once",
-        len.saturating_sub(1)
-    ))
 }
 
 /// Refuses `V` and `p` that make no metric.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, NONE, at};
 use rayon::prelude::*;
 
 use super::parameters::{by_levels, shuffled};
@@ -39,6 +39,14 @@ impl VecchiaOrder {
         }
     }
 
+    /// Refuses what is no order of so many rows.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it does not hold each row once.
+    pub fn check(order: &[Idx], rows: usize) -> Result<(), Error> {
+        ranks(order, rows).map(|_| ())
+    }
+
     /// The rows in this order.
     ///
     /// # Errors
@@ -60,6 +68,28 @@ impl VecchiaOrder {
             }
         }
     }
+}
+
+/// The rank of each of `len` rows in an order: `order[i]` is the row that comes `i`-th.
+///
+/// # Errors
+/// [`Error::Usage`] for an order that does not hold each row once.
+pub(super) fn ranks(order: &[Idx], len: usize) -> Result<Vec<Idx>, Error> {
+    let mut ranks = vec![NONE; len];
+    for (rank, &row) in order.iter().enumerate() {
+        match usize::try_from(row).ok().and_then(|row| ranks.get_mut(row)) {
+            Some(place) if *place == NONE => *place = rank as Idx, // below the number of rows
+            _ => return Err(not_an_order(rank, row, len)),
+        }
+    }
+    if order.len() == len { Ok(ranks) } else { Err(not_an_order(order.len(), NONE, len)) }
+}
+
+fn not_an_order(place: usize, row: Idx, len: usize) -> Error {
+    Error::Usage(format!(
+        "the order has row {row} at place {place}, which is out of range or stands there twice; give each of the rows 0 to {} once",
+        len.saturating_sub(1)
+    ))
 }
 
 impl fmt::Display for VecchiaOrder {

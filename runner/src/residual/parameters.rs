@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use covertree_kernels::covariance::{Covariance, CovarianceKind, VARIANCE_MAX, VARIANCE_MIN};
 use covertree_kernels::index::{Idx, at};
+use covertree_kernels::simd::Tier;
 use rayon::prelude::*;
 
+use super::Landmarks;
 use crate::error::Error;
 use crate::parallel;
 use crate::points::Points;
@@ -122,6 +124,24 @@ impl CovarianceConfig {
                 Err(Error::Lengthscale { file, row, column, value: values[place], lengthscale: length(column) })
             }
         }
+    }
+}
+
+/// How points are fitted to a metric. Answers never depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct FitOptions<'a> {
+    /// The tier of the kernels.
+    pub tier: Tier,
+    /// Landmarks of a leaf.
+    pub landmarks: Landmarks,
+    /// The order that Vecchia neighbours will be asked for, if it is not that of the rows: the bounds between leaves rule out
+    /// more at once then.
+    pub order: Option<&'a [Idx]>,
+}
+
+impl Default for FitOptions<'_> {
+    fn default() -> Self {
+        Self { tier: Tier::detect(), landmarks: Landmarks::Auto, order: None }
     }
 }
 

@@ -133,7 +133,7 @@ impl Search<'_> {
         let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf]));
         let mut counters = first.try_reduce(Work::default, merge)?;
         let gate = self.gate.map(|gate| gate.open(self, asked, &lists)).transpose()?;
-        let far = Far::new(self, asked, &lists, &near, gate.as_ref());
+        let far = Far::new(self, asked, &lists, &near, gate.as_ref())?;
         let rest = (0..far.groups()).into_par_iter().rev().map(|group| {
             let (mut work, rest) = workers.with(blocks, |memory| far.meet(group, memory))?;
             for (leaf, mut others) in rest.leaves.zip(rest.whole) {

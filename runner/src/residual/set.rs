@@ -293,10 +293,10 @@ impl PointSet {
             pack_listed(tier, v, columns, &PLACES[..range.len()], panels)?;
             let norms = weights(factor, v, range.len());
             let margins = &self.margins[range.clone()];
-            let errors = errors(&norms, margins, &self.p[range.clone()], &self.model, factor.jitter);
+            let errors = errors(&norms, margins, &self.p[range], &self.model, factor.jitter);
             let how = (tier, most, leaf < self.hard_leaves);
             let (order, frame) =
-                choose_landmarks(how, &self.leaf_points(leaf, panels)?, &self.layout.ids[range], &errors)?;
+                choose_landmarks(how, &self.leaf_points(leaf, panels)?, &self.layout.ranks(leaf), &errors)?;
             let weights: Vec<f64> = order.iter().map(|&member| norms[at(member)]).collect();
             Ok((order, frame, weights))
         };

@@ -144,6 +144,41 @@ fn prediction_and_radii() {
 }
 
 #[test]
+fn an_order_that_is_told_before_changes_no_answer() {
+    let (points, config) = (points(1500, 3, 5), config(CovarianceKind::Matern52, 0.8));
+    for order in orders(&points) {
+        let options = FitOptions { order: Some(&order), ..FitOptions::default() };
+        let index = ResidualIndex::fit_with(options, "points", &points, &config, &Inducing::Random(100), 1).unwrap();
+        let (found, work) = index.vecchia(&order, 7).unwrap();
+        assert_eq!(found, reference::vecchia(&index, &order, 7).unwrap());
+        assert!(work.landmark.landmark_pruned > 0);
+        let other: Vec<Idx> = order.iter().rev().copied().collect();
+        assert_eq!(index.vecchia(&other, 7).unwrap().0, reference::vecchia(&index, &other, 7).unwrap());
+    }
+    let options = FitOptions { order: Some(&[0; 1500]), ..FitOptions::default() };
+    let refused = ResidualIndex::fit_with(options, "points", &points, &config, &Inducing::Random(100), 1);
+    assert!(matches!(refused, Err(Error::Usage(_))));
+}
+
+#[test]
+fn no_more_than_two_copies_of_v_are_kept() {
+    let points = points(1536, 3, 5); // whole leaves
+    for (kind, length, inducing) in [
+        (CovarianceKind::Matern52, 0.8, 128), // most leaves in single precision
+        (CovarianceKind::Rbf, 2.0, 128),      // all in double precision
+        (CovarianceKind::Matern12, 0.8, 40),  // no landmarks
+    ] {
+        let index = ResidualIndex::fit(&points, &config(kind, length), &Inducing::Random(inducing), 1).unwrap();
+        let copies = index.bytes() as f64 / (1536 * inducing * 8) as f64;
+        assert!(copies <= 2.0, "{kind:?}: {copies}");
+        let (v, p) = index.v_and_p().unwrap();
+        let v = Points::new(inducing, Values::F64(v)).unwrap();
+        let given = ResidualIndex::given(Tier::detect(), "points", &points, &config(kind, length), &v, p).unwrap();
+        assert_eq!(given.bytes(), 2 * 1536 * inducing * 8, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_new_fit_on_old_memory_is_a_fresh_fit() {
     let points = points(400, 3, 5);
     let (one, other) = (config(CovarianceKind::Rbf, 1.0), config(CovarianceKind::Matern32, 0.4));

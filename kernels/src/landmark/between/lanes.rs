@@ -4,16 +4,13 @@
 
 use core::ops::Range;
 
-use super::{BetweenSide, CrossTable};
+use super::{BetweenSide, CrossTable, PanelTerms};
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
 use crate::simd::{LANES_F32, Lanes, Real, Vector};
 
 /// Landmarks of the rows that are multiplied in step.
 const STEP: usize = 4;
-
-/// Terms of [`largest_terms`].
-pub(super) const TERMS: usize = 5;
 
 /// What covers the roundings of a bound.
 const UP: f32 = 1.0 + 1.0 / (1u32 << 19) as f32;
@@ -26,8 +23,6 @@ pub(super) struct Between<'a, 'o, T> {
     pub masks: &'o mut [u32],
     /// `[landmarks of the rows][16]`: `R w_y` of a panel of columns.
     pub products: &'o mut [f32],
-    /// For each panel of rows the largest terms, see [`largest_terms`].
-    pub most: &'o mut [[f32; TERMS]],
 }
 
 #[inline(always)]
@@ -37,15 +32,14 @@ pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -
     let largest = largest::<T, L>(work);
     let rounding = (largest * roundings) as f32 * UP; // infinite stays so
     let most = largest as f32 * UP + rounding;
-    for (panel, terms) in work.most.iter_mut().enumerate() {
-        *terms = largest_terms(work.rows, panel * LANES_F32..rows.len.min((panel + 1) * LANES_F32));
-    }
     let mut kept = 0;
     for panel in 0..columns.panels() {
         let mut multiplied = false;
         for first in (0..rows.len).step_by(LANES_F32) {
             let group = first..rows.len.min(first + LANES_F32);
-            if all_beyond::<L>(&work.most[first / LANES_F32], work.columns, panel, most) {
+            let for_columns = wanting::<L>(work.columns, panel, &work.rows.terms[first / LANES_F32], most);
+            let for_rows = wanting::<L>(work.rows, first / LANES_F32, &work.columns.terms[panel], most);
+            if for_columns | for_rows == 0 {
                 for row in group {
                     work.masks[row * columns.panels() + panel] = 0;
                 }
@@ -61,43 +55,21 @@ pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -
     kept
 }
 
-/// The largest terms of a panel of rows: sums of weights, spans, tails and errors, infinite where one is not a number; and the
-/// least that one of them wants.
+/// The members of a panel that may want any of the others with these largest terms.
 #[inline(always)]
-fn largest_terms(rows: &BetweenSide<'_>, group: Range<usize>) -> [f32; TERMS] {
-    let mut terms = [0.0, 0.0, 0.0, 0.0, f32::INFINITY];
-    for row in group {
-        let members = &rows.members;
-        let all = [members.sums[row], members.spans[row], members.tails[row], rows.errors[row]];
-        for (most, value) in terms.iter_mut().zip(all) {
-            *most = if value <= *most {
-                *most
-            } else if value.is_nan() {
-                f32::INFINITY
-            } else {
-                value
-            };
-        }
-        terms[TERMS - 1] = if rows.least[row] < terms[TERMS - 1] { rows.least[row] } else { terms[TERMS - 1] };
-    }
-    terms
-}
-
-/// Whether the rows with these largest terms are ruled out for all points of a panel of columns.
-#[inline(always)]
-fn all_beyond<L: Lanes>(terms: &[f32; TERMS], columns: &BetweenSide<'_>, panel: usize, most: f32) -> bool {
+fn wanting<L: Lanes>(side: &BetweenSide<'_>, panel: usize, others: &PanelTerms, most: f32) -> u32 {
     let lanes = panel * LANES_F32..(panel + 1) * LANES_F32;
-    let in_use = (1u32 << (columns.members.len - panel * LANES_F32).min(LANES_F32)) - 1;
-    let [sum, span, tail, error, least] = *terms;
-    let tails = L::F32::load(&columns.members.tails[lanes.clone()]);
-    let reach = L::F32::load(&columns.members.spans[lanes.clone()]).add(tails);
-    let mut bound = L::F32::load(&columns.members.sums[lanes.clone()]).mul(L::F32::splat(sum * most));
-    bound = L::F32::load(&columns.errors[lanes.clone()]).mul_add(L::F32::splat(error), bound);
+    let in_use = (1u32 << (side.members.len - panel * LANES_F32).min(LANES_F32)) - 1;
+    let PanelTerms { sum, span, tail, error, first } = *others;
+    let tails = L::F32::load(&side.members.tails[lanes.clone()]);
+    let reach = L::F32::load(&side.members.spans[lanes.clone()]).add(tails);
+    let mut bound = L::F32::load(&side.members.sums[lanes.clone()]).mul(L::F32::splat(sum * most));
+    bound = L::F32::load(&side.errors[lanes.clone()]).mul_add(L::F32::splat(error), bound);
     bound = tails.mul_add(L::F32::splat(span), bound);
     bound = reach.mul_add(L::F32::splat(tail), bound).mul(L::F32::splat(UP));
-    let least = L::F32::load(&columns.least[lanes]).min(L::F32::splat(least));
+    let counts = L::F32::splat(first).le(L::F32::load(&side.ranks[lanes.clone()]));
     // A NaN bounds nothing.
-    !bound.lt(least) & in_use == 0
+    !bound.lt(L::F32::load(&side.least[lanes])) & counts & in_use
 }
 
 /// The largest element of the table, infinite if one is not finite.

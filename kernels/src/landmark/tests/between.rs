@@ -22,8 +22,14 @@ impl Mixed {
         Combined::new(&self.weights, [sums, spans, tails], self.members.len(), self.count).unwrap()
     }
 
-    fn side<'a>(&'a self, ranks: &'a [f32], least: &'a [f32]) -> BetweenSide<'a> {
-        BetweenSide { members: self.combined(), errors: &self.errors, ranks, least }
+    fn terms(&self, ranks: &[f32]) -> Vec<PanelTerms> {
+        let mut terms = vec![PanelTerms::default(); self.combined().panels()];
+        panel_terms(&self.combined(), &self.errors, ranks, &mut terms).unwrap();
+        terms
+    }
+
+    fn side<'a>(&'a self, ranks: &'a [f32], least: &'a [f32], terms: &'a [PanelTerms]) -> BetweenSide<'a> {
+        BetweenSide { members: self.combined(), errors: &self.errors, ranks, least, terms }
     }
 }
 
@@ -86,10 +92,11 @@ fn check_tables<T: Exponential>(setup: &Setup, tier: Tier, halves: &[Mixed; 2], 
     };
     let ranks = [array(one, &rank, lanes[0]), array(other, &rank, lanes[1])];
     let least = [array(one, &least_of, lanes[0]), array(other, &least_of, lanes[1])];
-    let (rows, columns) = (one.side(&ranks[0], &least[0]), other.side(&ranks[1], &least[1]));
+    let terms = [one.terms(&ranks[0]), other.terms(&ranks[1])];
+    let (rows, columns) = (one.side(&ranks[0], &least[0], &terms[0]), other.side(&ranks[1], &least[1], &terms[1]));
     let panels = columns.members.panels();
     let mut masks = vec![u32::MAX; one.members.len() * panels];
-    let mut memory = vec![Block::splat(0xffff_ffff); bounds_between_blocks(one.count, one.members.len())];
+    let mut memory = vec![Block::splat(0xffff_ffff); bounds_between_blocks(one.count)];
     let table = CrossTable { rho: &elements, stride };
     let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory)).unwrap();
     assert_eq!(kept, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
@@ -215,9 +222,10 @@ fn elements_that_are_not_finite_rule_nothing_out() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut rho = vec![0.0; 16];
         rho[6] = bad;
-        let (rows, columns) = (halves[0].side(&ranks, &least), halves[1].side(&ranks, &least));
+        let terms = [halves[0].terms(&ranks), halves[1].terms(&ranks)];
+        let (rows, columns) = (halves[0].side(&ranks, &least, &terms[0]), halves[1].side(&ranks, &least, &terms[1]));
         let mut masks = vec![0; 12];
-        let mut memory = vec![Block::default(); bounds_between_blocks(4, 12)];
+        let mut memory = vec![Block::default(); bounds_between_blocks(4)];
         let table = CrossTable { rho: &rho, stride: 4 };
         for tier in Tier::all() {
             let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory));
@@ -269,14 +277,15 @@ fn wrong_shapes_are_refused_and_nothing_is_written() {
     let limits = Limits { count: 3, pivot: 0.0 };
     let [one, other] = [(0..10), (10..20)].map(|range| mixed(&setup, &range.collect::<Vec<_>>(), limits, 0.0));
     let (ranks, least, rho) = ([0.0; 16], [0.5; 16], [0.5; 9]);
-    let (rows, columns) = (one.side(&ranks, &least), other.side(&ranks, &least));
+    let terms = [one.terms(&ranks), other.terms(&ranks)];
+    let (rows, columns) = (one.side(&ranks, &least, &terms[0]), other.side(&ranks, &least, &terms[1]));
     let tier = Tier::detect();
-    let mut memory = vec![Block::default(); bounds_between_blocks(3, 10)];
+    let mut memory = vec![Block::default(); bounds_between_blocks(3)];
     let mut ask = |rows: BetweenSide<'_>, rho: &[f64], stride, masks: &mut [u32], blocks: usize| {
         let arena = &mut Arena::new(&mut memory[..blocks]);
         bounds_between(tier, &rows, &columns, CrossTable { rho, stride }, masks, arena)
     };
-    let (blocks, mut masks) = (bounds_between_blocks(3, 10), [77; 10]);
+    let (blocks, mut masks) = (bounds_between_blocks(3), [77; 10]);
     let shape = |what| move |error: KernelError| matches!(error, KernelError::Shape { what: got, .. } if got == what);
     let short = BetweenSide { least: &least[1..], ..rows };
     assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("least of a side")));
@@ -284,6 +293,13 @@ fn wrong_shapes_are_refused_and_nothing_is_written() {
     assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("ranks of a side")));
     let short = BetweenSide { errors: &one.errors[1..], ..rows };
     assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("errors of a side")));
+    let short = BetweenSide { terms: &[], ..rows };
+    assert!(ask(short, &rho, 3, &mut masks, blocks).is_err_and(shape("terms of a side")));
+    let mut none = [PanelTerms::default(); 1];
+    assert!(panel_terms(&one.combined(), &one.errors[1..], &ranks, &mut none).is_err_and(shape("errors")));
+    assert!(panel_terms(&one.combined(), &one.errors, &ranks[1..], &mut none).is_err_and(shape("ranks")));
+    assert!(panel_terms(&one.combined(), &one.errors, &ranks, &mut []).is_err_and(shape("out")));
+    assert_eq!(none, [PanelTerms::default()]);
     assert!(ask(rows, &rho, 2, &mut masks, blocks).is_err_and(shape("stride")));
     assert!(ask(rows, &rho, 3, &mut masks[1..], blocks).is_err_and(shape("masks")));
     let small = ask(rows, &rho[1..], 3, &mut masks, blocks);

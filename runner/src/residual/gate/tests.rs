@@ -1,12 +1,11 @@
 //! What gates drop, how that is measured, and which profiles they refuse.
 
 use covertree_kernels::covariance::CovarianceKind;
-use covertree_kernels::simd::Tier;
 
 use super::*;
 use crate::generate::GenerateConfig;
 use crate::points::Points;
-use crate::residual::{CovarianceConfig, Inducing, Landmarks, ProfileConfig, Work, reference};
+use crate::residual::{CovarianceConfig, FitOptions, Inducing, Landmarks, ProfileConfig, Work, reference};
 
 const ROWS: usize = 1400;
 
@@ -195,8 +194,8 @@ fn settings_out_of_range_are_refused_in_one_line() {
 fn the_number_of_landmarks_changes_no_answer() {
     let (points, config) = (points(ROWS, 5), CovarianceConfig::default());
     let fit = |landmarks| {
-        let how = (Tier::detect(), landmarks);
-        ResidualIndex::fit_with(how, "points", &points, &config, &Inducing::Random(40), 1).unwrap()
+        let options = FitOptions { landmarks, ..FitOptions::default() };
+        ResidualIndex::fit_with(options, "points", &points, &config, &Inducing::Random(40), 1).unwrap()
     };
     let (exact, work) = vecchia(&fit(Landmarks::Auto));
     assert_eq!(work.landmark.landmark_bounded, 0, "too few columns");
