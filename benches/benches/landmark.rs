@@ -26,6 +26,9 @@ const LANDMARKS: usize = 16;
 const ERROR: f64 = 1e-6;
 
 /// Correlations of all points with the members of one leaf of neighbours, and the leaf's landmarks.
+/// Weights, and sums, spans, tails and errors.
+type Mixed = (Vec<f32>, [Vec<f32>; 4]);
+
 struct Leaf {
     /// `[LEAF][LEN]`.
     rho: Vec<f64>,
@@ -72,8 +75,8 @@ impl Leaf {
         self.frame = choose(limits, &[ERROR; LEAF], column, chosen, &mut Arena::new(memory)).expect("the shapes fit");
     }
 
-    /// The members, which begin at `first`, as combinations of the landmarks: weights, and sums, spans, tails and errors.
-    fn mixed(&self, first: usize) -> (Vec<f32>, [Vec<f32>; 4]) {
+    /// The members, which begin at `first`, as combinations of the landmarks.
+    fn mixed(&self, first: usize) -> Mixed {
         let count = self.frame.count();
         let mut order = self.landmarks[..count].to_vec();
         order.extend((0..LEAF as i32).filter(|member| !self.landmarks[..count].contains(member)));
@@ -254,7 +257,6 @@ fn tile<T: covertree_kernels::covariance::Exponential>(
 
 /// Two leaves by the correlations of their landmarks.
 fn between(criterion: &mut Criterion) {
-    let tier = Tier::detect();
     let leaves = [Leaf::new(256), Leaf::new(512)];
     let mixed = [leaves[0].mixed(256), leaves[1].mixed(512)];
     let [rows, columns] = [&leaves[0], &leaves[1]].map(|leaf| leaf.frame.count());
@@ -264,26 +266,47 @@ fn between(criterion: &mut Criterion) {
             *rho = leaves[0].rho[at(s) * LEN + 512 + at(t)] as f32;
         }
     }
-    let (ranks, least) = ([0.0; LEAF], [0.3; LEAF]);
-    let side = |which: usize| {
-        let (weights, [sums, spans, tails, errors]) = &mixed[which];
-        let members = Combined::new(weights, [sums, spans, tails], LEAF, leaves[which].frame.count());
-        let (members, mut terms) = (members.expect("the shapes fit"), [PanelTerms::default(); LEAF / 16]);
-        panel_terms(&members, errors, &ranks, &mut terms).expect("the shapes fit");
-        (BetweenSide { members, errors, ranks: &ranks, least: &least, terms: &[] }, terms)
+    let rising = |most: f32| std::array::from_fn::<f32, LEAF, _>(|i| most * i as f32 / LEAF as f32);
+    asked(criterion, "", &leaves, &mixed, &rho, ([0.0; LEAF], [0.3; LEAF]));
+    asked(criterion, " in an order", &leaves, &mixed, &rho, (rising(1.0), rising(0.9)));
+}
+
+/// Two leaves whose points have the same ranks and wants.
+fn asked(
+    criterion: &mut Criterion,
+    name: &str,
+    leaves: &[Leaf; 2],
+    mixed: &[Mixed; 2],
+    rho: &[f32],
+    (ranks, least): ([f32; LEAF], [f32; LEAF]),
+) {
+    let counts = [&leaves[0], &leaves[1]].map(|leaf| leaf.frame.count());
+    let members = |which: usize| {
+        let (weights, [sums, spans, tails, _]) = &mixed[which];
+        Combined::new(weights, [sums, spans, tails], LEAF, counts[which]).expect("the shapes fit")
     };
-    let ((one, one_terms), (other, other_terms)) = (side(0), side(1));
-    let (one, other) = (BetweenSide { terms: &one_terms, ..one }, BetweenSide { terms: &other_terms, ..other });
-    let table = CrossTable { rho: &rho, stride: columns };
+    let terms = [0, 1].map(|which| {
+        let mut terms = [PanelTerms::default(); LEAF / 16];
+        panel_terms(&members(which), &mixed[which].1[3], &ranks, &mut terms).expect("the shapes fit");
+        terms
+    });
+    let side = |which: usize| {
+        let (members, errors, terms) = (members(which), &mixed[which].1[3], &terms[which]);
+        BetweenSide { members, errors, ranks: &ranks, least: &least, terms }
+    };
+    let (one, other, table) = (side(0), side(1), CrossTable { rho, stride: counts[1] });
     let mut masks = vec![0; LEAF * LEAF / 16];
-    let mut memory = vec![Block::default(); bounds_between_blocks(rows)];
+    let mut memory = vec![Block::default(); bounds_between_blocks(counts[0])];
     let mut ask = |tier| bounds_between(tier, &one, &other, table, &mut masks, &mut Arena::new(&mut memory));
-    let kept = ask(tier).expect("the shapes fit");
-    let twin = |i: usize, j: usize| scalar::bound_between(&one, i, &other, j, table);
+    let kept = ask(Tier::detect()).expect("the shapes fit");
+    let wanted = |i: usize, j: usize| {
+        let later = |own: usize, than: usize| if ranks[than] <= ranks[own] { least[own] } else { f32::INFINITY };
+        scalar::bound_between(&one, i, &other, j, table) >= f64::from(later(i, j).min(later(j, i)))
+    };
     let pairs = || (0..LEAF).flat_map(|i| (0..LEAF).map(move |j| (i, j)));
-    let twins = pairs().filter(|&(i, j)| twin(i, j) >= 0.3).count() as u64;
+    let twins = pairs().filter(|&(i, j)| wanted(i, j)).count() as u64;
     assert!(kept.abs_diff(twins) <= 8, "{kept} {twins}");
-    let mut group = criterion.benchmark_group("landmark::bounds_between");
+    let mut group = criterion.benchmark_group(format!("landmark::bounds_between{name}"));
     group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
     for tier in Tier::all() {
         group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{LANDMARKS}"), |bencher| {
@@ -291,7 +314,7 @@ fn between(criterion: &mut Criterion) {
         });
     }
     group.bench_function(format!("scalar twin/{LEAF}x{LEAF}x{LANDMARKS}"), |bencher| {
-        bencher.iter(|| pairs().filter(|&(i, j)| twin(i, j) >= 0.3).count());
+        bencher.iter(|| pairs().filter(|&(i, j)| wanted(i, j)).count());
     });
     group.finish();
 }

@@ -131,7 +131,7 @@ struct Data<'a> {
 impl Data<'_> {
     /// The log-likelihood with the neighbours `ids`, `[points][k]`.
     fn likelihood(&self, ids: &[i32], k: usize) -> Result<f64, Error> {
-        let (v, _) = self.index.v_and_p()?;
+        let (v, _) = self.index.v_and_p();
         let (len, columns) = (self.points.len(), self.index.columns());
         let coordinates = self.points.to_f64();
         let residual = |i: usize, j: usize| {

@@ -302,13 +302,21 @@ pub fn combination_errors(
 }
 
 /// The largest terms of a bound among sixteen members, and the first of their ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PanelTerms {
     sum: f32,
     span: f32,
     tail: f32,
     error: f32,
     first: f32,
+}
+
+impl Default for PanelTerms {
+    /// Terms that rule nothing out.
+    fn default() -> Self {
+        let infinity = f32::INFINITY;
+        Self { sum: infinity, span: infinity, tail: infinity, error: infinity, first: -infinity }
+    }
 }
 
 /// Finds the largest terms of each panel of members, which rule out sixteen members and a panel of others at once.
@@ -340,7 +348,7 @@ pub fn panel_terms(
         false => most.max(value),
     };
     for (panel, out) in out.iter_mut().enumerate() {
-        *out = PanelTerms { first: f32::INFINITY, ..PanelTerms::default() };
+        *out = PanelTerms { sum: 0.0, span: 0.0, tail: 0.0, error: 0.0, first: f32::INFINITY };
         for member in panel * LANES_F32..members.len.min((panel + 1) * LANES_F32) {
             out.sum = larger(out.sum, members.sums[member]);
             out.span = larger(out.span, members.spans[member]);
@@ -363,7 +371,7 @@ pub struct BetweenSide<'a> {
     pub ranks: &'a [f32],
     /// `[panels][16]`: the smallest `abs(rho)` that the member wants, rounded down; infinity where nothing is wanted.
     pub least: &'a [f32],
-    /// `[panels]`, from [`panel_terms`].
+    /// `[panels]`, from [`panel_terms`] of the same members, errors and ranks.
     pub terms: &'a [PanelTerms],
 }
 

@@ -39,7 +39,9 @@
 //! # Use
 //! [`row_norms`] and [`scales_and_margins`] once per parameter set (and [`narrow`] for `f32`); [`block_to_run`] or
 //! [`one_to_run`] with the least correlation that is still wanted; [`settle_run`] for the lanes whose bits are set.
-//! [`least_correlation`] turns a distance into that threshold.
+//! [`least_correlation`] turns a distance into that threshold. Where only single pairs are left, rows of `V` serve better than
+//! panels ([`ResidualRows`]): [`listed_pairs`] filters them, [`settle_positions`] settles them, and [`pack_listed`] packs rows
+//! when a tile needs them after all.
 //!
 //! # Cost and measured rate
 //! `columns` multiply-adds per pair, in register tiles. One thread of an AMD EPYC (Zen 4) with AVX-512 (portable), 512 columns:

@@ -39,7 +39,7 @@ impl<'a, T: Exponential> ResidualRows<'a, T> {
         scales: &'a [T],
     ) -> Result<Self, KernelError> {
         want("coordinates", model.dim(), coordinates.dim())?;
-        want("rows", coordinates.len().saturating_mul(model.columns()), v.len())?;
+        want("v", coordinates.len().saturating_mul(model.columns()), v.len())?;
         want("scales", panels_len::<T>(coordinates.len(), 1), scales.len())?;
         Ok(Self { model: model.of_tiles::<T>(), coordinates, v, scales })
     }

@@ -7,9 +7,8 @@ use covertree::error::{Error, shown};
 use covertree::formats::npy::{read_ids, read_reals};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::points::{Points, Values};
-use covertree::residual::{CovarianceConfig, FitOptions, Inducing, KernelName, Landmarks, ResidualIndex};
+use covertree::residual::{CovarianceConfig, FitOptions, Inducing, KernelName, ResidualIndex};
 use covertree_kernels::covariance::CovarianceKind;
-use covertree_kernels::index::Idx;
 use serde::Deserialize;
 
 use super::args::in_files;
@@ -159,7 +158,7 @@ impl CovarianceArgs {
         sets.collect()
     }
 
-    /// Fits points, with so many landmarks, which will be asked for in some order.
+    /// Fits points.
     pub fn fit(
         &self,
         session: &Session,
@@ -167,16 +166,16 @@ impl CovarianceArgs {
         points: &Points,
         config: &CovarianceConfig,
         explained: &Explained,
-        (landmarks, order): (Landmarks, Option<&[Idx]>),
+        options: FitOptions<'_>,
     ) -> Result<ResidualIndex, Error> {
         // What is wrong with a parameter names it; what is wrong with the rest lies in its files.
         config.check(points.dim())?;
         let fitted = match explained {
             Explained::Inducing(inducing) => {
-                let options = FitOptions { tier: session.tier, landmarks, order };
                 ResidualIndex::fit_with(options, label, points, config, inducing, session.seed)
             }
-            Explained::Given { v, p } => ResidualIndex::given(session.tier, label, points, config, v, p.clone()),
+            // Without landmarks, the order is of no use.
+            Explained::Given { v, p } => ResidualIndex::given(options.tier, label, points, config, v, p.clone()),
         };
         fitted.map_err(|error| in_files(error, self.inducing.files()))
     }

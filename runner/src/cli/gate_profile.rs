@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use covertree::error::{Error, shown};
 use covertree::formats::output::{Outputs, check_targets};
-use covertree::residual::{Feature, GateProfile, ProfileConfig};
+use covertree::residual::{Feature, FitOptions, GateProfile, ProfileConfig};
 
 use super::args::PointsArgs;
 use super::covariance::CovarianceArgs;
@@ -103,7 +103,8 @@ impl GateProfilePlan {
         };
         let (points, explained) = session.stage("reading", read).0?;
         let label = shown(&args.points.path);
-        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, Default::default());
+        let options = FitOptions { tier: session.tier, ..FitOptions::default() };
+        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, options);
         let (index, covariance_s) = session.stage("fitting", fit);
         let index = index?;
         let (profile, build_s) = session.stage("calibrating", || index.profile(&config));

@@ -8,7 +8,7 @@ use covertree::error::{Error, shown};
 use covertree::formats::output::Outputs;
 use covertree::formats::{Column, ReadOptions, read_points};
 use covertree::points::Points;
-use covertree::residual::{ResidualIndex, reference};
+use covertree::residual::{FitOptions, ResidualIndex, reference};
 use covertree::{BuildConfig, MetricName};
 use covertree_kernels::index::Idx;
 
@@ -169,7 +169,8 @@ impl KnnPlan {
         };
         let (points, queries, explained) = session.stage("reading", read).0?;
         let label = shown(&args.points.path);
-        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, (args.search.landmarks, None));
+        let options = FitOptions { tier: session.tier, landmarks: args.search.landmarks, order: None };
+        let fit = || args.covariance.fit(session, &label, &points, &set, &explained, options);
         let (index, covariance_s) = session.stage("fitting", fit);
         let (rows, asked) = (points.len(), queries.as_ref().map_or(points.len(), Points::len));
         let searching = Searching { args: &args.search, gate: gate.as_ref(), asked };

@@ -7,7 +7,7 @@ use covertree::error::{Error, shown};
 use covertree::formats::npy::read_ids;
 use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::points::Points;
-use covertree::residual::{CovarianceConfig, ResidualIndex, Strategy, VecchiaOrder, reference};
+use covertree::residual::{CovarianceConfig, FitOptions, ResidualIndex, Strategy, VecchiaOrder, reference};
 use covertree_kernels::index::Idx;
 
 use super::args::{PointsArgs, check_k, in_files};
@@ -244,8 +244,8 @@ impl VecchiaArgs {
             (Some(earlier), Explained::Inducing(_)) => earlier.refit(points, set),
             _ => {
                 let label = shown(&self.points.path);
-                let how = (self.search.landmarks, Some(order));
-                self.covariance.fit(session, &label, points, set, explained, how)
+                let options = FitOptions { tier: session.tier, landmarks: self.search.landmarks, order: Some(order) };
+                self.covariance.fit(session, &label, points, set, explained, options)
             }
         }
     }

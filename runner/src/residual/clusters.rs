@@ -51,8 +51,10 @@ pub(crate) struct LandmarkSet {
     order: Vec<Idx>,
     /// Those of hard groups.
     wide: Packed<f64>,
-    /// Those of all groups, unless coordinates leave the range of `f32`.
+    /// Those of the other groups.
     narrow: Packed<f32>,
+    /// Panels of 16 of hard groups.
+    hard_panels: usize,
 }
 
 /// What landmarks are gathered from: all points, by position.
@@ -95,10 +97,11 @@ impl LandmarkSet {
             let panels = begin / LANES_F32..order.len() / LANES_F32;
             set.groups.push(Group { leaves: first..next, panels, hard: first < hard });
         }
-        let hard_places = set.groups.iter().rfind(|group| group.hard).map_or(0, |group| group.panels.end * LANES_F32);
-        set.wide = Packed::<f64>::gather_all(whole, &order[..hard_places])?;
+        set.hard_panels = set.groups.iter().rfind(|group| group.hard).map_or(0, |group| group.panels.end);
+        let (hard, soft) = order.split_at(set.hard_panels * LANES_F32);
+        set.wide = Packed::<f64>::gather_all(whole, hard)?;
         if let Some((offset, norms)) = narrow {
-            set.narrow = Packed::<f32>::gather_all(whole, &order, offset, norms)?;
+            set.narrow = Packed::<f32>::gather_all(whole, soft, offset, norms)?;
         }
         set.order = order;
         Ok(set)
@@ -135,9 +138,10 @@ impl LandmarkSet {
         }
     }
 
-    /// Landmarks of a group in `f32`.
+    /// Landmarks of a group that is not hard, in `f32`.
     pub fn narrow_run<'a>(&'a self, model: ResidualModel, group: usize) -> Result<ResidualRun<'a, f32>, KernelError> {
-        self.narrow.run(model, self.groups[group].panels.clone())
+        let panels = &self.groups[group].panels;
+        self.narrow.run(model, panels.start - self.hard_panels..panels.end - self.hard_panels)
     }
 }
 
@@ -148,15 +152,15 @@ impl<T: Exponential> Packed<T> {
         points.run(panels.start, panels.len())
     }
 
-    /// Coordinates, and room for the rest.
+    /// Coordinates, room for the rows of `V`, and none for the rest.
     fn without_rows(whole: &Whole<'_>, order: &[Idx]) -> Self {
         let (dim, lanes) = (whole.model.dim(), panels_len::<T>(order.len(), 1));
         let mut packed = Self {
             places: order.len(),
             coordinates: vec![T::default(); lanes * dim],
             v: vec![T::default(); lanes * whole.model.columns()],
-            scales: vec![T::default(); lanes],
-            margins: vec![T::default(); lanes],
+            scales: Vec::new(),
+            margins: Vec::new(),
         };
         for (place, &position) in order.iter().enumerate() {
             for d in 0..dim {
@@ -197,6 +201,7 @@ impl Packed<f32> {
         let (mut packed, columns) = (Self::without_rows(whole, order), whole.model.columns());
         let pick = |values: &[f64]| order.iter().map(|&position| values[at(position)]).collect::<Vec<f64>>();
         let (norms, p) = (pick(norms), pick(whole.p));
+        (packed.scales, packed.margins) = (vec![0.0; order.len()], vec![0.0; order.len()]); // whole panels
         scales_and_margins(&whole.model, offset, &norms, &p, &mut packed.scales, &mut packed.margins)?;
         let panels = packed.v.par_chunks_mut((columns * LANES_F32).max(1)).zip(order.par_chunks(LANES_F32));
         panels.try_for_each_init(

@@ -23,7 +23,7 @@ pub(crate) static PLACES: [Idx; LEAF] = {
 /// Points smaller sets of which are cut without splitting the work.
 const SPLIT: usize = 1 << 12;
 
-/// An order of the points in which every [`LEAF`] of them lie close together. Depends on the coordinates alone.
+/// An order of the points in which every [`LEAF`] of them lie close together: which they are depends on the coordinates alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// Row number of each position.

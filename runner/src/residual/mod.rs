@@ -190,10 +190,10 @@ impl ResidualIndex {
         };
         let diagonal = covariance.variance() + config.nugget;
         let mut set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
-        set.keep_tiles()?;
         if let Source::Given(_, v, p) = &mut source {
             (*v, *p) = (Vec::new(), Vec::new()); // the set has them
         }
+        set.keep_tiles()?;
         let (config, strategy) = (config.clone(), Strategy::Auto);
         Ok(Self { tier, landmarks, config, covariance, source, inducing, strategy, gate: None, set })
     }
@@ -251,11 +251,8 @@ impl ResidualIndex {
     }
 
     /// `V`, row-major in the order of the rows, and `p`.
-    ///
-    /// # Errors
-    /// None in practice; those of the kernels that copy.
-    pub fn v_and_p(&self) -> Result<(Vec<f64>, Vec<f64>), Error> {
-        Ok(reference::Unpacked::new(&self.set).into_v_and_p())
+    pub fn v_and_p(&self) -> (Vec<f64>, Vec<f64>) {
+        reference::Unpacked::new(&self.set).into_v_and_p()
     }
 
     /// Bytes that `V` and what was made of it take.
@@ -387,11 +384,14 @@ impl ResidualIndex {
         }
         let lanes = |set: &PointSet| set.layout.len().next_multiple_of(LANES_F64);
         let none = vec![0.0; lanes(&self.set).max(queries.map_or(0, lanes))];
-        let packed = match self.strategy {
-            Strategy::Brute => Some(self.set.pack_leaves(self.set.layout.leaves())?),
-            Strategy::Auto => None,
+        let mut packed = Vec::new();
+        let tiles = match self.strategy {
+            Strategy::Brute if self.set.hard_leaves < self.set.layout.leaves() || self.set.tiles().is_empty() => {
+                self.set.pack_leaves(self.set.layout.leaves(), &mut packed)?;
+                &packed
+            }
+            _ => self.set.tiles(),
         };
-        let tiles = packed.as_deref().unwrap_or(self.set.tiles());
         let search = Search {
             tier: self.tier,
             points: Side { set: &self.set, tiles, ranks: ranks.unwrap_or(&none) },

@@ -239,20 +239,18 @@ impl ResidualIndex {
     pub fn profile_metric(&self) -> ProfileMetric {
         let (config, dim) = (&self.config, self.set.model.dim());
         let mut hash = Xxh3::new();
-        let mut feed = |values: &mut dyn ExactSizeIterator<Item = f64>| {
-            hash.update(&(values.len() as u64).to_le_bytes()); // widens
-            values.for_each(|value| hash.update(&value.to_bits().to_le_bytes()));
-        };
         let kernel = KernelName(config.kind).name();
-        feed(&mut [config.variance, config.nugget, config.jitter, dim as f64].into_iter());
-        feed(&mut config.lengthscales.iter().copied());
+        feed(&mut hash, &[config.variance, config.nugget, config.jitter, dim as f64]);
+        feed(&mut hash, &config.lengthscales);
         match (&self.source, &self.inducing) {
-            (Source::Given(..), _) => {
+            (Source::Given(columns, ..), _) => {
                 let positions = &self.set.layout.positions;
-                positions.iter().for_each(|&position| feed(&mut self.set.row(at(position)).iter().copied()));
-                feed(&mut positions.iter().map(|&position| self.set.p[at(position)]));
+                hash.update(&((positions.len() * columns) as u64).to_le_bytes()); // widens
+                positions.iter().for_each(|&position| feed_values(&mut hash, self.set.row(at(position))));
+                let p: Vec<f64> = positions.iter().map(|&position| self.set.p[at(position)]).collect();
+                feed(&mut hash, &p);
             }
-            (_, Some(inducing)) => feed(&mut inducing.to_f64().iter().copied()),
+            (_, Some(inducing)) => feed(&mut hash, &inducing.to_f64()),
             (_, None) => {}
         }
         hash.update(kernel.as_bytes());
@@ -267,6 +265,16 @@ impl ResidualIndex {
             hash: format!("{:016x}", hash.digest()),
         }
     }
+}
+
+/// Hashes values and their number.
+fn feed(hash: &mut Xxh3, values: &[f64]) {
+    hash.update(&(values.len() as u64).to_le_bytes()); // widens
+    feed_values(hash, values);
+}
+
+fn feed_values(hash: &mut Xxh3, values: &[f64]) {
+    values.iter().for_each(|value| hash.update(&value.to_bits().to_le_bytes()));
 }
 
 /// Pairs counted so far, and room for the next point's.

@@ -12,6 +12,8 @@
 
 mod leaves;
 
+use std::mem::take;
+
 use covertree_kernels::covariance::Covariance;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
@@ -66,7 +68,7 @@ pub(crate) struct PointSet {
     v: Vec<f64>,
     pub p: Vec<f64>,
     /// Panels of 8: `1 / sqrt(p)`, and the margins of the `f64` tiles.
-    pub scales: Vec<f64>,
+    scales: Vec<f64>,
     pub margins: Vec<f64>,
     /// Leaves, the first ones, that meet others in `f64`.
     pub hard_leaves: usize,
@@ -119,8 +121,6 @@ impl PointSet {
         resize(&mut set.p, len);
         set.scales.resize(lanes, 0.0);
         set.margins.resize(lanes, 0.0);
-        set.tiles.clear();
-        set.narrow.tiles.clear();
         set.pack_coordinates(scaled)?;
         if len == 0 {
             return Ok(set);
@@ -187,7 +187,7 @@ impl PointSet {
         })
     }
 
-    /// All that follows from coordinates, `V` and `p`: norms, scales and margins, the precisions, landmarks, and rows.
+    /// All that follows from coordinates, `V`, its norms and `p`: scales and margins, the precisions, and landmarks.
     fn measure(
         &mut self,
         landmarks: Landmarks,
@@ -358,17 +358,19 @@ impl PointSet {
 
     /// Packs all leaves for whole tiles, each in the precision that serves it, where no landmarks make these rare.
     pub fn keep_tiles(&mut self) -> Result<(), KernelError> {
+        let (mut tiles, mut narrow) = (take(&mut self.tiles), take(&mut self.narrow.tiles));
         if self.clusters.is_empty() {
-            self.tiles = self.pack_leaves(self.hard_leaves)?;
-            self.narrow.tiles = pack_all(self.tier, &self.narrow.v, self.model.columns())?;
+            self.pack_leaves(self.hard_leaves, &mut tiles)?;
+            pack_all(self.tier, &self.narrow.v, self.model.columns(), &mut narrow)?;
+            (self.tiles, self.narrow.tiles) = (tiles, narrow);
         }
         Ok(())
     }
 
-    /// The first leaves, packed for whole tiles in `f64`.
-    pub fn pack_leaves(&self, leaves: usize) -> Result<Vec<f64>, KernelError> {
+    /// Packs the first leaves for whole tiles in `f64`.
+    pub fn pack_leaves(&self, leaves: usize, panels: &mut Vec<f64>) -> Result<(), KernelError> {
         let (columns, len) = (self.model.columns(), (leaves * LEAF).min(self.layout.len()));
-        pack_all(self.tier, &self.v[..len * columns], columns)
+        pack_all(self.tier, &self.v[..len * columns], columns, panels)
     }
 
     /// Packed rows of `V` of the first leaves, for tiles in `f64`; none but those of hard leaves.
@@ -441,12 +443,11 @@ fn gather(rows: &[f64], columns: usize, order: &[Idx], out: &mut [f64]) {
     }
 }
 
-/// Rows of whole leaves, packed.
-fn pack_all<T: Real>(tier: Tier, rows: &[T], columns: usize) -> Result<Vec<T>, KernelError> {
+/// Packs rows of whole leaves.
+fn pack_all<T: Real>(tier: Tier, rows: &[T], columns: usize, panels: &mut Vec<T>) -> Result<(), KernelError> {
     let len = rows.len().checked_div(columns).unwrap_or(0);
-    let mut panels = vec![T::default(); panels_len::<T>(len, columns)];
+    resize(panels, panels_len::<T>(len, columns));
     let size = (LEAF * columns).max(1);
     let leaves = panels.par_chunks_mut(size).zip(rows.par_chunks(size));
-    leaves.try_for_each(|(panels, rows)| pack_listed(tier, rows, columns, &PLACES[..rows.len() / columns], panels))?;
-    Ok(panels)
+    leaves.try_for_each(|(panels, rows)| pack_listed(tier, rows, columns, &PLACES[..rows.len() / columns], panels))
 }

@@ -171,7 +171,7 @@ fn no_more_than_two_copies_of_v_are_kept() {
         let index = ResidualIndex::fit(&points, &config(kind, length), &Inducing::Random(inducing), 1).unwrap();
         let copies = index.bytes() as f64 / (1536 * inducing * 8) as f64;
         assert!(copies <= 2.0, "{kind:?}: {copies}");
-        let (v, p) = index.v_and_p().unwrap();
+        let (v, p) = index.v_and_p();
         let v = Points::new(inducing, Values::F64(v)).unwrap();
         let given = ResidualIndex::given(Tier::detect(), "points", &points, &config(kind, length), &v, p).unwrap();
         assert_eq!(given.bytes(), 2 * 1536 * inducing * 8, "{kind:?}");
@@ -180,12 +180,31 @@ fn no_more_than_two_copies_of_v_are_kept() {
 
 #[test]
 fn a_new_fit_on_old_memory_is_a_fresh_fit() {
-    let points = points(400, 3, 5);
-    let (one, other) = (config(CovarianceKind::Rbf, 1.0), config(CovarianceKind::Matern32, 0.4));
-    let fresh = ResidualIndex::fit(&points, &other, &Inducing::Random(25), 1).unwrap();
-    let again = ResidualIndex::fit(&points, &one, &Inducing::Random(25), 1).unwrap().refit(&points, &other).unwrap();
+    let points = points(700, 3, 5);
     let order = VecchiaOrder::Random.rows(&points, 3).unwrap();
-    assert_eq!(again.vecchia(&order, 8).unwrap().0, fresh.vecchia(&order, 8).unwrap().0);
+    let options = FitOptions { order: Some(&order), ..FitOptions::default() };
+    // Without landmarks and with them; all in double precision, then some, then all again.
+    for inducing in [25, 100] {
+        let fit = |config: &CovarianceConfig| {
+            ResidualIndex::fit_with(options, "points", &points, config, &Inducing::Random(inducing), 1).unwrap()
+        };
+        let smooth = config(CovarianceKind::Rbf, 1.0);
+        let mut again = fit(&smooth);
+        for config in [config(CovarianceKind::Matern32, 0.4), config(CovarianceKind::Matern52, 0.8), smooth] {
+            again = again.refit(&points, &config).unwrap();
+            let fresh = fit(&config);
+            assert_eq!(again.bytes(), fresh.bytes());
+            let want = fresh.vecchia(&order, 8).unwrap().0;
+            assert_eq!(again.vecchia(&order, 8).unwrap().0, want);
+            let brute = again.with_strategy(Strategy::Brute);
+            assert_eq!(brute.vecchia(&order, 8).unwrap().0, want);
+            let queries = self::points(70, 3, 6);
+            let found = brute.knn("queries", &queries, 5).unwrap().0;
+            again = brute.with_strategy(Strategy::Auto);
+            assert_eq!(again.knn("queries", &queries, 5).unwrap().0, found);
+            assert_eq!(found, reference::knn(&again, &queries, 5).unwrap());
+        }
+    }
 }
 
 #[test]
@@ -193,7 +212,7 @@ fn given_v_and_p_are_taken_and_checked() {
     let points = points(90, 2, 5);
     let config = config(CovarianceKind::Matern52, 1.0);
     let fitted = ResidualIndex::fit(&points, &config, &Inducing::Random(12), 1).unwrap();
-    let (v, p) = fitted.v_and_p().unwrap();
+    let (v, p) = fitted.v_and_p();
     let given = |v: Vec<f64>, p: Vec<f64>| {
         let v = Points::new(12, Values::F64(v)).unwrap();
         ResidualIndex::given(Tier::detect(), "points", &points, &config, &v, p)

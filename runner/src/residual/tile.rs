@@ -11,7 +11,7 @@ use covertree_kernels::residual::{
 };
 use covertree_kernels::simd::LANES_F64;
 
-use super::layout::LEAF;
+use super::layout::{LEAF, PLACES};
 use super::lists::{Lists, lock};
 use super::precision::Precision;
 use super::search::{Search, Side, Work};
@@ -38,7 +38,6 @@ pub(super) struct Meeting<'a, 'm, T> {
     range: Range<usize>,
     run: ResidualRun<'m, T>,
     tiles: QueryTiles<'m, T>,
-    places: [Idx; LEAF],
     arena: Arena<'m>,
     work: Work,
 }
@@ -56,8 +55,7 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
         let room = arena.take::<T>(LEAF * side.set.model.columns())?;
         let (range, run) = (side.set.layout.leaf(leaf), T::run(&side, leaf, room)?);
         let tiles = pack_queries(search.tier, &run, &mut arena)?;
-        let places = std::array::from_fn(|place| place as Idx); // at most a leaf
-        Ok(Self { search, lists, leaf, side, range, run, tiles, places, arena, work: Work::default() })
+        Ok(Self { search, lists, leaf, side, range, run, tiles, arena, work: Work::default() })
     }
 
     /// Meets others.
@@ -83,7 +81,7 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
         T::to_wide(filter, range.len(), rho)?;
         let tile = RhoTile {
             rho,
-            places: &self.places[..self.range.len()],
+            places: &PLACES[..self.range.len()],
             rows: members(self.side, &self.range, T::margins(self.side.set)),
             columns: members(theirs, &range, T::margins(theirs.set)),
         };

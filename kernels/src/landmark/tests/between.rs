@@ -78,12 +78,27 @@ fn table<T: Real>(setup: &Setup, one: &Mixed, other: &Mixed, stride: usize, roug
     table
 }
 
-fn check_tables<T: Exponential>(setup: &Setup, tier: Tier, halves: &[Mixed; 2], rough: f64, earlier: bool) {
+/// In which order points come.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    /// All at once.
+    Together,
+    /// One at a time, whatever their places.
+    Mixed,
+    /// Three at a time, by their places.
+    Sorted,
+}
+
+fn check_tables<T: Exponential>(setup: &Setup, tier: Tier, halves: &[Mixed; 2], rough: f64, order: Order) {
     let [one, other] = halves;
     let stride = other.count + 3;
     let elements = table::<T>(setup, one, other, stride, rough);
     let lanes = [one, other].map(|mixed| panels_len::<f32>(mixed.members.len(), 1));
-    let rank = |i: usize| if earlier { ((i * 37) % 101) as f32 } else { 0.0 };
+    let rank = |i: usize| match order {
+        Order::Together => 0.0,
+        Order::Mixed => ((i * 37) % 101) as f32,
+        Order::Sorted => (i / 3) as f32,
+    };
     let least_of = |i: usize| 0.15 * (i % 7) as f32;
     let array = |mixed: &Mixed, of: &dyn Fn(usize) -> f32, lanes: usize| {
         let mut all: Vec<f32> = mixed.members.iter().map(|&i| of(i)).collect();
@@ -128,9 +143,12 @@ fn check(metric: Residual, limits: Limits, defect: f64) {
         let setup = Setup::new(metric.clone(), tier, defect);
         for rough in trials::thin(2, [0.0, 0.03]) {
             let halves = [&one, &other].map(|members| mixed(&setup, members, limits, rough));
-            check_tables::<f64>(&setup, tier, &halves, rough, rough == 0.0);
+            for order in [Order::Together, Order::Mixed, Order::Sorted] {
+                check_tables::<f64>(&setup, tier, &halves, rough, order);
+            }
             if rough > 0.0 {
-                check_tables::<f32>(&setup, tier, &halves, rough, true);
+                check_tables::<f32>(&setup, tier, &halves, rough, Order::Mixed);
+                check_tables::<f32>(&setup, tier, &halves, rough, Order::Sorted);
             }
         }
     }
@@ -205,8 +223,9 @@ fn sizes_around_a_panel_and_clusters_without_landmarks() {
                 mixed(&setup, &[len, len + 1, len + 2], Limits { count: 2, pivot: 0.0 }, 0.0),
             ];
             for tier in Tier::all() {
-                check_tables::<f64>(&setup, tier, &halves, 0.0, true);
-                check_tables::<f64>(&setup, tier, &halves, 0.0, false);
+                check_tables::<f64>(&setup, tier, &halves, 0.0, Order::Mixed);
+                check_tables::<f64>(&setup, tier, &halves, 0.0, Order::Sorted);
+                check_tables::<f64>(&setup, tier, &halves, 0.0, Order::Together);
             }
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: 
     if columns > 0 {
         let coordinates = Panels::new(&packed.coordinates, metric.dim, len).unwrap();
         let refused = ResidualRows::new(packed.model, coordinates, &rows[1..], &packed.scales);
-        assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
+        assert!(matches!(refused, Err(KernelError::Shape { what: "v", .. })));
     }
 }
 
