@@ -20,12 +20,15 @@ const FAST_ROUNDS: u32 = 2;
 pub(super) struct Crowd<'a> {
     pub config: &'a BuildConfig,
     pub ladder: Ladder<'a>,
+    /// What its points are searched in.
     pub scene: &'a dyn Scene,
+    /// The tree from before the batch, where traversals were cut short.
+    before: Option<&'a dyn Scene>,
     /// Slot of each place.
     pub slots: &'a [Idx],
     /// Place of each slot; `NONE` for slots outside of the batch.
     pub places: &'a [Idx],
-    /// Position of each place in the draft.
+    /// Position of each place in the scene.
     pub positions: Vec<Idx>,
     pub levels: Vec<i32>,
     /// Slot of the parent of each place.
@@ -42,11 +45,11 @@ pub(super) struct Crowd<'a> {
 }
 
 impl<'a> Crowd<'a> {
-    /// A batch over the draft that holds it. `scratch` has a place for each slot, `NONE` before; the caller clears it again.
+    /// A batch over a scene that holds it, and over the one from before where traversals were cut short. `scratch` has a place for each slot, `NONE` before; the caller clears it again.
     pub fn new(
         config: &'a BuildConfig,
         ladder: Ladder<'a>,
-        scene: &'a dyn Scene,
+        (scene, before): (&'a dyn Scene, Option<&'a dyn Scene>),
         slots: &'a [Idx],
         scratch: &'a mut [Idx],
     ) -> Self {
@@ -63,6 +66,7 @@ impl<'a> Crowd<'a> {
             config,
             ladder,
             scene,
+            before,
             slots,
             places: scratch,
             positions,
@@ -168,12 +172,14 @@ impl<'a> Crowd<'a> {
         if late.is_empty() {
             return winners;
         }
-        let tree = self.scene.tree();
-        let mut flags = vec![1; tree.len()];
-        self.positions.iter().for_each(|&position| flags[at(position)] = 0);
-        let queries: Vec<Query> = late.iter().map(|&place| self.query(place, self.distances[at(place)])).collect();
-        let goal = Goal::Cover { chain: u64::MAX };
-        let found = self.scene.seek(&Marks::of(tree, flags), &queries, &even_shards(queries.len()), goal, 1);
+        let Some(before) = self.before else { return winners };
+        let query = |&place: &Idx| {
+            let (slot, radius) = (self.slots[at(place)], self.distances[at(place)]);
+            Query { slot, position: usize::MAX, level: 0, radius }
+        };
+        let queries: Vec<Query> = late.iter().map(query).collect();
+        let marks = Marks::of(before.tree(), vec![1; before.tree().len()]);
+        let found = before.seek(&marks, &queries, &even_shards(queries.len()), Goal::Cover { chain: u64::MAX }, 1);
         self.row.distance_evals += found.evals;
         self.row.chains_finished += late.len() as u64;
         let mut fell = vec![false; self.slots.len()];

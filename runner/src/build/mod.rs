@@ -43,13 +43,13 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::parallel;
 use crate::space::Space;
-use crate::tree::{Ladder, Layout, Order, Runs, Shape, Subtrees, Tree, lay_out};
+use crate::tree::{Ladder, Order, Runs, Shape, Subtrees, Tree, cells, halve, lay_out};
 use crate::workers::Workers;
 
 use batches::Schedule;
 use conflict::{Choice, Crowding, choose, settle};
 use crowd::Crowd;
-use seek::Draft;
+use seek::{Draft, Scene};
 use telemetry::{BatchRow, timed};
 
 /// What the builder knows of each slot.
@@ -160,7 +160,7 @@ fn build_slots<S: Space>(
     let len = idx_len(space.len()).expect("counted by the caller");
     let Some(root) = schedule.root() else {
         let nothing = Shape { slots: &[], parents: &[], levels: &[] };
-        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space, final_layout(space));
+        let (tree, runs) = lay_out(&nothing, Ladder::new(config.base, 1.0), space);
         let packed = space.pack(&tree, tier);
         return Ok((Grown { tree, runs, packed }, Telemetry::default()));
     };
@@ -177,10 +177,6 @@ fn build_slots<S: Space>(
     placement.levels[at(root)] = 0;
     let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
     Ok(builder.insert_all(vec![root], schedule, progress))
-}
-
-fn final_layout<S: Space>(space: &S) -> Layout {
-    if space.order() == Order::Blocks { Layout::Blocks } else { Layout::CellsArranged }
 }
 
 /// Merges two ascending lists of slots.
@@ -231,17 +227,16 @@ impl<S: Space> Builder<'_, S> {
             rho = row.rho;
         }
         let Progress { placement, telemetry, .. } = progress;
-        if draft.tree.order == Order::Blocks {
-            return (draft, telemetry);
+        if draft.tree.order == Order::Cells {
+            // Until now nobody asked how far its nodes reach.
+            let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
+            self.measure_apart(&mut draft.tree, &shape);
         }
-        drop(draft);
-        let shape = Shape { slots: &slots, parents: &placement.parents, levels: &placement.levels };
-        let mut grown = self.grow(&shape, final_layout(self.space));
-        self.measure_apart(&mut grown.tree, &shape);
-        (grown, telemetry)
+        (draft, telemetry)
     }
 
-    /// Inserts a batch: traverse, settle the conflicts, and lay the tree out anew.
+    /// Inserts a batch, given all slots in ascending order and those of the batch in that of insertion: traverse, settle the conflicts,
+    /// and lay the tree out anew.
     fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], progress: &mut Progress) -> Grown<S> {
         let mut row = BatchRow {
             batch_index: progress.telemetry.batches.len(),
@@ -257,8 +252,9 @@ impl<S: Space> Builder<'_, S> {
             }
             Some(chain) => self.traverse_chains(&grown, batch, chain, &mut progress.placement, &mut row),
         });
-        drop(grown);
-        let mut crowded = timed(&mut insert_ms, || self.draft(slots, &progress.placement));
+        // Traversals that were cut short go on in the tree as it was.
+        let before = deferred.contains(&true).then_some(grown);
+        let crowded = timed(&mut insert_ms, || self.crowded(slots, batch, &progress.placement));
         let parents = batch.iter().map(|&slot| progress.placement.parents[at(slot)]);
         let crowding = Crowding::new(parents, &mut progress.scratch);
         row.conflict_scope_groups_unique = crowding.parents;
@@ -270,21 +266,40 @@ impl<S: Space> Builder<'_, S> {
             progress.telemetry.without_graph(row.batch_index, choice.name());
         }
         row.traversal_ms = traversal_ms;
-        let (mut row, moved) = self.settle(&crowded, choice, batch, deferred, row, progress);
-        if moved {
-            crowded = timed(&mut insert_ms, || self.redraft(crowded, slots, &progress.placement));
-        }
+        let (mut row, moved) = self.settle((&crowded, before), choice, batch, deferred, row, progress);
+        let grown = match crowded.tree.order == Order::Blocks && !moved {
+            true => crowded,
+            false => {
+                drop(crowded);
+                timed(&mut insert_ms, || self.draft(slots, &progress.placement))
+            }
+        };
         row.insert_ms = insert_ms;
         (row.arena_bytes, row.arena_growths) = (self.workers.bytes(), self.workers.growths());
         row.read_memory();
         progress.telemetry.batches.push(row);
-        crowded
+        grown
     }
 
-    /// Settles the conflicts of a batch; says whether any point moved.
+    /// What the conflicts of a batch are searched in: by cells the points of the batch alone, which are half of all or fewer. By blocks
+    /// a tree needs the parents, and so it is the whole tree, as if no point were in another's way.
+    fn crowded(&self, slots: &[Idx], batch: &[Idx], placement: &Placement) -> Grown<S> {
+        if self.space.order() == Order::Blocks {
+            return self.draft(slots, placement);
+        }
+        let mut batch = batch.to_vec();
+        halve::arrange(self.space, &mut batch[1..]);
+        let level = |slot: Idx| placement.levels[at(slot)];
+        let tree = cells::over(&batch, level, self.space.scanned(), self.ladder.clone());
+        let packed = self.space.pack(&tree, self.tier);
+        Grown { tree, runs: Runs::default(), packed }
+    }
+
+    /// Settles the conflicts of a batch, given what they are searched in, and the tree as it was where traversals were cut short; says
+    /// whether any point moved.
     fn settle(
         &self,
-        crowded: &Grown<S>,
+        (crowded, before): (&Grown<S>, Option<Grown<S>>),
         choice: Choice,
         batch: &[Idx],
         deferred: Vec<bool>,
@@ -292,7 +307,9 @@ impl<S: Space> Builder<'_, S> {
         progress: &mut Progress,
     ) -> (BatchRow, bool) {
         let scene = Draft { builder: self, grown: crowded };
-        let mut crowd = Crowd::new(self.config, self.ladder.view(), &scene, batch, &mut progress.scratch);
+        let before = before.as_ref().map(|grown| Draft { builder: self, grown });
+        let before = before.as_ref().map(|draft| draft as &dyn Scene);
+        let mut crowd = Crowd::new(self.config, self.ladder.view(), (&scene, before), batch, &mut progress.scratch);
         crowd.load(&progress.placement, deferred, row);
         let settled_by = settle(&mut crowd, choice);
         crowd.close();
@@ -306,34 +323,16 @@ impl<S: Space> Builder<'_, S> {
         (row, moved)
     }
 
-    /// The draft with the points of its last batch where they ended up.
-    fn redraft(&self, mut crowded: Grown<S>, slots: &[Idx], placement: &Placement) -> Grown<S> {
-        if crowded.tree.order == Order::Cells {
-            // Points lie where they lie, whatever their levels.
-            crowded.tree.relevel(&placement.levels);
-            return crowded;
-        }
-        drop(crowded);
-        self.draft(slots, placement)
-    }
-
-    /// Lays out the tree of a batch, which only the builder searches: by cells in the order of the slots, which costs the
-    /// least, where there are axes.
+    /// Lays out the tree over some slots and packs its points, with boxes where groups have some; by blocks, balls are measured.
     fn draft(&self, slots: &[Idx], placement: &Placement) -> Grown<S> {
         let shape = Shape { slots, parents: &placement.parents, levels: &placement.levels };
-        if self.space.order() == Order::Cells {
-            return self.grow(&shape, Layout::CellsAsGiven);
-        }
-        let mut grown = self.grow(&shape, Layout::Blocks);
-        self.measure(&mut grown);
-        grown
-    }
-
-    /// Lays a tree out and packs its points, with boxes where groups have some.
-    fn grow(&self, shape: &Shape<'_>, layout: Layout) -> Grown<S> {
-        let (tree, runs) = lay_out(shape, self.ladder.clone(), self.space, layout);
+        let (tree, runs) = lay_out(&shape, self.ladder.clone(), self.space);
         let packed = self.space.pack(&tree, self.tier);
-        Grown { tree, runs, packed }
+        let mut grown = Grown { tree, runs, packed };
+        if grown.tree.order == Order::Blocks {
+            self.measure(&mut grown);
+        }
+        grown
     }
 
     /// Measures the reach of each node of a tree in whose order descendants do not lie together: on a copy of the points in

@@ -113,7 +113,7 @@ fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<I
     space.reorder(&slots);
     rows = gather_rows(&rows, 1, &slots);
     slots = (0..len).collect();
-    let mut tree = cells::over(&slots, space.scanned(), Ladder::new(config.base, 1.0));
+    let mut tree = cells::over(&slots, |_| 0, space.scanned(), Ladder::new(config.base, 1.0));
     let packed = space.pack(&tree, tier);
     let scale = reach(space, tier, &space.kernel(&packed), 0, 0..slots.len());
     tree.ladder = Ladder::new(config.base, if scale > 0.0 { scale } else { 1.0 });
@@ -375,7 +375,7 @@ impl<S: Space> Nets<'_, S> {
 
     /// A tree over some slots, all of them on level 0.
     fn over(&self, slots: &[Idx]) -> Grown<S> {
-        let tree = cells::over(slots, self.builder.space.scanned(), self.builder.ladder.clone());
+        let tree = cells::over(slots, |_| 0, self.builder.space.scanned(), self.builder.ladder.clone());
         let packed = self.builder.space.pack(&tree, self.builder.tier);
         Grown { tree, runs: Runs::default(), packed }
     }

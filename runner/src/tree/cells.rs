@@ -12,18 +12,15 @@ use crate::space::Space;
 /// Groups that are joined to one in the layer above: as many as the search tests in one go.
 const FAN: usize = 16;
 
-/// Places the root, and every other point behind it, and forms the groups. With `arranged`, the points are put as in a
-/// kd-tree; else they keep the order of their slots.
-pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree: &mut Tree) {
+/// Places the root, and every other point behind it as in a kd-tree, and forms the groups.
+pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, tree: &mut Tree) {
     let is_root = |slot: &Idx| shape.parents[at(*slot)] == NONE;
     let Some(&root) = shape.slots.iter().find(|slot| is_root(slot)) else { return };
     tree.ids[0] = root;
     tree.levels[0] = shape.levels[at(root)];
     let scanned = space.scanned();
     let mut order: Vec<Idx> = shape.slots.iter().copied().filter(|&slot| slot != root).collect();
-    if arranged {
-        arrange(space, &mut order);
-    }
+    arrange(space, &mut order);
     let mut positions = vec![0 as Idx; shape.parents.len()];
     for (place, &slot) in order.iter().enumerate() {
         positions[at(slot)] = place as Idx + 1; // not above `len`
@@ -36,12 +33,12 @@ pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, arranged: bool, tree:
     form_groups(tree, scanned);
 }
 
-/// The tree over some slots in the order in which they are given, the first of them being the root: without parents, and with
-/// everything on level 0.
-pub(crate) fn over(slots: &[Idx], scanned: usize, ladder: Ladder) -> Tree {
+/// The tree over some slots in the order in which they are given, the first of which stands before all groups: without parents,
+/// each on the level that is given for it.
+pub(crate) fn over(slots: &[Idx], level: impl Fn(Idx) -> i32, scanned: usize, ladder: Ladder) -> Tree {
     let mut tree = Tree {
         ids: slots.to_vec().into(),
-        levels: vec![0; slots.len()].into(),
+        levels: slots.iter().map(|&slot| level(slot)).collect::<Vec<i32>>().into(),
         parents: vec![NONE; slots.len()].into(),
         reaches: vec![0.0; slots.len()].into(),
         groups: Vec::new().into(),
@@ -106,16 +103,6 @@ pub(crate) fn set_tops(groups: &mut [Group], level: impl Fn(usize) -> i32 + Sync
     for place in (0..groups.len()).rev() {
         let Group { kids, kids_end, top, .. } = groups[place];
         groups[place].top = groups[at(kids)..at(kids_end)].iter().map(|kid| kid.top).fold(top, i32::max);
-    }
-}
-
-impl Tree {
-    /// Gives the points of a draft, whose ids are slots, other levels; its parents are not what they were any more.
-    pub(crate) fn relevel(&mut self, levels: &[i32]) {
-        for (level, &slot) in self.levels.to_mut().iter_mut().zip(self.ids.iter()) {
-            *level = levels[at(slot)];
-        }
-        find_tops(self);
     }
 }
 

@@ -76,21 +76,10 @@ impl Children {
     }
 }
 
-/// How a tree is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// [`Order::Blocks`]; siblings keep the order of their slots.
-    Blocks,
-    /// [`Order::Cells`], with the points as they are: in the order of their slots.
-    CellsAsGiven,
-    /// [`Order::Cells`], with the points arranged as in a kd-tree: takes longer, and makes tighter boxes.
-    CellsArranged,
-}
-
-/// Lays a tree out. By cells, the runs stay empty. The ids of the tree are slots, and the reaches are still to be measured.
-pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S, layout: Layout) -> (Tree, Runs) {
-    let len = shape.slots.len();
-    let order = if layout == Layout::Blocks { Order::Blocks } else { Order::Cells };
+/// Lays a tree out in the order that suits the space: in blocks, siblings keep the order of their slots; in cells, points are arranged
+/// as in a kd-tree, and the runs stay empty. The ids of the tree are slots, and the reaches are still to be measured.
+pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S) -> (Tree, Runs) {
+    let (len, order) = (shape.slots.len(), space.order());
     let mut tree = Tree {
         ids: vec![NONE; len].into(),
         levels: vec![0; len].into(),
@@ -104,11 +93,11 @@ pub(crate) fn lay_out<S: Space>(shape: &Shape<'_>, ladder: Ladder, space: &S, la
     if len == 0 {
         return (tree, Runs::default());
     }
-    if layout == Layout::Blocks {
+    if order == Order::Blocks {
         let runs = by_blocks(shape, &mut tree);
         return (tree, runs);
     }
-    cells::form(space, shape, layout == Layout::CellsArranged, &mut tree);
+    cells::form(space, shape, &mut tree);
     (tree, Runs::default())
 }
 

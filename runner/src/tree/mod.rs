@@ -13,7 +13,7 @@ pub mod validate;
 
 pub use ladder::Ladder;
 pub use layout::Order;
-pub(crate) use layout::{Layout, Runs, Shape, lay_out};
+pub(crate) use layout::{Runs, Shape, lay_out};
 pub use storage::Storage;
 pub(crate) use subtrees::Subtrees;
 
