@@ -281,8 +281,8 @@ impl<S: Space> Builder<'_, S> {
         grown
     }
 
-    /// What the conflicts of a batch are searched in: by cells the points of the batch alone, which are half of all or fewer. By blocks
-    /// a tree needs the parents, and so it is the whole tree, as if no point were in another's way.
+    /// What the conflicts of a batch are searched in: the points of the batch alone, which are half of all or fewer. By blocks a tree
+    /// needs the parents, and so it is the whole tree, as if no point were in another's way.
     fn crowded(&self, slots: &[Idx], batch: &[Idx], placement: &Placement) -> Grown<S> {
         if self.space.order() == Order::Blocks {
             return self.draft(slots, placement);

@@ -414,7 +414,7 @@ impl<M: PanelMetric> Space for RowSpace<M> {
     }
 
     fn sweeps(&self) -> bool {
-        M::sweeps() && self.dim > BOXED_DIM_MAX
+        M::sweeps()
     }
 
     fn sweep_blocks(&self) -> usize {
