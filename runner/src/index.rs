@@ -60,6 +60,64 @@ impl<S: Space> Index<S> {
         Ok((Self { space, tree, packed, tier }, telemetry))
     }
 
+    /// The index of a tree that was built over the same points before, and maybe [saved](crate::tree::file): nothing is built again.
+    ///
+    /// The points are all that the tree has, in the order of their ids. Whether they obey its laws, as they do when neither they nor the
+    /// metric have changed, is for [`validate`](crate::tree::validate::validate) to say: under others, answers are wrong.
+    ///
+    /// ```
+    /// use covertree::space::ItemSpace;
+    /// use covertree::tree::file::{Contents, PackedRef, ReadMode, read, write};
+    /// use covertree::{BuildConfig, Index};
+    /// use covertree_kernels::simd::Tier;
+    ///
+    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// # let path = std::env::temp_dir().join(format!("covertree-of-tree-{}.ct", std::process::id()));
+    /// let differ = |a: &String, b: &String| a.bytes().zip(b.bytes()).filter(|(a, b)| a != b).count() as f64;
+    /// let words = || ["tree", "free", "fret", "brew"].map(String::from).to_vec();
+    /// let built = Index::build(ItemSpace::new(words(), differ)?, &BuildConfig::default(), Tier::detect())?;
+    /// let (tree, points) = (built.tree(), PackedRef::None);
+    /// write(&path, &Contents { metric: "differ", config: "", seed: 42, next_id: 4, tree, points, extra: &[] })?;
+    ///
+    /// let saved = read(&path, ReadMode::Memory)?;
+    /// let index = Index::of_tree(ItemSpace::new(words(), differ)?, saved.tree, Tier::detect())?;
+    /// let (answers, _) = index.knn(4, 2, |row| index.space().member(row), |_| -1)?;
+    /// assert_eq!(answers.row(1), (&[1, 0][..], &[0.0, 1.0][..]));
+    /// # std::fs::remove_file(path).expect("it was written");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the tree is one of other points or of another kind of metric, as far as numbers tell: of other ids than
+    /// those of all points (a tree from which points were deleted, for example), or in another order of storage;
+    /// [`Error::NotAMetric`] as [`build`](Self::build).
+    ///
+    /// # Cost
+    /// One copy of the points; for items, the distances to up to sixteen pivots of each.
+    pub fn of_tree(space: S, tree: Tree, tier: Tier) -> Result<Self, Error> {
+        let mut space = space;
+        let mut seen = vec![false; space.len()];
+        let mut new = |&id: &Idx| {
+            let place = usize::try_from(id).ok().and_then(|id| seen.get_mut(id));
+            place.is_some_and(|seen| !std::mem::replace(seen, true))
+        };
+        if tree.ids.iter().filter(|&id| new(id)).count() < tree.len().max(space.len()) {
+            let (points, len) = (tree.len(), space.len());
+            return Err(Error::Usage(format!(
+                "this tree of {points} points is not one of these {len}: give it the points of all of its ids, or build another"
+            )));
+        }
+        space.prepare();
+        if space.order() != tree.order() {
+            let problem = "this tree was laid out for another kind of metric: give it the one that it was built under";
+            return Err(Error::Usage(problem.into()));
+        }
+        let packed = space.pack(&tree, tier);
+        space.check()?;
+        Ok(Self { space, tree, packed, tier })
+    }
+
     /// The points under their metric.
     pub fn space(&self) -> &S {
         &self.space

@@ -1,4 +1,4 @@
-//! Searches among the points of a batch, over the draft in which all of them hang under the nodes that cover them.
+//! Searches of the builder: among the points of a batch or of a tree, those that are marked.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -225,7 +225,7 @@ pub(super) trait Scene: Sync {
     fn coordinate(&self, slot: Idx, axis: usize) -> f64;
 }
 
-/// The draft of a builder.
+/// Points that a builder laid out, on the levels that they have so far.
 pub(super) struct Draft<'a, S: Space> {
     pub builder: &'a Builder<'a, S>,
     pub grown: &'a Grown<S>,

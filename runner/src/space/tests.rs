@@ -403,3 +403,34 @@ fn rows_are_checked() {
     let wrong = space.queries(Tier::detect()).query(&[1.0]).err();
     assert_eq!(wrong, Some(KernelError::Shape { what: "row", want: 2, got: 1 }));
 }
+
+#[test]
+fn a_tree_over_the_same_points_is_an_index_again() {
+    let circle = |a: u32, b: u32| f64::from(a.abs_diff(b).min(300 - a.abs_diff(b)));
+    let built = indexed(numbers(300, circle)).unwrap();
+    let again = |len, tree: &Tree| Index::of_tree(numbers(len, circle), tree.clone(), Tier::detect());
+    let index = again(300, built.tree()).unwrap();
+    let answers = |index: &Index<ItemSpace<u32, Closure>>| {
+        index.knn(300, 7, |row| index.space().member(row), |row| row as Idx).unwrap().0
+    };
+    assert_eq!(answers(&index), answers(&built));
+
+    let points = single(&made(Distribution::Gaussian, 500, 3, 5));
+    let space = |points| RowSpace::<Euclidean<f32>>::prepare("points", points, Scaling::NONE).unwrap();
+    let built = Index::build(space(&points), &BuildConfig::default(), Tier::detect()).unwrap();
+    let rows = Index::of_tree(space(&points), built.tree().clone(), Tier::detect()).unwrap();
+    let Values::F32(asked) = points.values() else { panic!("made so") };
+    let found = rows.knn(500, 3, |row| &asked[3 * row..][..3], |_| NONE).unwrap().0;
+    assert_eq!(found, brute::knn(&points, &points, MetricName::Euclidean, 3, |_| NONE).unwrap());
+
+    for len in [299, 301] {
+        let text = again(len, index.tree()).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("this tree of 300 points is not one of these {len}: ")), "{text}");
+    }
+    let mut twice = index.tree().clone();
+    twice.ids.to_mut()[5] = twice.ids[6];
+    assert!(again(300, &twice).unwrap_err().to_string().starts_with("this tree of 300 points is not one of"));
+    let mut blocks = index.tree().clone();
+    blocks.order = Order::Blocks;
+    assert!(again(300, &blocks).unwrap_err().to_string().contains("laid out for another kind of metric"));
+}

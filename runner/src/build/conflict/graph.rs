@@ -11,6 +11,7 @@ use covertree_kernels::tree::{Conflict, TWIN};
 
 use crate::build::crowd::{Crowd, Graph};
 use crate::build::telemetry::{LevelRow, timed};
+use crate::parallel;
 
 /// The conflicts of a batch by point, in both directions.
 struct Conflicting {
@@ -44,19 +45,38 @@ impl Conflicting {
     }
 }
 
-/// Moves a point down if points that were placed cover it on a lower level than before; says whether it moved.
-fn pull(crowd: &mut Crowd<'_>, conflicting: &Conflicting, place: Idx) -> bool {
-    let (mut distance, mut parent, mut nearer) = (crowd.distances[at(place)], NONE, false);
+/// Places that one task looks at.
+const CHUNK: usize = 1024;
+
+/// The nearest of the placed points that cover a point and are nearer than its parent: its slot, and the distance.
+fn nearer(crowd: &Crowd<'_>, conflicting: &Conflicting, place: Idx) -> Option<(Idx, f64)> {
+    let (mut distance, mut parent) = (crowd.distances[at(place)], None);
     for &(other, d) in conflicting.of(place) {
         if !crowd.placed[at(other)] || d > crowd.ladder.radius(crowd.levels[at(other)]) {
             continue;
         }
         let slot = crowd.slots[at(other)];
-        if d < distance || (nearer && d == distance && slot < parent) {
-            (distance, parent, nearer) = (d, slot, true);
+        if d < distance || (d == distance && parent.is_some_and(|parent| slot < parent)) {
+            (distance, parent) = (d, Some(slot));
         }
     }
-    nearer && crowd.hang(place, parent, distance)
+    Some((parent?, distance))
+}
+
+/// Moves those of the open points down that placed points cover on a lower level than before.
+fn pull(crowd: &mut Crowd<'_>, conflicting: &Conflicting, open: &mut Vec<Idx>, levels: &mut BTreeMap<i32, Vec<Idx>>) {
+    // Nobody is placed meanwhile, so that no answer depends on another.
+    let found = parallel::pieces(open.len(), CHUNK, &|part| {
+        let found = part.filter_map(|number| Some((number, nearer(crowd, conflicting, open[number])?)));
+        found.collect::<Vec<(usize, (Idx, f64))>>()
+    });
+    for (number, (parent, distance)) in found.into_iter().flatten() {
+        if crowd.hang(open[number], parent, distance) {
+            lower(crowd, levels, open[number]);
+            open[number] = NONE;
+        }
+    }
+    open.retain(|&place| place != NONE);
 }
 
 /// Settles the batch; some of its points may be placed already.
@@ -102,13 +122,7 @@ fn settle_level(
     let mut open = group;
     // What is placed already was placed before all graphs: no conflict of it is open on its level.
     loop {
-        open.retain(|&place| {
-            let stays = !pull(crowd, conflicting, place);
-            if !stays {
-                lower(crowd, levels, place);
-            }
-            stays
-        });
+        pull(crowd, conflicting, &mut open, levels);
         if open.is_empty() {
             return;
         }
@@ -153,13 +167,25 @@ fn graph_of(
         local[at(place)] = vertex as Idx; // not above the size of the batch
     }
     let radius = crowd.ladder.radius(level);
-    let mut starts = Vec::with_capacity(open.len() + 1);
-    let mut targets = Vec::new();
+    let parts = parallel::pieces(open.len(), CHUNK, &|part| {
+        let (mut degrees, mut targets): (Vec<usize>, Vec<Idx>) = (Vec::with_capacity(part.len()), Vec::new());
+        for &place in &open[part] {
+            let before = targets.len();
+            let near = conflicting.of(place).iter().filter(|&&(other, d)| local[at(other)] != NONE && d <= radius);
+            targets.extend(near.map(|&(other, _)| local[at(other)]));
+            degrees.push(targets.len() - before);
+        }
+        (degrees, targets)
+    });
+    let (mut starts, mut end) = (Vec::with_capacity(open.len() + 1), 0);
     starts.push(0);
-    for &place in open {
-        let near = conflicting.of(place).iter().filter(|&&(other, d)| local[at(other)] != NONE && d <= radius);
-        targets.extend(near.map(|&(other, _)| local[at(other)]));
-        starts.push(targets.len() as Idx); // not above the number of conflicts
+    let mut targets = Vec::with_capacity(parts.iter().map(|(_, targets)| targets.len()).sum());
+    for (degrees, part) in parts {
+        targets.extend_from_slice(&part);
+        starts.extend(degrees.into_iter().map(|degree| {
+            end += degree;
+            end as Idx // not above the number of conflicts, which indices count
+        }));
     }
     open.iter().for_each(|&place| local[at(place)] = NONE);
     (starts, targets)
