@@ -63,7 +63,8 @@ impl<S: Space> Index<S> {
     /// The index of a tree that was built over the same points before, and maybe [saved](crate::tree::file): nothing is built again.
     ///
     /// The points are all that the tree has, in the order of their ids. Whether they obey its laws, as they do when neither they nor the
-    /// metric have changed, is for [`validate`](crate::tree::validate::validate) to say: under others, answers are wrong.
+    /// metric have changed, is for [`validate`](crate::tree::validate::validate) to say: under others, answers are wrong. Rows that were
+    /// projected have to be projected as they were.
     ///
     /// ```
     /// use covertree::space::ItemSpace;
@@ -110,7 +111,7 @@ impl<S: Space> Index<S> {
         }
         space.prepare();
         if space.order() != tree.order() {
-            let problem = "this tree was laid out for another kind of metric: give it the one that it was built under";
+            let problem = "this tree was laid out for another kind of points: give it the metric that it was built under, and rows projected as they were";
             return Err(Error::Usage(problem.into()));
         }
         let packed = space.pack(&tree, tier);

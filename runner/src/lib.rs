@@ -2,7 +2,8 @@
 //!
 //! # Where to begin
 //! [`AnyIndex`] builds, queries, saves and loads a tree whose metric is chosen at run time; it is what the program uses.
-//! [`Index`] is generic over the metric and the points. [`formats`] reads and writes files, [`generate`] makes data sets
+//! [`Index`] is generic over the metric and the points; its tree is saved by [`tree::file`], and taken over by
+//! [`Index::of_tree`]. [`formats`] reads and writes files, [`generate`] makes data sets
 //! to try things on, [`brute`] is what all answers are held against.
 //!
 //! ```

@@ -2,19 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::mis::{self, MisCounters};
 use covertree_kernels::tree::{Conflict, Ladder, TWIN};
-use covertree_kernels::view::Csr;
 
-use super::config::{BuildConfig, MisForm};
+use super::config::BuildConfig;
 use super::seek::{Found, Goal, Marks, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow};
 use super::{Placement, level_below};
-
-/// Luby rounds of [`MisForm::Fast`].
-const FAST_ROUNDS: u32 = 2;
 
 /// A batch. A *place* is the number of a point in the batch.
 pub(super) struct Crowd<'a> {
@@ -45,7 +39,8 @@ pub(super) struct Crowd<'a> {
 }
 
 impl<'a> Crowd<'a> {
-    /// A batch over a scene that holds it, and over the one from before where traversals were cut short. `scratch` has a place for each slot, `NONE` before; the caller clears it again.
+    /// A batch over a scene that holds it, and over the one from before where traversals were cut short. `scratch` has a place for each
+    /// slot, `NONE` before; the caller clears it again.
     pub fn new(
         config: &'a BuildConfig,
         ladder: Ladder<'a>,
@@ -172,7 +167,7 @@ impl<'a> Crowd<'a> {
         if late.is_empty() {
             return winners;
         }
-        let Some(before) = self.before else { return winners };
+        let before = self.before.expect("kept where any traversal was cut short");
         let query = |&place: &Idx| {
             let (slot, radius) = (self.slots[at(place)], self.distances[at(place)]);
             Query { slot, position: usize::MAX, level: 0, radius }
@@ -205,82 +200,5 @@ impl<'a> Crowd<'a> {
         row.dominated = self.moved.iter().filter(|&&moved| moved).count();
         row.selected = row.candidates.saturating_sub(row.dominated);
         row.rho = super::telemetry::share(row.dominated, row.batch_size);
-    }
-}
-
-/// The graph between some places, by their order in `open`.
-pub(super) struct Graph {
-    pub starts: Vec<Idx>,
-    pub targets: Vec<Idx>,
-}
-
-impl Graph {
-    /// The graph of these pairs, both ends of which are open. `local` is scratch, `NONE` for every place before and after.
-    pub fn new(open: &[Idx], pairs: &[Conflict], local: &mut [Idx]) -> Self {
-        for (vertex, &place) in open.iter().enumerate() {
-            local[at(place)] = vertex as Idx; // not above the size of the batch
-        }
-        let mut starts = vec![0 as Idx; open.len() + 1];
-        let ends = |pair: &Conflict| (local[at(pair.id)], local[at(pair.other)]);
-        for pair in pairs {
-            let (a, b) = ends(pair);
-            starts[at(a) + 1] += 1;
-            starts[at(b) + 1] += 1;
-        }
-        for vertex in 0..open.len() {
-            starts[vertex + 1] += starts[vertex];
-        }
-        let mut next = starts.clone();
-        let mut targets = vec![NONE; 2 * pairs.len()];
-        for pair in pairs {
-            let (a, b) = ends(pair);
-            for (from, to) in [(a, b), (b, a)] {
-                targets[at(next[at(from)])] = to;
-                next[at(from)] += 1;
-            }
-        }
-        open.iter().for_each(|&place| local[at(place)] = NONE);
-        Self { starts, targets }
-    }
-
-    /// A maximal independent set in the form that the configuration asks for: a state per vertex.
-    pub fn independent(&self, config: &BuildConfig, level: i32, state: &mut [i32]) -> MisCounters {
-        let graph = Csr::new(&self.starts, &self.targets).expect("built above");
-        let mut memory = vec![Block::default(); mis::mis_blocks(state.len())];
-        let mut counters = MisCounters::default();
-        let (seed, mut arena) = (config.seed ^ level as u64, Arena::new(&mut memory)); // any bits do
-        match config.mis {
-            MisForm::Luby => mis::mis(&graph, seed, state, &mut arena, &mut counters),
-            MisForm::Fast => mis::mis_fast(&graph, seed, FAST_ROUNDS, state, &mut arena, &mut counters),
-        }
-        .expect("sized for the graph");
-        counters
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use covertree_kernels::hash::mix64;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn every_form_is_independent_and_maximal_on_its_graph(len in 0..60 as Idx, edges in 0..200u64, seed: u64) {
-            let end = |word: u64| (mix64(seed ^ mix64(word)) % len.max(1) as u64) as Idx;
-            let pair = |edge| Conflict { id: 3 * end(2 * edge), other: 3 * end(2 * edge + 1), distance: 1.0 };
-            let open: Vec<Idx> = (0..len).map(|vertex| 3 * vertex).collect();
-            let pairs: Vec<Conflict> = (0..if len > 0 { edges } else { 0 }).map(pair).collect();
-            let mut local = vec![NONE; 3 * len as usize];
-            let graph = Graph::new(&open, &pairs, &mut local);
-            prop_assert!(local.iter().all(|&vertex| vertex == NONE));
-            for mis in MisForm::ALL {
-                let config = BuildConfig { mis: *mis, seed, ..BuildConfig::default() };
-                let mut state = vec![mis::OPEN; open.len()];
-                graph.independent(&config, -3, &mut state);
-                let csr = Csr::new(&graph.starts, &graph.targets).unwrap();
-                prop_assert_eq!(mis::verify_mis(&csr, &state).unwrap(), None);
-            }
-        }
     }
 }

@@ -6,10 +6,11 @@
 //! | `config` | every setting, what they mean, what does not go together |
 //! | `batches` | the order of insertion and the sizes of batches |
 //! | `traverse` | where each point of a batch would stand if it were alone |
-//! | `seek` | searches among the points of a batch |
+//! | `seek` | searches among the points of a batch, or of a tree |
 //! | `sweep` | whether searches go through the tree, or over all of it |
 //! | `crowd` | a batch while its conflicts are settled |
 //! | `conflict` | the strategies that settle them |
+//! | `independent` | maximal independent sets of their graphs |
 //! | `nets` | all points at once: the bulk path |
 //! | `update` | inserting into a tree, and deleting from it |
 //! | `telemetry` | what was done and how long it took |
@@ -21,6 +22,7 @@ mod config;
 mod conflict;
 mod crowd;
 mod estimate;
+mod independent;
 mod nets;
 mod seek;
 mod sweep;
@@ -221,7 +223,7 @@ impl<S: Space> Builder<'_, S> {
             ascending.par_sort_unstable(); // costs little where it is sorted already
             slots = merge(&slots, &ascending);
             let batch = batch.to_vec();
-            draft = self.insert(draft, &slots, &batch, &mut progress);
+            draft = self.insert(draft, &slots, (&batch, &ascending), &mut progress);
             let row = progress.telemetry.batches.last_mut().expect("each batch has a row");
             row.prefix_factor = schedule.factor;
             rho = row.rho;
@@ -235,9 +237,15 @@ impl<S: Space> Builder<'_, S> {
         (draft, telemetry)
     }
 
-    /// Inserts a batch, given all slots in ascending order and those of the batch in that of insertion: traverse, settle the conflicts,
+    /// Inserts a batch, given all slots, and those of the batch in the order of insertion and ascending: traverse, settle the conflicts,
     /// and lay the tree out anew.
-    fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &[Idx], progress: &mut Progress) -> Grown<S> {
+    fn insert(
+        &self,
+        grown: Grown<S>,
+        slots: &[Idx],
+        (batch, ascending): (&[Idx], &[Idx]),
+        progress: &mut Progress,
+    ) -> Grown<S> {
         let mut row = BatchRow {
             batch_index: progress.telemetry.batches.len(),
             batch_size: batch.len(),
@@ -254,7 +262,7 @@ impl<S: Space> Builder<'_, S> {
         });
         // Traversals that were cut short go on in the tree as it was.
         let before = deferred.contains(&true).then_some(grown);
-        let crowded = timed(&mut insert_ms, || self.crowded(slots, batch, &progress.placement));
+        let scene = timed(&mut insert_ms, || self.scene(slots, ascending, &progress.placement));
         let parents = batch.iter().map(|&slot| progress.placement.parents[at(slot)]);
         let crowding = Crowding::new(parents, &mut progress.scratch);
         row.conflict_scope_groups_unique = crowding.parents;
@@ -266,11 +274,11 @@ impl<S: Space> Builder<'_, S> {
             progress.telemetry.without_graph(row.batch_index, choice.name());
         }
         row.traversal_ms = traversal_ms;
-        let (mut row, moved) = self.settle((&crowded, before), choice, batch, deferred, row, progress);
-        let grown = match crowded.tree.order == Order::Blocks && !moved {
-            true => crowded,
+        let (mut row, moved) = self.settle((&scene, before), choice, batch, deferred, row, progress);
+        let grown = match scene.tree.order == Order::Blocks && !moved {
+            true => scene,
             false => {
-                drop(crowded);
+                drop(scene);
                 timed(&mut insert_ms, || self.draft(slots, &progress.placement))
             }
         };
@@ -281,9 +289,9 @@ impl<S: Space> Builder<'_, S> {
         grown
     }
 
-    /// What the conflicts of a batch are searched in: the points of the batch alone, which are half of all or fewer. By blocks a tree
-    /// needs the parents, and so it is the whole tree, as if no point were in another's way.
-    fn crowded(&self, slots: &[Idx], batch: &[Idx], placement: &Placement) -> Grown<S> {
+    /// What the conflicts of a batch are searched in: its points alone, which by doubling are half of all or fewer. By blocks a tree needs
+    /// the parents, and so it is the whole tree, as if no point were in another's way.
+    fn scene(&self, slots: &[Idx], batch: &[Idx], placement: &Placement) -> Grown<S> {
         if self.space.order() == Order::Blocks {
             return self.draft(slots, placement);
         }
@@ -299,14 +307,14 @@ impl<S: Space> Builder<'_, S> {
     /// whether any point moved.
     fn settle(
         &self,
-        (crowded, before): (&Grown<S>, Option<Grown<S>>),
+        (scene, before): (&Grown<S>, Option<Grown<S>>),
         choice: Choice,
         batch: &[Idx],
         deferred: Vec<bool>,
         row: BatchRow,
         progress: &mut Progress,
     ) -> (BatchRow, bool) {
-        let scene = Draft { builder: self, grown: crowded };
+        let scene = Draft { builder: self, grown: scene };
         let before = before.as_ref().map(|grown| Draft { builder: self, grown });
         let before = before.as_ref().map(|draft| draft as &dyn Scene);
         let mut crowd = Crowd::new(self.config, self.ladder.view(), (&scene, before), batch, &mut progress.scratch);

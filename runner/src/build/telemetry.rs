@@ -60,7 +60,7 @@ pub struct BatchRow {
     pub conflict_adj_scatter_ms: f64,
     /// Independent sets and moving points down.
     pub mis_ms: f64,
-    /// Laying the tree out with the batch in it.
+    /// Laying out the batch, and the tree with it.
     pub insert_ms: f64,
     /// Pairs in the graphs.
     pub conflict_adj_pairs: u64,

@@ -12,12 +12,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
-use covertree_kernels::mis;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::batches::Schedule;
-use super::crowd::Graph;
+use super::independent::Graph;
 use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
 use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots, reach};
 use crate::error::Error;
@@ -202,11 +201,9 @@ impl Deletion<'_> {
         let radius = self.ladder.view().radius(level + 1);
         let pairs = self.nearest(&near, &near, radius, Goal::Later);
         let mut local = vec![NONE; self.positions.len()];
-        let mut state = vec![mis::OPEN; near.len()];
-        Graph::new(&near, &pairs, &mut local).independent(self.config, level, &mut state);
-        let (members, rest): (Vec<_>, Vec<_>) = near.iter().zip(&state).partition(|(_, state)| **state == mis::IN);
-        let slots = |part: Vec<(&Idx, &i32)>| part.into_iter().map(|(&slot, _)| slot).collect::<Vec<Idx>>();
-        let (members, rest) = (slots(members), slots(rest));
+        let (members, _) = Graph::new(&near, &pairs, &mut local).independent(&near, self.config, level);
+        let mut rest = near;
+        rest.retain(|slot| members.binary_search(slot).is_err()); // both ascend
         for cover in self.nearest(&rest, &members, radius, Goal::Nearest) {
             self.placement.parents[at(cover.id)] = cover.other;
         }

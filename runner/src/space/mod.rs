@@ -52,7 +52,7 @@ pub trait Space: Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Called once before a tree is built, and before anything else is asked.
+    /// Called once before a tree is built or taken over; until then, only how many points there are is asked.
     fn prepare(&mut self) {}
     /// The points along a space-filling curve; `None` where there is none, and the given order has to do.
     fn curve(&self, tier: Tier) -> Option<Vec<Idx>>;

@@ -423,6 +423,24 @@ fn a_tree_over_the_same_points_is_an_index_again() {
     let found = rows.knn(500, 3, |row| &asked[3 * row..][..3], |_| NONE).unwrap().0;
     assert_eq!(found, brute::knn(&points, &points, MetricName::Euclidean, 3, |_| NONE).unwrap());
 
+    // Under balls, the reaches are the tree's own.
+    let wide = made(Distribution::Gaussian, 300, 20, 5);
+    let space = || RowSpace::<Manhattan<f64>>::prepare("points", &wide, Scaling::NONE).unwrap();
+    let built = Index::build(space(), &BuildConfig::default(), Tier::detect()).unwrap();
+    assert_eq!(built.tree().order(), Order::Blocks);
+    let balls = Index::of_tree(space(), built.tree().clone(), Tier::detect()).unwrap();
+    let Values::F64(asked) = wide.values() else { panic!("made so") };
+    let found = balls.knn(300, 3, |row| &asked[20 * row..][..20], |_| NONE).unwrap().0;
+    assert_eq!(found, brute::knn(&wide, &wide, MetricName::Manhattan, 3, |_| NONE).unwrap());
+    for len in [0, 1] {
+        let few = indexed(numbers(len, circle)).unwrap();
+        let few = again(len, few.tree()).unwrap();
+        assert_eq!(
+            few.knn(len as usize, 1, |row| few.space().member(row), |_| NONE).unwrap().0.ids,
+            vec![0; len as usize]
+        );
+    }
+
     for len in [299, 301] {
         let text = again(len, index.tree()).unwrap_err().to_string();
         assert!(text.starts_with(&format!("this tree of 300 points is not one of these {len}: ")), "{text}");
@@ -432,5 +450,5 @@ fn a_tree_over_the_same_points_is_an_index_again() {
     assert!(again(300, &twice).unwrap_err().to_string().starts_with("this tree of 300 points is not one of"));
     let mut blocks = index.tree().clone();
     blocks.order = Order::Blocks;
-    assert!(again(300, &blocks).unwrap_err().to_string().contains("laid out for another kind of metric"));
+    assert!(again(300, &blocks).unwrap_err().to_string().contains("laid out for another kind of points"));
 }

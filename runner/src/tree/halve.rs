@@ -24,7 +24,7 @@ pub(super) fn middle(first: usize, end: usize) -> usize {
     if end - first < 2 * PANEL { middle } else { (middle + PANEL / 2) / PANEL * PANEL }
 }
 
-/// Arranges the slots behind the root.
+/// Arranges slots that stand behind one that belongs to no cell.
 pub(crate) fn arrange<S: Space>(space: &S, slots: &mut [Idx]) {
     halve(space, 1, slots, space.scanned(), &mut Room::default());
 }

@@ -1,12 +1,12 @@
 //! The whole graph: every conflict of the batch is found by one search per point.
 
 use covertree_kernels::index::{Idx, LEN_MAX, at};
-use covertree_kernels::mis;
 use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::{graph, proposals};
-use crate::build::crowd::{Crowd, Graph};
+use crate::build::crowd::Crowd;
 use crate::build::estimate::PAIRS_MAX;
+use crate::build::independent::Graph;
 use crate::build::seek::{Goal, Query, even_shards};
 use crate::build::telemetry::timed;
 
@@ -32,10 +32,9 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
         let near = |pair: &&Conflict| pair.distance <= radius && is_open[at(pair.id)] && is_open[at(pair.other)];
         let pairs: Vec<Conflict> = conflicts.iter().filter(near).copied().collect();
         row.conflict_adj_pairs += pairs.len() as u64;
-        let mut state = vec![mis::OPEN; open.len()];
-        let counters = Graph::new(open, &pairs, &mut local).independent(crowd.config, row.level, &mut state);
-        row.mis_iterations += counters.rounds;
-        open.iter().zip(&state).filter(|(_, state)| **state == mis::IN).map(|(&place, _)| place).collect()
+        let (winners, rounds) = Graph::new(open, &pairs, &mut local).independent(open, crowd.config, row.level);
+        row.mis_iterations += rounds;
+        winners
     });
     true
 }

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::mis;
 use covertree_kernels::tree::{Conflict, TWIN};
 
-use crate::build::crowd::{Crowd, Graph};
+use crate::build::crowd::Crowd;
+use crate::build::independent::Graph;
 use crate::build::telemetry::{LevelRow, timed};
 use crate::parallel;
 
@@ -130,11 +130,8 @@ fn settle_level(
         open.sort_unstable();
         let (starts, targets) = graph_of(crowd, conflicting, &open, row.level, local);
         row.conflict_adj_pairs += targets.len() as u64 / 2;
-        let mut state = vec![mis::OPEN; open.len()];
-        let counters = Graph { starts, targets }.independent(crowd.config, row.level, &mut state);
-        row.mis_iterations += counters.rounds;
-        let members = open.iter().zip(&state).filter(|(_, state)| **state == mis::IN);
-        let winners: Vec<Idx> = members.map(|(&place, _)| place).collect();
+        let (winners, rounds) = Graph { starts, targets }.independent(&open, crowd.config, row.level);
+        row.mis_iterations += rounds;
         let kept = crowd.finish(winners);
         crowd.place(&kept);
         row.selected += kept.len();
@@ -168,24 +165,21 @@ fn graph_of(
     }
     let radius = crowd.ladder.radius(level);
     let parts = parallel::pieces(open.len(), CHUNK, &|part| {
-        let (mut degrees, mut targets): (Vec<usize>, Vec<Idx>) = (Vec::with_capacity(part.len()), Vec::new());
+        let (mut ends, mut targets): (Vec<Idx>, Vec<Idx>) = (Vec::with_capacity(part.len()), Vec::new());
         for &place in &open[part] {
-            let before = targets.len();
             let near = conflicting.of(place).iter().filter(|&&(other, d)| local[at(other)] != NONE && d <= radius);
             targets.extend(near.map(|&(other, _)| local[at(other)]));
-            degrees.push(targets.len() - before);
+            ends.push(targets.len() as Idx); // not above the number of conflicts, which indices count
         }
-        (degrees, targets)
+        (ends, targets)
     });
-    let (mut starts, mut end) = (Vec::with_capacity(open.len() + 1), 0);
+    let mut starts = Vec::with_capacity(open.len() + 1);
     starts.push(0);
     let mut targets = Vec::with_capacity(parts.iter().map(|(_, targets)| targets.len()).sum());
-    for (degrees, part) in parts {
+    for (ends, part) in parts {
+        let before = targets.len() as Idx; // as above
+        starts.extend(ends.into_iter().map(|end| before + end));
         targets.extend_from_slice(&part);
-        starts.extend(degrees.into_iter().map(|degree| {
-            end += degree;
-            end as Idx // not above the number of conflicts, which indices count
-        }));
     }
     open.iter().for_each(|&place| local[at(place)] = NONE);
     (starts, targets)

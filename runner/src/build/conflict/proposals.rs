@@ -9,10 +9,10 @@
 use std::collections::BTreeMap;
 
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::mis;
 use covertree_kernels::tree::TWIN;
 
-use crate::build::crowd::{Crowd, Graph};
+use crate::build::crowd::Crowd;
+use crate::build::independent::Graph;
 use crate::build::seek::Goal;
 use crate::build::telemetry::{LevelRow, share, timed};
 
@@ -134,10 +134,10 @@ impl Level<'_, '_> {
         if pairs.is_empty() {
             return proposals;
         }
-        let mut state = vec![mis::OPEN; proposals.len()];
-        let counters = Graph::new(&proposals, &pairs, self.local).independent(crowd.config, row.level, &mut state);
-        row.mis_iterations += counters.rounds;
-        proposals.into_iter().zip(state).filter(|(_, state)| *state == mis::IN).map(|(place, _)| place).collect()
+        let graph = Graph::new(&proposals, &pairs, self.local);
+        let (winners, rounds) = graph.independent(&proposals, crowd.config, row.level);
+        row.mis_iterations += rounds;
+        winners
     }
 }
 
