@@ -178,7 +178,8 @@ fn build_slots<S: Space>(
         Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
     placement.levels[at(root)] = 0;
     let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
-    Ok(builder.insert_all(vec![root], schedule, progress))
+    let draft = builder.draft(&[root], &progress.placement);
+    Ok(builder.insert_all(draft, vec![root], schedule, progress))
 }
 
 /// Merges two ascending lists of slots.
@@ -206,14 +207,14 @@ const NODES: usize = 256;
 const REACH_SPLIT: usize = 1 << 14;
 
 impl<S: Space> Builder<'_, S> {
-    /// Inserts everything that is scheduled into the tree over `slots`, which has a root, and lays the tree out.
+    /// Inserts everything that is scheduled into the tree over `slots`, ascending, one of which is its root.
     fn insert_all(
         &self,
+        mut draft: Grown<S>,
         mut slots: Vec<Idx>,
         schedule: &mut Schedule<'_>,
         mut progress: Progress,
     ) -> (Grown<S>, Telemetry) {
-        let mut draft = self.draft(&slots, &progress.placement);
         progress.telemetry.notes = self.notes();
         let mut rho = 0.0;
         let mut ascending = Vec::new();

@@ -21,7 +21,7 @@ use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
 use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots, reach};
 use crate::error::Error;
 use crate::space::Space;
-use crate::tree::{Ladder, Tree};
+use crate::tree::{Ladder, Runs, Tree};
 use crate::workers::Workers;
 
 /// What becomes of a tree.
@@ -62,11 +62,13 @@ pub(crate) fn update<S: Space>(
     let ids: Vec<Idx> = order.iter().map(|&row| id(row)).collect();
     let morton = if config.batch_order == super::BatchOrder::Morton { space.morton(tier) } else { None };
     let schedule = Schedule::new(&ids, config, morton);
-    let (mut placement, mut stays) = placed(change, &order);
+    let mut slot_of = vec![NONE; at(len)];
+    order.iter().zip(0..).for_each(|(&row, slot)| slot_of[at(row)] = slot);
+    let (mut placement, mut stays) = placed(change, &slot_of);
     let ladder = change.tree.ladder.clone();
     let builder = Builder { space: &*space, config, tier, ladder, workers };
-    if stays.iter().any(|&stays| !stays) && old > 0 {
-        builder.delete(change, &order, &mut placement, &mut stays);
+    if change.deleted.contains(&true) {
+        builder.delete(change, &slot_of[..old], &mut placement, &mut stays);
     }
     let live = |slot: Idx| at(order[at(slot)]) >= old || !change.deleted[at(order[at(slot)])];
     let slots: Vec<Idx> = (0..len).filter(|&slot| stays[at(slot)]).collect();
@@ -76,8 +78,12 @@ pub(crate) fn update<S: Space>(
     } else {
         builder.raise_root(&slots, &mut placement, live);
         builder.refuse_quadratic(&schedule)?;
+        let draft = match slots.len() == old {
+            true => builder.taken_over(change.tree, &slot_of[..old], &placement),
+            false => builder.draft(&slots, &placement),
+        };
         let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
-        builder.insert_all(slots, &mut schedule, progress)
+        builder.insert_all(draft, slots, &mut schedule, progress)
     };
     let Grown { mut tree, packed, .. } = grown;
     tree.ids.iter_mut().for_each(|slot| *slot = ids[at(*slot)]);
@@ -87,11 +93,9 @@ pub(crate) fn update<S: Space>(
 }
 
 /// The placement of the points of the tree, by slot, and which slots have one that stays: those of points that are neither
-/// new nor deleted.
-fn placed(change: &Change<'_>, order: &[Idx]) -> (Placement, Vec<bool>) {
-    let (tree, len) = (change.tree, order.len());
-    let mut slot_of = vec![NONE; len];
-    order.iter().zip(0..).for_each(|(&row, slot)| slot_of[at(row)] = slot);
+/// new nor deleted. `slot_of` tells the slot of each row.
+fn placed(change: &Change<'_>, slot_of: &[Idx]) -> (Placement, Vec<bool>) {
+    let (tree, len) = (change.tree, slot_of.len());
     let mut placement = Placement { levels: vec![TWIN; len], parents: vec![NONE; len], distances: vec![0.0; len] };
     let mut stays = vec![false; len];
     for position in 0..tree.len() {
@@ -107,6 +111,22 @@ fn placed(change: &Change<'_>, order: &[Idx]) -> (Placement, Vec<bool>) {
 }
 
 impl<S: Space> Builder<'_, S> {
+    /// The tree that is there as a draft, given the slot of each position: nothing is arranged again, if it is stored as drafts are. Its
+    /// root may have been lifted.
+    fn taken_over(&self, tree: &Tree, slots: &[Idx], placement: &Placement) -> Grown<S> {
+        if tree.order != self.space.order() {
+            let mut ascending = slots.to_vec();
+            ascending.sort_unstable();
+            return self.draft(&ascending, placement);
+        }
+        let mut tree = tree.clone();
+        tree.ids = slots.to_vec().into();
+        // Elsewhere levels are what they were. The root stands before all groups, and so does not change their tops.
+        tree.levels.to_mut()[0] = placement.levels[at(slots[0])];
+        let packed = self.space.pack(&tree, self.tier);
+        Grown { tree, runs: Runs::default(), packed }
+    }
+
     /// Lifts the root to a level on which it covers all points.
     fn raise_root(&self, slots: &[Idx], placement: &mut Placement, live: impl Fn(Idx) -> bool) {
         let root = slots.iter().copied().find(|&slot| placement.parents[at(slot)] == NONE);
@@ -120,18 +140,17 @@ impl<S: Space> Builder<'_, S> {
         }
     }
 
-    /// Takes the deleted points out of the placement; `stays` is then true for the slots that keep a place in the tree.
-    fn delete(&self, change: &Change<'_>, order: &[Idx], placement: &mut Placement, stays: &mut [bool]) {
-        let old = |slot: &Idx| at(order[at(*slot)]) < change.tree.len();
-        let slots: Vec<Idx> = (0..order.len() as Idx).filter(old).collect();
-        // The tree as it was, by slot, is what is searched; marks say which of its points count.
-        let draft = self.draft(&slots, placement);
+    /// Takes the deleted points out of the placement, given the slot of each position; `stays` is then true for the slots that keep a
+    /// place in the tree.
+    fn delete(&self, change: &Change<'_>, slots: &[Idx], placement: &mut Placement, stays: &mut [bool]) {
+        // The tree as it was is what is searched; marks say which of its points count.
+        let draft = self.taken_over(change.tree, slots, placement);
         let scene = Draft { builder: self, grown: &draft };
-        let mut positions = vec![0usize; order.len()];
-        draft.tree.ids.iter().enumerate().for_each(|(position, &slot)| positions[at(slot)] = position);
+        let mut positions = vec![0usize; stays.len()];
+        slots.iter().enumerate().for_each(|(position, &slot)| positions[at(slot)] = position);
         let mut deletion = Deletion { scene: &scene, config: self.config, ladder: &self.ladder, positions, placement };
         let mut orphans: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();
-        for &slot in &slots {
+        for &slot in slots {
             let parent = deletion.placement.parents[at(slot)];
             if !stays[at(slot)] || parent == NONE || stays[at(parent)] {
                 continue;
