@@ -1,11 +1,15 @@
 //! What queries cost, in counted work: the counts do not depend on the machine, and their weights are those by which the index
 //! itself chooses how to answer.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use covertree::build::{BatchOrder, Conflict, MisForm, Prefix};
 use covertree::generate::{Distribution, GenerateConfig};
 use covertree::points::Points;
-use covertree::{AnyIndex, BuildConfig, MetricName};
+use covertree::space::ItemSpace;
+use covertree::{AnyIndex, BuildConfig, Index, MetricName};
 use covertree_kernels::hash::mix64;
+use covertree_kernels::simd::Tier;
 
 const ROWS: usize = 6_000;
 
@@ -79,4 +83,24 @@ fn no_strategy_makes_queries_cost_a_tenth_more_than_the_whole_graph() {
             assert!(ratio <= 1.1, "{distribution} x {dim}, {metric}: {ratio:.3} with {config:?}");
         }
     }
+}
+
+/// What a function costs is not known, so what counts is how often it is called: among 6 000 points in space, for the distances to the
+/// pivots (five or six), the eight that are found, and those that the pivots do not tell from them.
+#[test]
+fn a_function_is_called_some_twenty_times_for_eight_neighbours_in_space() {
+    let (all, queries) = points(Distribution::Gaussian, 3);
+    let rows = |points: &Points| points.to_f64().as_chunks::<3>().0.to_vec();
+    let called = AtomicU64::new(0);
+    let distance = |a: &[f64; 3], b: &[f64; 3]| {
+        called.fetch_add(1, Relaxed);
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>()
+    };
+    let space = ItemSpace::new(rows(&all), &distance).unwrap();
+    let index = Index::build(space, &BuildConfig::default(), Tier::detect()).unwrap();
+    let queries = rows(&queries);
+    called.store(0, Relaxed);
+    index.knn(queries.len(), 8, |row| index.space().outside(&queries[row], row), |_| -1).unwrap();
+    let calls = called.load(Relaxed) as f64 / queries.len() as f64;
+    assert!((8.0..30.0).contains(&calls), "{calls} calls a query");
 }

@@ -4,12 +4,12 @@
 //! over its boxes, whatever their number; the nearest of a frame is found by vector operations when it is its turn, and
 //! the ones that the cap has ruled out by then cost nothing at all. Sorting would cost more than all that is sorted.
 
-use super::search::{Search, lanes_within};
+use super::search::{Search, lanes_within, smaller};
 use super::visit::Visitor;
 use super::{Group, Metric};
 use crate::arena::{Arena, blocks};
 use crate::error::KernelError;
-use crate::index::at;
+use crate::index::{Idx, at};
 use crate::simd::{Lanes, Real, Vector};
 
 /// Bounds of a frame: one panel of `f32`, two of `f64`.
@@ -213,6 +213,9 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
         let mut top = search.ceiling(limit);
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
+        if M::DEAR {
+            return search.scan_dear::<L>(query, from, to, limit);
+        }
         let mut start = from / lanes * lanes;
         let ids = search.view.parts().ids;
         for line in 0..4 {
@@ -235,6 +238,53 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
         }
     }
 
+    /// The same, where a distance is dear: the points with the smallest surrogates first, which make the cap small for the others.
+    #[inline(always)]
+    fn scan_dear<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
+        let lanes = M::Real::LANES;
+        let mut notes = Notes::<M::Real>::default();
+        let top = self.ceiling(limit);
+        let mut start = from / lanes * lanes;
+        while start < to {
+            let (first, end) = (from.max(start), to.min(start + lanes));
+            let values = self.metric.surrogate_panel::<L>(query, first, end, top);
+            let mut mask = values.le(<<M::Real as Real>::On<L>>::splat(top)) & lanes_within(start, from, to);
+            if mask != 0 {
+                mask &= self.visitor.narrow::<L>(start, values);
+            }
+            if mask != 0 {
+                if notes.len + lanes > NOTES {
+                    self.settle_notes::<L>(query, &mut notes, limit);
+                }
+                let mut surrogates = [M::Real::default(); 16];
+                values.store(&mut surrogates);
+                while mask != 0 {
+                    let lane = mask.trailing_zeros() as usize;
+                    mask &= mask - 1;
+                    self.metric.prefetch::<L>(start + lane);
+                    notes.add(start + lane, surrogates[lane]);
+                }
+            }
+            start += lanes;
+        }
+        self.settle_notes::<L>(query, &mut notes, limit);
+    }
+
+    /// Offers the noted points, those with the smallest surrogates first, up to the ceiling; forgets them all.
+    #[inline(always)]
+    fn settle_notes<L: Lanes>(&mut self, query: M::Query<'_>, notes: &mut Notes<M::Real>, limit: f64) {
+        while let Some((position, surrogate)) = notes.take_least::<L>(self.ceiling(limit)) {
+            if !self.visitor.admits(position) {
+                continue;
+            }
+            self.counters.settled += 1;
+            let distance = self.metric.distance::<L>(query, position, surrogate);
+            if distance <= smaller(limit, self.visitor.cap()) {
+                self.visitor.offer(position, distance);
+            }
+        }
+    }
+
     /// Those of the groups from `base` on whose bit is set in `mask` that their own cap rules out.
     #[inline(always)]
     fn ruled_out(&self, base: usize, mask: u32, bounds: &[M::Real]) -> u32 {
@@ -247,5 +297,61 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
             out |= u32::from(bounds[lane] > ceiling) << lane;
         }
         out
+    }
+}
+
+/// Points that are compared before any is settled, where a distance is dear: most groups have no more.
+const NOTES: usize = 48;
+
+/// Points that may be answers, with their surrogates.
+struct Notes<T> {
+    /// Infinite where there is no point any more.
+    surrogates: [T; NOTES],
+    positions: [Idx; NOTES],
+    len: usize,
+}
+
+impl<T: Real> Default for Notes<T> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { surrogates: [T::INFINITY; NOTES], positions: [0; NOTES], len: 0 }
+    }
+}
+
+impl<T: Real> Notes<T> {
+    /// Notes a point; there is room.
+    #[inline(always)]
+    fn add(&mut self, position: usize, surrogate: T) {
+        self.surrogates[self.len] = surrogate;
+        self.positions[self.len] = position as Idx; // a position of the tree
+        self.len += 1;
+    }
+
+    /// Takes the point with the smallest surrogate, if that is within the ceiling; forgets all of them otherwise, for the ceiling
+    /// never grows.
+    #[inline(always)]
+    fn take_least<L: Lanes>(&mut self, ceiling: T) -> Option<(usize, T)> {
+        let surrogates = &mut self.surrogates[..self.len.next_multiple_of(T::LANES)];
+        let mut least = <T::On<L>>::splat(T::INFINITY);
+        for panel in surrogates.chunks_exact(T::LANES) {
+            least = least.min(<T::On<L>>::load(panel));
+        }
+        let least = least.least();
+        if least > ceiling || least == T::INFINITY {
+            surrogates.fill(T::INFINITY);
+            self.len = 0;
+            return None;
+        }
+        let mut place = 0;
+        for panel in surrogates.chunks_exact(T::LANES) {
+            let mask = <T::On<L>>::load(panel).le(<T::On<L>>::splat(least));
+            if mask != 0 {
+                place += mask.trailing_zeros() as usize;
+                break;
+            }
+            place += T::LANES;
+        }
+        surrogates[place] = T::INFINITY;
+        Some((at(self.positions[place]), least))
     }
 }

@@ -178,6 +178,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for Items<'_, X, D> {
     }
 
     #[inline(always)]
+    fn prefetch<L: Lanes>(&self, position: usize) {
+        L::prefetch(self.items, at(self.order[position]));
+    }
+
+    #[inline(always)]
     fn beyond(&self, center: f64, reach: f64) -> f64 {
         center - reach - (self.slack.relative * (center + reach) + self.slack.absolute)
     }

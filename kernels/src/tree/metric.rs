@@ -44,6 +44,10 @@ pub trait Metric {
     /// [`at_most`](Self::at_most) tells nothing; for few of them only where [`reach`](Self::reach) costs little.
     const SHORTLIST_FROM: usize = 16;
 
+    /// Whether a distance costs far more than a surrogate, so that it pays to settle those first that will most likely make the cap
+    /// small.
+    const DEAR: bool = false;
+
     /// A surrogate that no point at or below `distance` exceeds.
     fn ceiling(&self, distance: f64) -> Self::Real;
 
@@ -102,6 +106,12 @@ pub trait Metric {
 
     /// The distance by the published formula, given the point's surrogate (which some metrics can use).
     fn distance<L: Lanes>(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;
+
+    /// Fetches into the cache what [`distance`](Self::distance) will need of a point.
+    #[inline(always)]
+    fn prefetch<L: Lanes>(&self, position: usize) {
+        let _ = position;
+    }
 
     /// Distances by the published formula of those points of the panel at `start` whose bit is set in `mask`, at least;
     /// other elements of `out` may be overwritten with anything. `surrogates` are the panel's.

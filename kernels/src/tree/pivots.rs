@@ -187,6 +187,7 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     type Real = f64;
     type Query<'q> = PivotItem<'q, X>;
     const SHORTLIST_FROM: usize = usize::MAX;
+    const DEAR: bool = true;
 
     #[inline]
     fn check(&self, query: PivotItem<'_, X>, len: usize) -> Result<(), KernelError> {
@@ -251,6 +252,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     #[inline(always)]
     fn distance<L: Lanes>(&self, query: PivotItem<'_, X>, position: usize, _surrogate: f64) -> f64 {
         self.items.between(query.item, position)
+    }
+
+    #[inline(always)]
+    fn prefetch<L: Lanes>(&self, position: usize) {
+        self.items.prefetch::<L>(position);
     }
 
     #[inline(always)]
