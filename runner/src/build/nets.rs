@@ -37,8 +37,11 @@ use pieces::{Listed, Listing, Outcome, Pieces};
 /// The level of a point that still stands.
 const STANDS: i32 = i32::MAX;
 
-/// Points whose pairs one task lists and settles.
-const PIECE: usize = 1 << 12;
+/// Points whose pairs one task lists and settles: at least, but for the last task, and at most.
+const PIECE: (usize, usize) = (1 << 9, 1 << 12);
+
+/// Tasks that points are split into where that allows it: enough for threads to take turns at what is dense and what is not.
+const PIECES: usize = 16;
 
 /// Most pairs that are listed for a point, on average over a task.
 const PAIRS: usize = 32;
@@ -46,11 +49,17 @@ const PAIRS: usize = 32;
 /// Points that are asked how far their neighbours are.
 const SAMPLE: usize = 64;
 
+/// Those of them that one task asks.
+const ASKED: usize = 16;
+
 /// Neighbours that they are asked for.
 const NEIGHBOURS: usize = 16;
 
 /// Neighbours that they may have within the radius of the highest level that pairs are listed for, on average.
 const FEW: usize = 8;
+
+/// Most points that are halved as they come. More are put along a curve first, so that halving them reads memory in order.
+const NEAR: usize = 1 << 16;
 
 /// Points that are taken at a time are worth it while they cover one in so many.
 const WORTH: usize = 32;
@@ -104,7 +113,8 @@ pub(super) fn build<S: Space>(
 fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<Idx>, Grown<S>) {
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let root = root(len, config.seed);
-    let mut rows = space.curve(tier).unwrap_or_else(|| (0..len).collect());
+    let curve = if at(len) > NEAR { space.curve(tier) } else { None };
+    let mut rows = curve.unwrap_or_else(|| (0..len).collect());
     let place = rows.iter().position(|&row| row == root).expect("the curve goes through all points");
     rows[..=place].rotate_right(1);
     space.reorder(&rows);
@@ -151,7 +161,7 @@ fn median(pairs: &mut [Conflict]) -> f64 {
 /// The first row of a random permutation.
 fn root(len: Idx, seed: u64) -> Idx {
     let least =
-        parallel::pieces(at(len), PIECE, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
+        parallel::pieces(at(len), PIECE.1, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
     least.into_iter().flatten().min().map_or(0, |(_, row)| row)
 }
 
@@ -159,8 +169,8 @@ fn root(len: Idx, seed: u64) -> Idx {
 struct Nets<'a, S: Space> {
     builder: &'a Builder<'a, S>,
     outcome: Outcome,
-    /// Points of a piece.
-    piece: usize,
+    /// Points of a piece: at least, and at most.
+    piece: (usize, usize),
     /// The slots that still stand, ascending; the root is the first.
     standing: Vec<Idx>,
     /// The highest level whose pairs are settled; none before those at distance 0 are.
@@ -189,9 +199,10 @@ impl<S: Space> Nets<'_, S> {
         let lowest = ladder.level_over(f64::from_bits(1));
         let next = self.settled.map_or(TWIN, |settled| settled + 1);
         let mut level = self.few_up_to(grown).max(next);
+        let mut kept = Vec::new();
         loop {
             let (mut graph_ms, mut mis_ms) = (0.0, 0.0);
-            let listed = timed(&mut graph_ms, || self.list(grown, level));
+            let listed = timed(&mut graph_ms, || self.list(grown, level, &mut kept));
             self.row.conflict_graph_ms += graph_ms;
             match listed {
                 Ok(listing) => {
@@ -227,15 +238,17 @@ impl<S: Space> Nets<'_, S> {
         let (kernel, view) = (builder.space.kernel(&grown.packed), grown.tree.view());
         let sample = len.min(SAMPLE);
         let mut near = vec![f64::INFINITY; sample * NEIGHBOURS];
-        let mut ids = [NONE; NEIGHBOURS];
-        builder.workers.reserve(search_blocks(grown.tree.waiting));
-        builder.workers.with(search_blocks(grown.tree.waiting), |memory| {
-            for (number, near) in near.chunks_exact_mut(NEIGHBOURS).enumerate() {
-                let slot = self.standing[number * len / sample];
-                let query = builder.space.query(at(slot));
-                knn(builder.tier, view, &kernel, query, slot, near, &mut ids, &mut Arena::new(memory))
-                    .expect("the memory was sized for this tree");
-            }
+        let blocks = search_blocks(grown.tree.waiting);
+        builder.workers.reserve(blocks);
+        parallel::chunks(&mut near, ASKED * NEIGHBOURS, &|chunk, near| {
+            builder.workers.with(blocks, |memory| {
+                for (number, near) in (chunk * ASKED..).zip(near.chunks_exact_mut(NEIGHBOURS)) {
+                    let slot = self.standing[number * len / sample];
+                    let (query, mut ids) = (builder.space.query(at(slot)), [NONE; NEIGHBOURS]);
+                    knn(builder.tier, view, &kernel, query, slot, near, &mut ids, &mut Arena::new(memory))
+                        .expect("the memory was sized for this tree");
+                }
+            });
         });
         near.sort_unstable_by(f64::total_cmp);
         let typical = near[(sample * FEW).min(near.len() - 1)];
@@ -246,36 +259,43 @@ impl<S: Space> Nets<'_, S> {
         }
     }
 
-    /// Lists the pairs within the radius of a level.
+    /// Lists the pairs within the radius of a level. `kept` holds what was listed for pieces up to a higher level, and is given what
+    /// is listed now where that is not all.
     ///
     /// # Errors
-    /// A typical distance, where there are too many.
-    fn list(&mut self, grown: &Grown<S>, level: i32) -> Result<Listing, f64> {
-        let (builder, tree, size) = (self.builder, &grown.tree, self.piece);
+    /// A typical distance, where a piece has too many.
+    fn list(&mut self, grown: &Grown<S>, level: i32, kept: &mut Vec<Option<Listed>>) -> Result<Listing, f64> {
+        let (builder, tree) = (self.builder, &grown.tree);
+        let size = tree.len().div_ceil(PIECES).clamp(self.piece.0, self.piece.1);
         let pieces = Pieces::new(&tree.ids, size);
+        kept.resize_with(tree.len().div_ceil(size), || None);
         let (view, ladder) = (tree.view(), builder.ladder.view());
         let radius = ladder.radius(level);
         let scratch = builder.space.near_pairs_blocks(tree);
         let room = size.max(2 * PAIRS).min(tree.len()) * PAIRS;
         let blocks = scratch.saturating_add(blocks::<Conflict>(room));
         builder.workers.reserve(blocks);
-        let listed = parallel::pieces(tree.len(), size, &|rows| {
-            let piece = rows.start / size;
+        let listed = parallel::chunks(kept, 1, &|piece, kept| {
+            let [kept] = kept else { return (Ok(()), 0) };
+            if kept.is_some() {
+                return (Ok(()), 0);
+            }
+            let rows = piece * size..tree.len().min((piece + 1) * size);
             builder.workers.with(blocks, |memory| {
                 let mut arena = Arena::new(memory);
                 let out = arena.take(room).expect("sized for so many");
                 let near = NearIn { tier: builder.tier, view, packed: &grown.packed, rows, radius };
                 let (found, evals) = builder.space.near_pairs(&near, out, &mut arena);
-                match found > out.len() {
-                    true => (Err(median(out)), evals),
-                    false => {
-                        (Ok(pieces.sort(piece, &out[..found], |distance| level_of(ladder, distance, level))), evals)
-                    }
+                if found > out.len() {
+                    return (Err(median(out)), evals);
                 }
+                *kept = Some(pieces.sort(piece, &out[..found], |distance| level_of(ladder, distance, level)));
+                (Ok(()), evals)
             })
         });
         self.row.distance_evals += listed.iter().map(|(_, evals)| evals).sum::<u64>();
-        let listed: Vec<Listed> = listed.into_iter().map(|(listed, _)| listed).collect::<Result<_, f64>>()?;
+        listed.into_iter().try_for_each(|(listed, _)| listed)?;
+        let listed: Vec<Listed> = kept.drain(..).flatten().map(|listed| listed.up_to(level)).collect();
         self.row.shards += listed.len();
         let listing = Listing::new(pieces, listed);
         self.row.pairs_before += listing.len() as u64; // widens
@@ -300,7 +320,8 @@ impl<S: Space> Nets<'_, S> {
             let (before, len) = (open.len(), open.len().min(2 * PAIRS));
             let block: Vec<Idx> = (0..len).map(|number| open[number * open.len() / len]).collect();
             // So few have no more pairs than are listed.
-            let listing = self.list(&self.over(&block), level).expect("there is room for all pairs of so few");
+            let listing =
+                self.list(&self.over(&block), level, &mut Vec::new()).expect("there is room for all pairs of so few");
             self.settle_level(&listing, row);
             let winners: Vec<Idx> = block.into_iter().filter(|&slot| self.stands(slot)).collect();
             open.retain(|&slot| self.stands(slot) && winners.binary_search(&slot).is_err());
@@ -317,7 +338,7 @@ impl<S: Space> Nets<'_, S> {
             }
         }
         let grown = self.over(&open);
-        match self.list(&grown, level) {
+        match self.list(&grown, level, &mut Vec::new()) {
             Ok(listing) => self.settle_level(&listing, row),
             Err(_) => self.thin_by_rivals(&grown, level, row),
         }

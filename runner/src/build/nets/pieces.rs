@@ -93,6 +93,13 @@ impl Listed {
         Self { pairs, runs }
     }
 
+    /// Those that matter on a level up to this one.
+    pub fn up_to(mut self, level: i32) -> Self {
+        self.runs.truncate(self.runs.partition_point(|run| parts(run.0).0 <= level));
+        self.pairs.truncate(self.runs.last().map_or(0, |run| run.1));
+        self
+    }
+
     /// The pairs of a level with slots of a piece.
     fn of(&self, level: i32, piece: usize) -> &[Conflict] {
         let Ok(place) = self.runs.binary_search_by_key(&key(level, piece), |run| run.0) else { return &[] };

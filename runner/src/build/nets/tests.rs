@@ -13,7 +13,11 @@ fn points(len: usize, dim: usize, steps: u64) -> Points {
 }
 
 /// Settles one level after the other in some way, and holds each outcome against brute force; returns what is left.
-fn settles(mut space: Points, piece: usize, way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Idx> {
+fn settles(
+    mut space: Points,
+    piece: (usize, usize),
+    way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow),
+) -> Vec<Idx> {
     let (config, tier, workers) = (BuildConfig::default(), Tier::detect(), Workers::new());
     let (rows, grown) = arranged(&mut space, &config, tier);
     let len = rows.len();
@@ -49,14 +53,14 @@ fn settles(mut space: Points, piece: usize, way: impl Fn(&mut Nets<'_, Points>, 
 }
 
 /// What is left of sets of points: far apart, close together, coincident.
-fn each(piece: usize, way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Vec<Idx>> {
+fn each(piece: (usize, usize), way: impl Fn(&mut Nets<'_, Points>, i32, &mut LevelRow)) -> Vec<Vec<Idx>> {
     let sets = [(1, 2, 9), (2, 1, 2), (300, 2, 7), (500, 3, 1 << 20), (400, 6, 1 << 20), (300, 1, 3)];
     sets.into_iter().map(|(len, dim, steps)| settles(points(len, dim, steps), piece, &way)).collect()
 }
 
 #[test]
 fn a_level_is_settled_by_a_few_points_at_a_time() {
-    for piece in [PIECE, 20] {
+    for piece in [PIECE, (20, 20)] {
         let left = each(piece, |nets, level, row| nets.thin(level, row));
         assert!(left.iter().all(|left| *left == [0]), "only the roots are left: {left:?}");
     }
@@ -64,16 +68,50 @@ fn a_level_is_settled_by_a_few_points_at_a_time() {
 
 #[test]
 fn a_level_is_settled_by_all_of_its_pairs_in_pieces() {
-    for piece in [PIECE, 40, 7] {
+    for piece in [PIECE, (40, 40), (7, 7)] {
         let left = each(piece, |nets, level, row| {
             let grown = nets.over(&nets.standing.clone());
-            match nets.list(&grown, level) {
+            match nets.list(&grown, level, &mut Vec::new()) {
                 Ok(listing) => nets.settle_level(&listing, row),
                 Err(_) => nets.thin(level, row), // many points in one place
             }
         });
         assert!(left.iter().all(|left| *left == [0]), "only the roots are left: {left:?}");
     }
+}
+
+/// Three of five pieces have more pairs than are listed on the higher of two levels, and the others keep theirs for the lower one.
+#[test]
+fn pairs_that_were_listed_for_a_higher_level_serve_a_lower_one() {
+    let coordinate = |place: usize| match place {
+        0..800 => 2.0 * place as f32,
+        _ => 1600.0 + (mix64(place as u64) % 4096) as f32 / 64.0,
+    };
+    let mut space = Points::prepared((0..2000).map(coordinate).collect(), 1);
+    let (config, tier, workers) = (BuildConfig::default(), Tier::detect(), Workers::new());
+    let (rows, grown) = arranged(&mut space, &config, tier);
+    let ladder = grown.tree.ladder.clone();
+    let builder = Builder { space: &space, config: &config, tier, ladder, workers: &workers };
+    let level = |radius: f64| builder.ladder.view().level_over(radius);
+    let settled = |kept: &mut Vec<Option<Listed>>| {
+        let (mut row, standing) = (BatchRow::default(), (0..rows.len() as Idx).collect());
+        let (outcome, levels) = (Outcome::new(rows.len()), Vec::new());
+        let (builder, piece) = (&builder, (400, 400));
+        let mut nets = Nets { builder, outcome, piece, standing, settled: None, row: &mut row, levels };
+        if kept.is_empty() {
+            assert!(nets.list(&grown, level(16.0), kept).is_err_and(|typical| typical > 0.0));
+            assert_eq!(kept.iter().flatten().count(), 2);
+        } else {
+            kept.clear();
+        }
+        let listing = nets.list(&grown, level(0.5), kept).unwrap();
+        let rows =
+            nets.outcome.settle(&listing).into_iter().map(|row| (row.level, row.conflict_adj_pairs, row.dominated));
+        let rows: Vec<_> = rows.collect();
+        let Outcome { levels, parents, distances } = nets.outcome;
+        (listing.len(), rows, levels.into_iter().map(AtomicI32::into_inner).collect::<Vec<_>>(), parents, distances)
+    };
+    assert_eq!(settled(&mut Vec::new()), settled(&mut vec![None]));
 }
 
 #[test]
