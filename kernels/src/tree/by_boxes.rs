@@ -210,12 +210,12 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     fn scan<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
         let lanes = M::Real::LANES;
         let search = self;
-        let mut top = search.ceiling(limit);
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
         if M::DEAR {
             return search.scan_dear::<L>(query, from, to, limit);
         }
+        let mut top = search.ceiling(limit);
         let mut start = from / lanes * lanes;
         let ids = search.view.parts().ids;
         for line in 0..4 {
@@ -242,8 +242,9 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     #[inline(always)]
     fn scan_dear<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
         let lanes = M::Real::LANES;
+        debug_assert!(self.shortlist.is_none(), "its ceiling would not fall by what is offered here");
         let mut notes = Notes::<M::Real>::default();
-        let top = self.ceiling(limit);
+        let mut top = self.ceiling(limit);
         let mut start = from / lanes * lanes;
         while start < to {
             let (first, end) = (from.max(start), to.min(start + lanes));
@@ -255,6 +256,7 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
             if mask != 0 {
                 if notes.len + lanes > NOTES {
                     self.settle_notes::<L>(query, &mut notes, limit);
+                    top = self.ceiling(limit);
                 }
                 let mut surrogates = [M::Real::default(); 16];
                 values.store(&mut surrogates);
@@ -305,7 +307,7 @@ const NOTES: usize = 48;
 
 /// Points that may be answers, with their surrogates.
 struct Notes<T> {
-    /// Infinite where there is no point any more.
+    /// Infinite behind the last.
     surrogates: [T; NOTES],
     positions: [Idx; NOTES],
     len: usize,
@@ -328,16 +330,19 @@ impl<T: Real> Notes<T> {
     }
 
     /// Takes the point with the smallest surrogate, if that is within the ceiling; forgets all of them otherwise, for the ceiling
-    /// never grows.
+    /// never grows. The last one moves into its place.
     #[inline(always)]
     fn take_least<L: Lanes>(&mut self, ceiling: T) -> Option<(usize, T)> {
+        if self.len == 0 {
+            return None;
+        }
         let surrogates = &mut self.surrogates[..self.len.next_multiple_of(T::LANES)];
         let mut least = <T::On<L>>::splat(T::INFINITY);
         for panel in surrogates.chunks_exact(T::LANES) {
             least = least.min(<T::On<L>>::load(panel));
         }
         let least = least.least();
-        if least > ceiling || least == T::INFINITY {
+        if least > ceiling {
             surrogates.fill(T::INFINITY);
             self.len = 0;
             return None;
@@ -351,7 +356,10 @@ impl<T: Real> Notes<T> {
             }
             place += T::LANES;
         }
-        surrogates[place] = T::INFINITY;
-        Some((at(self.positions[place]), least))
+        self.len -= 1;
+        (surrogates[place], surrogates[self.len]) = (surrogates[self.len], T::INFINITY);
+        let position = at(self.positions[place]);
+        self.positions[place] = self.positions[self.len];
+        Some((position, least))
     }
 }

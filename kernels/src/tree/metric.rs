@@ -44,8 +44,9 @@ pub trait Metric {
     /// [`at_most`](Self::at_most) tells nothing; for few of them only where [`reach`](Self::reach) costs little.
     const SHORTLIST_FROM: usize = 16;
 
-    /// Whether a distance costs far more than a surrogate, so that it pays to settle those first that will most likely make the cap
-    /// small.
+    /// Whether a distance costs far more than a surrogate, so that it pays to settle first what will most likely make the cap small.
+    /// Only where groups are bounded by boxes, and for a metric whose distances are settled at once: [`SHORTLIST_FROM`](Self::SHORTLIST_FROM)
+    /// is out of reach.
     const DEAR: bool = false;
 
     /// A surrogate that no point at or below `distance` exceeds.
@@ -107,7 +108,7 @@ pub trait Metric {
     /// The distance by the published formula, given the point's surrogate (which some metrics can use).
     fn distance<L: Lanes>(&self, query: Self::Query<'_>, position: usize, surrogate: Self::Real) -> f64;
 
-    /// Fetches into the cache what [`distance`](Self::distance) will need of a point.
+    /// Fetches into the cache the beginning of what [`distance`](Self::distance) will need of a point.
     #[inline(always)]
     fn prefetch<L: Lanes>(&self, position: usize) {
         let _ = position;

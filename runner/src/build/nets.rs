@@ -37,8 +37,11 @@ use pieces::{Listed, Listing, Outcome, Pieces};
 /// The level of a point that still stands.
 const STANDS: i32 = i32::MAX;
 
-/// Points whose pairs one task lists and settles: at least, but for the last task, and at most.
-const PIECE: (usize, usize) = (1 << 9, 1 << 12);
+/// Most points whose pairs one task lists and settles.
+const PIECE: usize = 1 << 12;
+
+/// Fewest, but for the last task.
+const PIECE_LEAST: usize = 1 << 9;
 
 /// Tasks that points are split into where that allows it: enough for threads to take turns at what is dense and what is not.
 const PIECES: usize = 16;
@@ -59,7 +62,7 @@ const NEIGHBOURS: usize = 16;
 const FEW: usize = 8;
 
 /// Most points that are halved as they come. More are put along a curve first, so that halving them reads memory in order.
-const NEAR: usize = 1 << 16;
+const AS_GIVEN: usize = 1 << 16;
 
 /// Points that are taken at a time are worth it while they cover one in so many.
 const WORTH: usize = 32;
@@ -79,7 +82,7 @@ pub(super) fn build<S: Space>(
     let mut nets = Nets {
         builder: &builder,
         outcome: Outcome::new(rows.len()),
-        piece: PIECE,
+        pieces: (PIECE_LEAST, PIECE),
         standing: (0..rows.len() as Idx).collect(), // the points were counted
         settled: None,
         row: &mut row,
@@ -113,9 +116,9 @@ pub(super) fn build<S: Space>(
 fn arranged<S: Space>(space: &mut S, config: &BuildConfig, tier: Tier) -> (Vec<Idx>, Grown<S>) {
     let len = idx_len(space.len()).expect("the points were counted when they were read");
     let root = root(len, config.seed);
-    let curve = if at(len) > NEAR { space.curve(tier) } else { None };
+    let curve = if at(len) > AS_GIVEN { space.curve(tier) } else { None };
     let mut rows = curve.unwrap_or_else(|| (0..len).collect());
-    let place = rows.iter().position(|&row| row == root).expect("the curve goes through all points");
+    let place = rows.iter().position(|&row| row == root).expect("each row is there once");
     rows[..=place].rotate_right(1);
     space.reorder(&rows);
     let mut slots: Vec<Idx> = (0..len).collect();
@@ -161,7 +164,7 @@ fn median(pairs: &mut [Conflict]) -> f64 {
 /// The first row of a random permutation.
 fn root(len: Idx, seed: u64) -> Idx {
     let least =
-        parallel::pieces(at(len), PIECE.1, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
+        parallel::pieces(at(len), PIECE, &|part| part.map(|row| (priority(seed, 0, row as Idx), row as Idx)).min());
     least.into_iter().flatten().min().map_or(0, |(_, row)| row)
 }
 
@@ -170,7 +173,7 @@ struct Nets<'a, S: Space> {
     builder: &'a Builder<'a, S>,
     outcome: Outcome,
     /// Points of a piece: at least, and at most.
-    piece: (usize, usize),
+    pieces: (usize, usize),
     /// The slots that still stand, ascending; the root is the first.
     standing: Vec<Idx>,
     /// The highest level whose pairs are settled; none before those at distance 0 are.
@@ -216,6 +219,7 @@ impl<S: Space> Nets<'_, S> {
                     continue;
                 }
                 Err(typical) => {
+                    kept.clear();
                     level = if typical > 0.0 { level } else { TWIN };
                     let mut row = LevelRow::default();
                     timed(&mut mis_ms, || self.thin(level, &mut row));
@@ -259,14 +263,14 @@ impl<S: Space> Nets<'_, S> {
         }
     }
 
-    /// Lists the pairs within the radius of a level. `kept` holds what was listed for pieces up to a higher level, and is given what
-    /// is listed now where that is not all.
+    /// Lists the pairs within the radius of a level. `kept` holds what earlier calls for this tree have listed of its pieces, up to
+    /// higher levels; it is empty afterwards, or holds what did fit where one piece has too many.
     ///
     /// # Errors
     /// A typical distance, where a piece has too many.
     fn list(&mut self, grown: &Grown<S>, level: i32, kept: &mut Vec<Option<Listed>>) -> Result<Listing, f64> {
         let (builder, tree) = (self.builder, &grown.tree);
-        let size = tree.len().div_ceil(PIECES).clamp(self.piece.0, self.piece.1);
+        let size = tree.len().div_ceil(PIECES).clamp(self.pieces.0, self.pieces.1);
         let pieces = Pieces::new(&tree.ids, size);
         kept.resize_with(tree.len().div_ceil(size), || None);
         let (view, ladder) = (tree.view(), builder.ladder.view());

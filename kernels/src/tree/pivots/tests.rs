@@ -1,9 +1,9 @@
 use super::*;
 use crate::arena::{Arena, Block};
-use crate::index::{Idx, NONE};
+use crate::index::{Idx, NONE, at};
 use crate::simd::{OnLanes, Tier};
 use crate::tree::promises::pack;
-use crate::tree::{Group, Slack, TreeParts, TreeView, box_of_run, knn, search_blocks};
+use crate::tree::{Group, Slack, TreeParts, TreeView, Within, box_of_run, knn, search, search_blocks};
 use crate::trials;
 use proptest::prelude::*;
 use std::vec;
@@ -105,6 +105,16 @@ fn check<X: Clone + 'static, D: Fn(&X, &X) -> f64>(items: &[X], other: &X, pivot
                 knn(tier, view, &metric, query, NONE, &mut distances, &mut ids, arena).unwrap();
                 let found: Vec<(f64, Idx)> = distances.into_iter().zip(ids).take(len).collect();
                 assert_eq!(found, all[..k.min(len)]);
+                // The points up to the farthest of these, but for the nearest.
+                let (except, radius) = (all[0].1, all[k.min(len) - 1].0);
+                let (mut distances, mut ids) = (vec![-7.0; len], vec![-7; len]);
+                let within = Within::new(parts.ids, except, radius, &mut ids, &mut distances).unwrap();
+                let (view, arena) = (TreeView::new(parts).unwrap(), &mut Arena::new(&mut memory));
+                let (within, _) = search(tier, view, &metric, query, within, arena).unwrap();
+                let count = at(within.found().unwrap());
+                let mut found: Vec<(f64, Idx)> = distances.into_iter().zip(ids).take(count).collect();
+                found.sort_by(|a, b| a.partial_cmp(b).unwrap());
+                assert!(all[1..].iter().filter(|(distance, _)| *distance <= radius).eq(&found));
             }
         }
     }
