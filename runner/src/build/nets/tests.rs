@@ -12,13 +12,10 @@ fn points(len: usize, dim: usize, steps: u64) -> Points {
     RowSpace::prepared((0..len * dim).map(value).collect(), dim)
 }
 
-/// Points in space, three quarters of them in crowds a thousand times as dense as the rest.
-fn crowds(len: usize) -> Points {
+/// Points in space, a quarter of them in a crowd: too dense for the level that suits the others.
+fn crowded(len: usize) -> Points {
     let unit = |word: usize| (mix64(word as u64) >> 40) as f32 / (1 << 24) as f32;
-    let coordinate = |word: usize| match word / 3 % 4 {
-        0 => unit(word),
-        crowd => 0.25 * crowd as f32 + 0.01 * unit(word),
-    };
+    let coordinate = |word: usize| if (word / 3).is_multiple_of(4) { 0.5 + 0.001 * unit(word) } else { unit(word) };
     Points::prepared((0..3 * len).map(coordinate).collect(), 3)
 }
 
@@ -138,11 +135,11 @@ fn a_level_is_settled_by_rivals() {
 
 #[test]
 fn trees_of_many_pieces_are_the_same_on_any_number_of_threads() {
-    // Of the crowds, some pieces have too many pairs on the first level that is tried.
+    // Of the last, some pieces have too many pairs on the first level that is tried.
     for (len, dim, steps) in [(150_000, 2, 1 << 20), (150_000, 3, 60), (20_000, 3, 1 << 20)] {
         let build = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut space = if len > AS_GIVEN { points(len, dim, steps) } else { crowds(len) };
+            let mut space = if len > AS_GIVEN { points(len, dim, steps) } else { crowded(len) };
             pool.install(|| build(&mut space, &BuildConfig::default(), Tier::detect(), &Workers::new()).unwrap().0)
         };
         let one = build(1);
