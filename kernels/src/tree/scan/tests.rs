@@ -72,7 +72,7 @@ fn a_scan_finds_what_brute_force_finds() {
 
 #[test]
 fn dot_products_are_used_where_they_tell_points_apart() {
-    let (len, dim, count) = (40 * 16, 40, 9);
+    let (len, dim, count) = (40 * 16, trials::up_to(40), 9);
     let run = (PANELS * 16 * count) as u64;
     let shifted = |seed, count: usize, spread: f64, by: f64| -> Vec<f32> {
         values::<f64>(seed, count * dim, false).into_iter().map(|value| (spread * value + by) as f32).collect()
@@ -89,7 +89,7 @@ fn dot_products_are_used_where_they_tell_points_apart() {
     assert_eq!(used(1.0, 0.0, PANELS * 16 + 1), most - run, "and two before there are that many");
     assert_eq!(used(1e-3, 10.0, 8), 0, "points far from the origin are not told apart");
     // Differences of the order of the error: whatever is used, the answers are those of the formula.
-    for by in [0.3, 1.0, 3.0] {
+    for by in trials::thin(3, [0.3, 1.0, 3.0]) {
         used(0.1, by, 3);
     }
     let (rows, queries) = (shifted(3, len, 1.0, 0.0), shifted(4, count, 1.0, 0.0));
