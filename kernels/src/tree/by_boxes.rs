@@ -212,10 +212,8 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
         let search = self;
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
-        if M::DEAR {
-            return search.scan_dear::<L>(query, from, to, limit);
-        }
         let mut top = search.ceiling(limit);
+        let mut notes = Notes::<M::Real>::default();
         let mut start = from / lanes * lanes;
         let ids = search.view.parts().ids;
         for line in 0..4 {
@@ -231,48 +229,46 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
             if mask != 0 {
                 let mut surrogates = [M::Real::default(); 16];
                 values.store(&mut surrogates);
-                search.settle::<L>(query, start, mask, &surrogates[..lanes], limit);
+                if M::DEAR {
+                    search.note::<L>(query, &mut notes, (start, mask), &surrogates[..lanes], limit);
+                } else {
+                    search.settle::<L>(query, start, mask, &surrogates[..lanes], limit);
+                }
                 top = search.ceiling(limit);
             }
             start += lanes;
         }
-    }
-
-    /// The same, where a distance is dear: the points with the smallest surrogates first, which make the cap small for the others.
-    #[inline(always)]
-    fn scan_dear<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
-        let lanes = M::Real::LANES;
-        debug_assert!(self.shortlist.is_none(), "its ceiling would not fall by what is offered here");
-        let mut notes = Notes::<M::Real>::default();
-        let mut top = self.ceiling(limit);
-        let mut start = from / lanes * lanes;
-        while start < to {
-            let (first, end) = (from.max(start), to.min(start + lanes));
-            let values = self.metric.surrogate_panel::<L>(query, first, end, top);
-            let mut mask = values.le(<<M::Real as Real>::On<L>>::splat(top)) & lanes_within(start, from, to);
-            if mask != 0 {
-                mask &= self.visitor.narrow::<L>(start, values);
-            }
-            if mask != 0 {
-                if notes.len + lanes > NOTES {
-                    self.settle_notes::<L>(query, &mut notes, limit);
-                    top = self.ceiling(limit);
-                }
-                let mut surrogates = [M::Real::default(); 16];
-                values.store(&mut surrogates);
-                while mask != 0 {
-                    let lane = mask.trailing_zeros() as usize;
-                    mask &= mask - 1;
-                    self.metric.prefetch::<L>(start + lane);
-                    notes.add(start + lane, surrogates[lane]);
-                }
-            }
-            start += lanes;
+        if M::DEAR {
+            search.settle_notes::<L>(query, &mut notes, limit);
         }
-        self.settle_notes::<L>(query, &mut notes, limit);
     }
 
-    /// Offers the noted points, those with the smallest surrogates first, up to the ceiling; forgets them all.
+    /// Notes the points of the panel at `start` whose bit is set in `mask`, to be settled in the order of their surrogates; where there
+    /// is no room, those that are noted are settled first.
+    #[inline(always)]
+    fn note<L: Lanes>(
+        &mut self,
+        query: M::Query<'_>,
+        notes: &mut Notes<M::Real>,
+        (start, mask): (usize, u32),
+        surrogates: &[M::Real],
+        limit: f64,
+    ) {
+        debug_assert!(self.shortlist.is_none(), "its ceiling would not fall by what is offered here");
+        if notes.len + surrogates.len() > NOTES {
+            self.settle_notes::<L>(query, notes, limit);
+        }
+        let mut rest = mask;
+        while rest != 0 {
+            let lane = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            self.metric.prefetch::<L>(start + lane);
+            notes.add(start + lane, surrogates[lane]);
+        }
+    }
+
+    /// Offers the noted points, those with the smallest surrogates first, which make the cap small for the others, up to the ceiling;
+    /// forgets them all.
     #[inline(always)]
     fn settle_notes<L: Lanes>(&mut self, query: M::Query<'_>, notes: &mut Notes<M::Real>, limit: f64) {
         while let Some((position, surrogate)) = notes.take_least::<L>(self.ceiling(limit)) {
