@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use covertree_benches::uniform;
+use covertree_benches::{aligned, uniform};
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::*;
 use covertree_kernels::index::Idx;
@@ -26,11 +26,11 @@ const QUERIES: usize = 96;
 const POINTS: usize = 1_024;
 
 /// Row-major points and the same packed.
-struct Points<T> {
+struct Points<T: 'static> {
     dim: usize,
     len: usize,
     rows: Vec<T>,
-    packed: Vec<T>,
+    packed: &'static [T],
 }
 
 impl<T: Real> Points<T> {
@@ -39,7 +39,7 @@ impl<T: Real> Points<T> {
         let order: Vec<Idx> = (0..len as Idx).collect();
         let mut packed = vec![T::default(); panels_len::<T>(len, dim)];
         pack_rows(Rows::new(&rows, dim).expect("whole rows"), &order, &mut packed).expect("the sizes fit");
-        Self { dim, len, rows, packed }
+        Self { dim, len, rows, packed: aligned(&packed) }
     }
 
     /// As many points as fill `bytes`, in whole panels.
@@ -52,7 +52,7 @@ impl<T: Real> Points<T> {
     }
 
     fn panels(&self) -> Panels<'_, T> {
-        Panels::new(&self.packed, self.dim, self.len).expect("the sizes fit")
+        Panels::new(self.packed, self.dim, self.len).expect("the sizes fit")
     }
 
     fn bytes(&self) -> Throughput {
@@ -118,10 +118,10 @@ fn limit(c: &mut Criterion) {
             b.iter(|| tier.run(MultiplyAdds::<f64>(ROUNDS, PhantomData)))
         });
         for bytes in [NEAR, FAR, BEYOND] {
-            let data = vec![0.5; bytes / size_of::<f32>()];
+            let data = aligned(&vec![0.5; bytes / size_of::<f32>()]);
             group.throughput(Throughput::Bytes(bytes as u64));
             group.bench_function(BenchmarkId::new(format!("reads/{tier}"), bytes), |b| {
-                b.iter(|| tier.run(Reads(black_box(&data))))
+                b.iter(|| tier.run(Reads(black_box(data))))
             });
         }
     }
@@ -132,14 +132,14 @@ fn bench_one_to_run(c: &mut Criterion) {
     let mut group = c.benchmark_group("one_to_run");
     for (dim, bytes) in [(3, NEAR), (8, NEAR), (64, NEAR), (3, FAR), (8, FAR), (64, FAR), (384, FAR), (64, BEYOND)] {
         let (points, query) = (Points::<f32>::filling(bytes, dim), Points::<f32>::new(1, dim, 2).rows);
-        let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+        let out = aligned(&vec![0.0; points.len]);
+        let mut twin = vec![0.0; points.len];
         let size = format!("{dim}x{}", points.len);
         group.throughput(points.bytes());
-        scalar::one_to_run(SquaredEuclidean, &query, &points.packed, &mut twin);
+        scalar::one_to_run(SquaredEuclidean, &query, points.packed, &mut twin);
         for tier in Tier::all() {
             for (name, rounding) in [("fused", Rounding::Fused), ("published", Rounding::Published)] {
-                let mut run =
-                    |query: &[f32]| one_to_run(tier, SquaredEuclidean, rounding, query, points.panels(), &mut out);
+                let mut run = |query: &[f32]| one_to_run(tier, SquaredEuclidean, rounding, query, points.panels(), out);
                 run(&query).expect("the sizes fit");
                 group.bench_function(BenchmarkId::new(format!("squared_euclidean/{name}/{tier}"), &size), |b| {
                     b.iter(|| run(black_box(&query)))
@@ -148,7 +148,7 @@ fn bench_one_to_run(c: &mut Criterion) {
             assert_eq!(out, twin);
         }
         group.bench_function(BenchmarkId::new("squared_euclidean/twin", &size), |b| {
-            b.iter(|| scalar::one_to_run(SquaredEuclidean, black_box(&query), &points.packed, &mut twin))
+            b.iter(|| scalar::one_to_run(SquaredEuclidean, black_box(&query), points.packed, &mut twin))
         });
         group.bench_function(BenchmarkId::new("squared_euclidean/plain_rows", &size), |b| {
             b.iter(|| plain_rows(black_box(&query), &points.rows, &mut twin))
@@ -185,7 +185,7 @@ fn bench_one_to_run_capped(c: &mut Criterion) {
     for dim in [64, 384] {
         let (points, query) = (Points::<f32>::filling(FAR, dim), Points::<f32>::new(1, dim, 2).rows);
         let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
-        scalar::one_to_run(SquaredEuclidean, &query, &points.packed, &mut twin);
+        scalar::one_to_run(SquaredEuclidean, &query, points.packed, &mut twin);
         let mut ranked = twin.clone();
         ranked.sort_by(f32::total_cmp);
         group.throughput(points.bytes());
@@ -208,7 +208,7 @@ fn bench_one_to_run_capped(c: &mut Criterion) {
             let form = SquaredEuclidean;
             group.bench_function(BenchmarkId::new(format!("{name}/twin"), format!("{dim}x{}", points.len)), |b| {
                 b.iter(|| {
-                    scalar::one_to_run_capped(form, black_box(&query), &points.packed, cap, &mut out, &mut counters)
+                    scalar::one_to_run_capped(form, black_box(&query), points.packed, cap, &mut out, &mut counters)
                 })
             });
         }
@@ -222,7 +222,7 @@ fn bench_widened(c: &mut Criterion) {
         let (points, query) = (Points::<f32>::filling(NEAR, dim), uniform(dim, 2));
         let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
         group.throughput(points.bytes());
-        scalar::widened_one_to_run(SquaredEuclidean, &query, &points.packed, &mut twin);
+        scalar::widened_one_to_run(SquaredEuclidean, &query, points.packed, &mut twin);
         let size = format!("{dim}x{}", points.len);
         for tier in Tier::all() {
             let mut run = |query: &[f64]| widened_one_to_run(tier, SquaredEuclidean, query, points.panels(), &mut out);
@@ -231,7 +231,7 @@ fn bench_widened(c: &mut Criterion) {
             assert_eq!(out, twin);
         }
         group.bench_function(BenchmarkId::new("twin", &size), |b| {
-            b.iter(|| scalar::widened_one_to_run(SquaredEuclidean, black_box(&query), &points.packed, &mut twin))
+            b.iter(|| scalar::widened_one_to_run(SquaredEuclidean, black_box(&query), points.packed, &mut twin))
         });
     }
     group.finish();
@@ -283,7 +283,7 @@ fn bench_block<F: Form>(
     let (mut out, mut twin) = (vec![0.0; QUERIES * len], vec![0.0; QUERIES * len]);
     let mut memory = vec![Block::splat(0); block_to_run_blocks::<f32>(QUERIES, dim)];
     let size = format!("{dim}x{QUERIES}x{len}");
-    scalar::block_to_run(form, &queries.rows, dim, &points.packed, &mut twin);
+    scalar::block_to_run(form, &queries.rows, dim, points.packed, &mut twin);
     for tier in Tier::all() {
         for (rounds, rounding) in [("published", Rounding::Published), ("fused", Rounding::Fused)] {
             let mut run = |queries: Rows<'_, f32>| {
@@ -300,7 +300,7 @@ fn bench_block<F: Form>(
         }
     }
     group.bench_function(BenchmarkId::new(format!("{name}/twin"), &size), |b| {
-        b.iter(|| scalar::block_to_run(form, black_box(&queries.rows), dim, &points.packed, &mut twin))
+        b.iter(|| scalar::block_to_run(form, black_box(&queries.rows), dim, points.packed, &mut twin))
     });
     twin
 }
@@ -323,7 +323,7 @@ fn bench_by_dots(c: &mut Criterion) {
     let mut group = c.benchmark_group("squared_norms");
     let points = Points::<f32>::filling(FAR, 64);
     let (mut norms, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
-    scalar::squared_norms(&points.packed, 64, &mut twin);
+    scalar::squared_norms(points.packed, 64, &mut twin);
     group.throughput(points.bytes());
     for tier in Tier::all() {
         squared_norms(tier, points.panels(), &mut norms).expect("the sizes fit");
@@ -333,7 +333,7 @@ fn bench_by_dots(c: &mut Criterion) {
         });
     }
     group.bench_function(BenchmarkId::new("twin", 64), |b| {
-        b.iter(|| scalar::squared_norms(black_box(&points.packed), 64, &mut twin))
+        b.iter(|| scalar::squared_norms(black_box(points.packed), 64, &mut twin))
     });
     group.finish();
 
@@ -343,8 +343,8 @@ fn bench_by_dots(c: &mut Criterion) {
         let (mut norms, mut out) = (vec![0.0; POINTS], vec![0.0; QUERIES * POINTS]);
         let mut twin = out.clone();
         let mut memory = vec![Block::splat(0); squared_by_dots_blocks::<f32>(QUERIES, dim)];
-        scalar::squared_norms(&points.packed, dim, &mut norms);
-        scalar::squared_by_dots(&queries.rows, dim, &points.packed, &norms, &mut twin);
+        scalar::squared_norms(points.packed, dim, &mut norms);
+        scalar::squared_by_dots(&queries.rows, dim, points.packed, &norms, &mut twin);
         group.throughput(Throughput::Elements((3 * dim * QUERIES * POINTS) as u64)); // as the difference form counts
         let size = format!("{dim}x{QUERIES}x{POINTS}");
         for tier in Tier::all() {
@@ -356,7 +356,7 @@ fn bench_by_dots(c: &mut Criterion) {
             assert!(out.iter().zip(&twin).all(|(out, twin)| (out - twin).abs() <= 1e-5 * dim as f32));
         }
         group.bench_function(BenchmarkId::new("twin", &size), |b| {
-            b.iter(|| scalar::squared_by_dots(black_box(&queries.rows), dim, &points.packed, &norms, &mut twin))
+            b.iter(|| scalar::squared_by_dots(black_box(&queries.rows), dim, points.packed, &norms, &mut twin))
         });
     }
     group.finish();

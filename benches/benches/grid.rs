@@ -123,6 +123,8 @@ fn leaders(c: &mut Criterion) {
     group.finish();
 
     let mut found = vec![NONE; LEN];
+    table.find(&keys, &mut found).expect("the shapes fit");
+    assert!(keys.iter().zip(&found).all(|(key, leader)| map[key] == *leader));
     let mut group = c.benchmark_group("find_leaders");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("table", LEN), |b| b.iter(|| table.find(black_box(&keys), &mut found)));

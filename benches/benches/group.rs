@@ -79,28 +79,35 @@ fn steps(c: &mut Criterion) {
     let keys: Vec<Idx> = words(LEN, 1).into_iter().map(|word| (word % groups as u64) as Idx).collect();
     let (mut chunk_starts, mut chunk_rows) = (vec![0; CHUNKS * (groups + 1)], vec![0; LEN]);
     let (mut starts, mut rows) = (vec![0; groups + 1], vec![0; LEN]);
+    let len = LEN / CHUNKS;
+    let in_chunks = |keys: &[Idx], starts: &mut [Idx], rows: &mut [Idx]| {
+        let parts = keys.chunks_exact(len).zip(starts.chunks_exact_mut(groups + 1)).zip(rows.chunks_exact_mut(len));
+        for (chunk, ((keys, starts), rows)) in parts.enumerate() {
+            group_chunk(keys, groups as Idx, (chunk * len) as Idx, starts, rows).expect("the shapes fit");
+        }
+    };
+    let gather = |chunk_starts: &[Idx], chunk_rows: &[Idx], starts: &[Idx], rows: &mut [Idx]| {
+        gather_groups(chunk_starts, chunk_rows, starts, 0, groups as Idx, rows).expect("the shapes fit");
+    };
+    in_chunks(&keys, &mut chunk_starts, &mut chunk_rows);
+    scan_chunks(&chunk_starts, &mut starts).expect("the shapes fit");
+    gather(&chunk_starts, &chunk_rows, &starts, &mut rows);
+    let (mut whole_starts, mut whole) = (vec![0; groups + 1], vec![0; LEN]);
+    group_by_key(&keys, groups as Idx, &mut whole_starts, &mut whole).expect("the shapes fit");
+    assert!(starts == whole_starts && rows == whole, "three steps group as one does");
+
     let mut group = c.benchmark_group("group_in_chunks");
     group.throughput(Throughput::Elements(LEN as u64));
-    let len = LEN / CHUNKS;
     group.bench_function(BenchmarkId::new("group_chunk", LEN), |b| {
-        b.iter(|| {
-            for (chunk, keys) in black_box(&keys).chunks_exact(len).enumerate() {
-                let starts = &mut chunk_starts[chunk * (groups + 1)..(chunk + 1) * (groups + 1)];
-                let rows = &mut chunk_rows[chunk * len..(chunk + 1) * len];
-                group_chunk(keys, groups as Idx, (chunk * len) as Idx, starts, rows).expect("the shapes fit");
-            }
-        })
+        b.iter(|| in_chunks(black_box(&keys), &mut chunk_starts, &mut chunk_rows))
     });
     group.bench_function(BenchmarkId::new("scan_chunks", LEN), |b| {
         b.iter(|| scan_chunks(black_box(&chunk_starts), &mut starts))
     });
     group.bench_function(BenchmarkId::new("gather_groups", LEN), |b| {
-        b.iter(|| gather_groups(&chunk_starts, black_box(&chunk_rows), &starts, 0, groups as Idx, &mut rows))
+        b.iter(|| gather(&chunk_starts, black_box(&chunk_rows), &starts, &mut rows))
     });
     group.finish();
-    let mut whole = vec![0; LEN];
-    group_by_key(&keys, groups as Idx, &mut starts, &mut whole).expect("the shapes fit");
-    assert_eq!(rows, whole);
 
     let view = Groups::new(&starts, &rows, LEN as Idx).expect("the groups are well formed");
     let (priorities, mut winners) = (words(LEN, 3), vec![0; groups]);
@@ -123,11 +130,11 @@ fn sorted(c: &mut Criterion) {
     let (mut keys, mut rows, mut starts) = (vec![0; LEN], vec![0; LEN], vec![0; LEN + 1]);
     let mut group = c.benchmark_group("sorted_keys");
     group.throughput(Throughput::Elements(LEN as u64));
-    group.bench_function(BenchmarkId::new("merge_keys", LEN), |b| {
-        let (a, b_rows) = ids.split_at(LEN / 2);
-        b.iter(|| merge_keys((black_box(left), a), (black_box(right), b_rows), &mut keys, &mut rows))
-    });
-    assert!(keys.is_sorted());
+    let (left_rows, right_rows) = ids.split_at(LEN / 2);
+    let mut merge = || merge_keys((black_box(left), left_rows), (black_box(right), right_rows), &mut keys, &mut rows);
+    merge().expect("the halves are sorted");
+    group.bench_function(BenchmarkId::new("merge_keys", LEN), |b| b.iter(&mut merge));
+    assert!(keys.is_sorted() && keys[0] == left[0].min(right[0]));
     group.bench_function(BenchmarkId::new("key_runs", LEN), |b| b.iter(|| key_runs(black_box(&keys), &mut starts)));
     group.finish();
     let mut group = c.benchmark_group("merge_split");

@@ -83,12 +83,12 @@ fn merge(c: &mut Criterion) {
         let mut counters = SelectCounters::default();
         group.throughput(Throughput::Elements((runs * k) as u64));
         let size = format!("{runs}x{k}");
-        group.bench_function(BenchmarkId::new("heap_of_runs", &size), |b| {
-            b.iter(|| {
-                let runs = Runs::new(black_box(&distances), &ids, &starts).expect("the runs are sorted");
-                merge_runs(&runs, &mut out, &mut out_ids, &mut Arena::new(&mut memory), &mut counters)
-            })
-        });
+        let mut merged = || {
+            let runs = Runs::new(black_box(&distances), &ids, &starts).expect("the runs are sorted");
+            merge_runs(&runs, &mut out, &mut out_ids, &mut Arena::new(&mut memory), &mut counters)
+        };
+        assert_eq!(merged(), Ok(k));
+        group.bench_function(BenchmarkId::new("heap_of_runs", &size), |b| b.iter(&mut merged));
         let (mut best, mut best_ids) = (vec![0.0; k], vec![0; k]);
         let mut offer_all = || {
             let mut kept = KBest::new(&mut best, &mut best_ids).expect("there is room");

@@ -1,6 +1,8 @@
 //! Fixed-seed inputs for the benchmarks.
 
+use covertree_kernels::arena::{Arena, Block, blocks};
 use covertree_kernels::hash::{GOLDEN, mix64};
+use covertree_kernels::simd::Real;
 
 /// Mixed 64-bit words.
 pub fn words(len: usize, seed: u64) -> Vec<u64> {
@@ -17,4 +19,13 @@ pub fn normal(len: usize, seed: u64) -> Vec<f64> {
     let pairs = uniform(2 * len, seed);
     let normal = |pair: &[f64]| (-2.0 * (1.0 - pair[0]).ln()).sqrt() * (std::f64::consts::TAU * pair[1]).cos();
     pairs.chunks_exact(2).map(normal).collect()
+}
+
+/// Copies values to memory that begins with a cache line and is never returned: where vectors straddle lines, the
+/// first-level cache gives half as much, and where an allocation begins is chance.
+pub fn aligned<T: Real>(values: &[T]) -> &'static mut [T] {
+    let memory = vec![Block::splat(0); blocks::<T>(values.len())].leak();
+    let out = Arena::new(memory).take(values.len()).expect("there are as many blocks");
+    out.copy_from_slice(values);
+    out
 }

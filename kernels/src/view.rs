@@ -62,6 +62,9 @@ pub const fn panels_len<T: Real>(len: usize, dim: usize) -> usize {
 
 /// Packed points: panels of [`Real::LANES`] points, each panel stored `[dim][LANES]`. Padding lanes of the last panel
 /// hold whatever the packer put there; no reader of this crate lets them decide anything.
+///
+/// Any memory will do. Where panels begin with a cache line, as those of an [`Arena`](crate::arena::Arena) do, no vector
+/// straddles two lines: 64 points of 64 dimensions, in the first-level cache, are read at 125 GB/s instead of 88 (AVX2).
 #[derive(Clone, Copy, Debug)]
 pub struct Panels<'a, T> {
     data: &'a [T],

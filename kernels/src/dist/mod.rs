@@ -58,6 +58,9 @@ use crate::simd::{Real, Tier};
 use crate::view::{Panels, Rows};
 use form::gamma;
 
+/// Dimensions below which [`one_to_run`] waits for the caches more than for arithmetic.
+const STREAMED: usize = 16;
+
 /// How the operations of a sum are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rounding {
@@ -143,6 +146,8 @@ pub fn one_to_run<T: Real, F: Form>(
 ) -> Result<(), KernelError> {
     want("query", panels.dim(), query.len())?;
     want("out", lanes_len(&panels), out.len())?;
+    // A panel of few dimensions is hardly read before its sums are written: wider registers save nothing it waits for.
+    let tier = if query.len() < STREAMED { tier.at_256_bits() } else { tier };
     tier.run(run::OneToRun { kind: run::Kind::of(form, rounding), query, panels, out });
     Ok(())
 }

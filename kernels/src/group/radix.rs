@@ -23,6 +23,9 @@ const SMALL: usize = 24;
 const NEAR: usize = 1 << 16;
 /// Keys per bucket, as a power of two, that a cut aims at, were they evenly spread.
 const BUCKET_LOG2: u32 = 11;
+/// Keys of a bucket from which on finer ones pay: its pairs, and the place that they go through, fill half of a usual
+/// second-level cache.
+const LONG: u32 = 1 << 14;
 /// Bits that the two digits of a range have beyond the logarithm of its length: one key in thirty-two, if they are
 /// evenly spread, then has another one beside it that the digits do not tell from it.
 const SPARE_BITS: u32 = 4;
@@ -156,18 +159,34 @@ fn sort(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
         let shift = pass_low(zipped(range.keys, range.rows), len, top, scratch);
         return pass_high(range, shift, scratch);
     }
-    let width = (bits(len) - BUCKET_LOG2).min(DIGIT_MAX).min(top);
-    let shift = top - width;
-    let counts = &mut scratch.low[..1 << width];
-    counts.fill(0);
-    for &key in range.keys.iter() {
-        counts[digit(key, shift, width)] += 1;
-    }
+    let width = count_buckets(range.keys, top, scratch.low);
+    let (shift, counts) = (top - width, &mut scratch.low[..1 << width]);
     starts(counts);
     for pair in zipped(range.keys, range.rows) {
         put(pair, range.pairs, counts, digit(pair[0], shift, width));
     }
     runs(&mut range, shift, scratch);
+}
+
+/// Counts keys that differ in their low `top` bits by a digit below these, and returns how wide it is: as wide as buckets
+/// of a good size take, were keys evenly spread, or the widest if one of those buckets would be long.
+fn count_buckets(keys: &[u64], top: u32, counts: &mut [u32]) -> u32 {
+    let widest = DIGIT_MAX.min(top);
+    let width = (bits(keys.len()) - BUCKET_LOG2).min(widest);
+    let counts = &mut counts[..1 << widest];
+    counts.fill(0);
+    for &key in keys {
+        counts[digit(key, top - widest, widest)] += 1;
+    }
+    let parts = 1 << (widest - width);
+    let size = |parts: &[u32]| parts.iter().sum::<u32>();
+    if counts.chunks_exact(parts).any(|parts| size(parts) > LONG) {
+        return widest;
+    }
+    for bucket in 0..1 << width {
+        counts[bucket] = size(&counts[bucket * parts..][..parts]);
+    }
+    width
 }
 
 /// Sorts what lies in `pairs`, in order of `key >> shift` already.

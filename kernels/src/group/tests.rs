@@ -59,7 +59,7 @@ fn shapes(len: usize) -> Vec<Vec<u64>> {
 
 #[test]
 fn radix_sort_matches_oracle() {
-    for len in trials::lengths([0, 1, 2, 23, 24, 25, 26, 100, 511, 512, 2047, 2048, 5000, 70_000]) {
+    for len in trials::lengths([0, 1, 2, 23, 24, 25, 26, 100, 511, 512, 2047, 2048, 5000, 70_000, 140_000]) {
         for (shape, keys) in shapes(len).into_iter().enumerate() {
             let rows: Vec<Idx> = (0..len as Idx).map(|row| row ^ 5).collect();
             assert!(sorted(&keys, &rows) == oracle::sort_keys(&keys, &rows), "len {len} shape {shape}");

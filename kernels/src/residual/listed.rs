@@ -67,7 +67,8 @@ pub fn listed_pairs<T: Exponential>(
     if let Some(place) = places.iter().position(|place| !(0..limit).contains(place)) {
         return Err(KernelError::Key { at: idx_len(place)?, key: places[place], limit });
     }
-    tier.run(Body([one, other], starts, places, out));
+    // Rows stream from memory; wider registers save nothing that it waits for.
+    tier.at_256_bits().run(Body([one, other], starts, places, out));
     counters.filtered += places.len() as u64; // widens
     Ok(())
 }

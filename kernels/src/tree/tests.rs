@@ -146,7 +146,7 @@ fn more_equally_near_points_than_can_be_noted_are_settled_early() {
         }
     }
     let corners = |seed: u64, i: usize| (mix64(seed ^ i as u64) % 2) as f64;
-    let len = 700;
+    let len = if cfg!(miri) { 310 } else { 700 };
     all(&HandMade::<f32>::boxed((0..2 * len).map(|i| corners(7, i) as f32).collect(), 2, 40, 4));
     all(&HandMade::<f64>::boxed((0..3 * len).map(|i| corners(8, i)).collect(), 3, 500, 4));
     all(&HandMade::<f32>::balled((0..2 * len).map(|i| corners(9, i) as f32).collect(), 2, 30));

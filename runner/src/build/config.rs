@@ -123,6 +123,9 @@ pub struct BuildConfig {
     pub grid_shifts: u32,
     /// `parent`: groups above this size are not thinned by themselves.
     pub group_cap: usize,
+    /// `dense`, `two-phase`: conflicts of one batch that are kept at most, some sixty bytes each (but always 16 for each
+    /// of its points). What would have more is refused, or settled without its graph.
+    pub graph_cap: u64,
     /// The order of insertion.
     pub batch_order: BatchOrder,
     /// The sizes of batches.
@@ -152,6 +155,7 @@ impl Default for BuildConfig {
             conflict: Conflict::default(),
             grid_shifts: 3,
             group_cap: 4096,
+            graph_cap: 1 << 26,
             batch_order: BatchOrder::default(),
             prefix: Prefix::default(),
             rho_low: 0.15,
@@ -198,6 +202,7 @@ impl BuildConfig {
         }
         for (flag, cap) in [
             ("group-cap", Some(self.group_cap)),
+            ("graph-cap", Some(usize::try_from(self.graph_cap).unwrap_or(usize::MAX))),
             ("chain-cap", self.chain_cap),
             ("degree-cap", self.degree_cap),
             ("shard-pairs", self.shard_pairs.map(|pairs| usize::try_from(pairs).unwrap_or(usize::MAX))),
@@ -299,6 +304,7 @@ mod tests {
             (BuildConfig { growth: [0.5, 1.2, 2.0], ..fine.clone() }, "growth"),
             (BuildConfig { chain_cap: Some(0), ..fine.clone() }, "chain-cap"),
             (BuildConfig { group_cap: 0, ..fine.clone() }, "group-cap"),
+            (BuildConfig { graph_cap: 0, ..fine.clone() }, "graph-cap"),
             (BuildConfig { degree_cap: Some(8), conflict: Conflict::Grid, ..fine.clone() }, "degree-cap"),
             (BuildConfig { shard_pairs: Some(8), conflict: Conflict::Parent, ..fine.clone() }, "shard-pairs"),
             (BuildConfig { conflict: Conflict::Nets, prefix: Prefix::Doubling, ..fine.clone() }, "nets"),

@@ -17,11 +17,8 @@ const SAMPLE: usize = 128;
 /// A random batch has about one conflict per point and member of the sample; many more mean an order that is sorted in space.
 const MANY: f64 = 4.0;
 
-/// Conflicts of one batch that are still handled: about two gigabytes.
-pub(super) const PAIRS_MAX: f64 = (1u64 << 24) as f64;
-
 /// Bytes that a conflict takes while it is settled.
-const PAIR_BYTES: f64 = 112.0;
+const PAIR_BYTES: f64 = 60.0;
 
 /// Some of the slots, spread evenly.
 fn sample(slots: &[Idx]) -> Vec<Idx> {
@@ -38,16 +35,17 @@ impl<S: Space> Builder<'_, S> {
         let config = self.config;
         let (before, batch) = schedule.last_batch();
         let graph = matches!(config.conflict, Conflict::Dense | Conflict::TwoPhase);
-        if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= PAIRS_MAX {
+        if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= config.graph_cap as f64 {
             return Ok(());
         }
         let pairs = self.pairs_of(before, batch);
-        if pairs <= PAIRS_MAX {
+        if pairs <= config.graph_cap as f64 {
             return Ok(());
         }
         let whole = config.prefix == Prefix::Whole;
         Err(Error::Usage(format!(
-            "conflict {}: the last batch would have about {pairs:.1e} conflicts ({:.0} GiB); choose conflict grid{}",
+            "conflict {}: the last batch would have about {pairs:.1e} conflicts ({:.0} GiB); choose conflict grid{}, or \
+             a larger graph-cap",
             config.conflict,
             pairs * PAIR_BYTES / f64::from(1 << 30),
             if whole { ", or prefix doubling" } else { ", or batch-order brio" }
@@ -94,7 +92,8 @@ impl<S: Space> Builder<'_, S> {
     /// Whether the whole graph of a batch is beyond all bounds: points far from everything before them, for example.
     pub(super) fn is_quadratic(&self, batch: &[Idx], placement: &Placement) -> bool {
         let share = self.share_of_conflicts(batch, placement);
-        share * batch.len().min(SAMPLE) as f64 >= MANY && share * (batch.len() as f64).powi(2) / 2.0 > PAIRS_MAX
+        let pairs = share * (batch.len() as f64).powi(2) / 2.0;
+        share * batch.len().min(SAMPLE) as f64 >= MANY && pairs > self.config.graph_cap as f64
     }
 
     /// What the builder decides by itself, in words.

@@ -270,7 +270,8 @@ impl<S: Space> Builder<'_, S> {
         let conflicts = || self.share_of_conflicts(batch, &progress.placement) * batch.len() as f64;
         let mut choice = choose(self.config, self.space.axes(), &crowding, conflicts);
         let siblings = crowding.siblings * batch.len() as f64;
-        if choice.makes_a_graph() && siblings > estimate::PAIRS_MAX && self.is_quadratic(batch, &progress.placement) {
+        let beyond = siblings > self.config.graph_cap as f64;
+        if choice.makes_a_graph() && beyond && self.is_quadratic(batch, &progress.placement) {
             choice = Choice::without_graph(self.space.axes());
             progress.telemetry.without_graph(row.batch_index, choice.name());
         }

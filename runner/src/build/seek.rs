@@ -360,6 +360,7 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
             }
         }
         found.all.truncate(used);
+        found.all.shrink_to_fit(); // all tasks keep theirs until the last one ends
         found.given_up = self.tell(&mut untold, true);
         found
     }

@@ -161,6 +161,9 @@ pub(crate) struct StrategyArgs {
     /// parent: groups above this size are not thinned by themselves
     #[arg(long, value_name = "N", default_value_t = BuildConfig::default().group_cap)]
     pub group_cap: usize,
+    /// dense, two-phase: conflicts of a batch that are kept at most, some sixty bytes each
+    #[arg(long, value_name = "N", default_value_t = BuildConfig::default().graph_cap)]
+    pub graph_cap: u64,
     /// Order of insertion: random, hilbert, morton, natural, brio
     #[arg(long, value_name = "ORDER", default_value_t)]
     pub batch_order: BatchOrder,
@@ -246,6 +249,7 @@ impl StrategyArgs {
             conflict: self.conflict,
             grid_shifts: self.grid_shifts,
             group_cap: self.group_cap,
+            graph_cap: self.graph_cap,
             batch_order: self.batch_order,
             prefix: self.prefix,
             rho_low: self.rho_low,

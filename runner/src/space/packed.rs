@@ -79,13 +79,13 @@ impl<T: Real> PackedPoints<T> {
     /// Packs these rows of `data`, without boxes.
     pub(super) fn pack(data: &[T], dim: usize, ahead: Ahead, order: &[Idx]) -> Self {
         let rows = Rows::new(data, dim).expect("whole rows");
-        let mut packed = vec![T::default(); panels_len::<T>(order.len(), dim)];
+        let mut packed = Storage::zeroed(panels_len::<T>(order.len(), dim));
         parallel::chunks(&mut packed, PACK_PANELS * T::LANES * dim, &|chunk, out| {
             let first = chunk * PACK_PANELS * T::LANES;
             let order = &order[first..order.len().min(first + PACK_PANELS * T::LANES)];
             pack_rows(rows, order, out).expect("these are rows, and the chunk has their size");
         });
-        Self { data: packed.into(), corners: Storage::default(), dim, len: order.len(), groups: 0, ahead }
+        Self { data: packed, corners: Storage::default(), dim, len: order.len(), groups: 0, ahead }
     }
 
     /// The panels.
@@ -112,7 +112,7 @@ impl<T: Real> PackedPoints<T> {
     pub(super) fn enclose(&mut self, dim: usize, groups: &[Group], tier: Tier) {
         let lanes = T::LANES;
         let stride = 2 * dim * lanes;
-        let mut corners = vec![T::default(); groups.len().div_ceil(lanes) * stride];
+        let mut corners = Storage::zeroed(groups.len().div_ceil(lanes) * stride);
         parallel::chunks(&mut corners, stride, &|number, panel| {
             let mut corner = vec![T::default(); 2 * dim];
             for (lane, group) in groups[number * lanes..].iter().take(lanes).enumerate() {
@@ -128,7 +128,7 @@ impl<T: Real> PackedPoints<T> {
                 }
             }
         });
-        self.corners = corners.into();
+        self.corners = corners;
         self.groups = groups.len();
     }
 }

@@ -72,7 +72,7 @@ fn a_scan_finds_what_brute_force_finds() {
 
 #[test]
 fn dot_products_are_used_where_they_tell_points_apart() {
-    let (len, dim, count) = (40 * 16, trials::up_to(40), 9);
+    let (len, dim, count) = (40 * 16, trials::up_to(40), if cfg!(miri) { 3 } else { 9 });
     let run = (PANELS * 16 * count) as u64;
     let shifted = |seed, count: usize, spread: f64, by: f64| -> Vec<f32> {
         values::<f64>(seed, count * dim, false).into_iter().map(|value| (spread * value + by) as f32).collect()

@@ -5,7 +5,6 @@ use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::{graph, proposals};
 use crate::build::crowd::Crowd;
-use crate::build::estimate::PAIRS_MAX;
 use crate::build::independent::Graph;
 use crate::build::seek::{Goal, Query, even_shards};
 use crate::build::telemetry::timed;
@@ -42,10 +41,10 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
 /// Conflicts that a point of a large batch may have on average; in a random order it has about one.
 const PER_POINT: u64 = 16;
 
-/// The most conflicts of a batch of so many points that are kept at once: those that any batch may have, or some for each
-/// point. Both directions of each are counted by an index.
-fn graph_max(points: usize) -> u64 {
-    (PER_POINT * points as u64).clamp(PAIRS_MAX as u64, LEN_MAX as u64 / 2)
+/// The most conflicts of a batch of so many points that are kept at once: the cap, or some for each point. Both directions
+/// of each are counted by an index.
+fn graph_max(points: usize, cap: u64) -> u64 {
+    (PER_POINT * points as u64).max(cap).min(LEN_MAX as u64 / 2)
 }
 
 /// The conflicts of some places with all of the batch on their levels or above, at most `cap` for each; nothing where these are
@@ -64,7 +63,7 @@ pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> O
             .collect();
         let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
         let both = cap < usize::MAX || places.len() < everybody.len();
-        let goal = Goal::Conflicts { both, most: graph_max(everybody.len()) };
+        let goal = Goal::Conflicts { both, most: graph_max(everybody.len(), crowd.config.graph_cap) };
         let found = crowd.scene.seek(&crowd.marks(&everybody), &queries, &shards, goal, cap);
         crowd.row.pairs_before += found.before;
         crowd.row.pairs_after += found.all.len() as u64;

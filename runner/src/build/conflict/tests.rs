@@ -244,9 +244,10 @@ proptest! {
 fn a_graph_that_would_be_quadratic_is_refused_before_any_work() {
     let points = GenerateConfig { rows: 60_000, dim: 2, ..GenerateConfig::default() }.generate().unwrap();
     let build = |config: BuildConfig| AnyIndex::build(&points, MetricName::Euclidean, &config).err();
-    let whole = BuildConfig { prefix: Prefix::Whole, conflict: Conflict::Dense, ..BuildConfig::default() };
+    let graph_cap = 1 << 24;
+    let whole = BuildConfig { prefix: Prefix::Whole, conflict: Conflict::Dense, graph_cap, ..BuildConfig::default() };
     let text = build(whole.clone()).unwrap().to_string();
-    assert!(text.contains("conflicts") && text.contains("GiB") && text.contains("choose"), "{text}");
+    assert!(["conflicts", "GiB", "choose", "graph-cap"].iter().all(|word| text.contains(word)), "{text}");
     assert!(build(BuildConfig { conflict: Conflict::TwoPhase, ..whole.clone() }).is_some());
     let sorted = BuildConfig { prefix: Prefix::Doubling, batch_order: BatchOrder::Hilbert, ..whole };
     assert!(build(sorted).is_some());
@@ -270,6 +271,7 @@ fn a_graph_that_turns_out_to_be_quadratic_is_given_up() {
             conflict,
             batch_order: BatchOrder::Natural,
             prefix: Prefix::Doubling,
+            graph_cap: 1 << 24,
             ..BuildConfig::default()
         };
         let build = || {
