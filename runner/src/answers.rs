@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use covertree_kernels::index::{Idx, NONE, at};
 
 use crate::error::Error;
-use crate::summary::memory_bytes;
+use crate::summary::check_memory;
 
 /// The neighbours of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,10 +75,7 @@ impl Answers {
         let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
         let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
         let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
-        // Systems promise memory that they do not have, and end the program that uses it.
-        if bytes > LARGE && memory_bytes().is_some_and(|memory| bytes > memory.available) {
-            return Err(too_large(bytes));
-        }
+        check_memory(bytes, || format!("the answer of {count} x {k}"))?;
         let (mut ids, mut distances) = (Vec::new(), Vec::new());
         let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
         reserved.map_err(|_| too_large(bytes))?;
@@ -111,9 +108,6 @@ impl Answers {
         Scattered { k, rows, shards: shards.map(Mutex::new).collect() }
     }
 }
-
-/// Bytes of an answer from which the memory of the machine is looked at first.
-const LARGE: u64 = 1 << 28;
 
 /// Shards of the answers for each thread: more than one, so that two threads seldom want the same.
 const SHARDS: usize = 4;

@@ -1,4 +1,6 @@
-//! What a run used of the machine.
+//! What a run used of the machine, and what it may ask for.
+
+use crate::error::Error;
 
 /// The largest resident memory of this process so far, in bytes; `None` where the system does not tell.
 pub fn peak_rss_bytes() -> Option<u64> {
@@ -32,6 +34,21 @@ pub fn memory_bytes() -> Option<Memory> {
     Some(Memory { total: parse_field(&text, "MemTotal:")?, available: parse_field(&text, "MemAvailable:")? })
 }
 
+/// Bytes from which the memory of the machine is looked at before they are asked for.
+const LARGE: u64 = 1 << 28;
+
+/// Refuses what would not fit into the memory of the machine, as far as the system tells: systems promise memory that they
+/// do not have, and end the program that uses it.
+///
+/// # Errors
+/// [`Error::Memory`] under the name that `what` gives.
+pub(crate) fn check_memory(bytes: u64, what: impl FnOnce() -> String) -> Result<(), Error> {
+    if bytes > LARGE && memory_bytes().is_some_and(|memory| bytes > memory.available) {
+        return Err(Error::Memory { file: what(), bytes });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +62,14 @@ mod tests {
         assert_eq!(parse_field("VmPeak: 99 kB\n", "VmHWM:"), None);
         assert_eq!(parse_field("VmHWM: many kB\n", "VmHWM:"), None);
         assert_eq!(parse_field("VmHWM: 18446744073709551615 kB\n", "VmHWM:"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_no_machine_has_is_refused_by_its_name() {
+        assert!(check_memory(LARGE, || unreachable!("it is not looked at")).is_ok());
+        let refused = check_memory(u64::MAX, || "everything".into()).unwrap_err().to_string();
+        assert!(refused.starts_with("everything: its 18446744073709551615 bytes"), "{refused}");
     }
 
     #[cfg(target_os = "linux")]

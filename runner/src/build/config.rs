@@ -123,7 +123,7 @@ pub struct BuildConfig {
     pub grid_shifts: u32,
     /// `parent`: groups above this size are not thinned by themselves.
     pub group_cap: usize,
-    /// `dense`, `two-phase`: conflicts of one batch that are kept at most, some sixty bytes each (but always 16 for each
+    /// `dense`, `two-phase`: conflicts of one batch that are kept at most, some fifty bytes each (but always 16 for each
     /// of its points). What would have more is refused, or settled without its graph.
     pub graph_cap: u64,
     /// The order of insertion.

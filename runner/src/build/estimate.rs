@@ -9,6 +9,7 @@ use super::conflict::AXES_MAX;
 use super::{Builder, Placement, Prefix};
 use crate::error::Error;
 use crate::space::Space;
+use crate::summary::check_memory;
 use crate::tree::Order;
 
 /// Points of a sample.
@@ -18,7 +19,7 @@ const SAMPLE: usize = 128;
 const MANY: f64 = 4.0;
 
 /// Bytes that a conflict takes while it is settled.
-const PAIR_BYTES: f64 = 60.0;
+const PAIR_BYTES: f64 = 50.0;
 
 /// Some of the slots, spread evenly.
 fn sample(slots: &[Idx]) -> Vec<Idx> {
@@ -40,7 +41,8 @@ impl<S: Space> Builder<'_, S> {
         }
         let pairs = self.pairs_of(before, batch);
         if pairs <= config.graph_cap as f64 {
-            return Ok(());
+            let bytes = (pairs * PAIR_BYTES) as u64; // saturates
+            return check_memory(bytes, || format!("conflict {}, choose grid instead", config.conflict));
         }
         let whole = config.prefix == Prefix::Whole;
         Err(Error::Usage(format!(

@@ -161,7 +161,7 @@ pub(crate) struct StrategyArgs {
     /// parent: groups above this size are not thinned by themselves
     #[arg(long, value_name = "N", default_value_t = BuildConfig::default().group_cap)]
     pub group_cap: usize,
-    /// dense, two-phase: conflicts of a batch that are kept at most, some sixty bytes each
+    /// dense, two-phase: conflicts of a batch that are kept at most, some fifty bytes each
     #[arg(long, value_name = "N", default_value_t = BuildConfig::default().graph_cap)]
     pub graph_cap: u64,
     /// Order of insertion: random, hilbert, morton, natural, brio

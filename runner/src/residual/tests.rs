@@ -264,6 +264,15 @@ fn bad_input_gives_one_clear_line() {
     assert!(index.graph(0, false).is_err() && index.within(None, f64::NAN).is_err());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn more_inducing_points_than_the_memory_holds_are_refused() {
+    let refused = check_room(1 << 31, 1 << 20).unwrap_err().to_string();
+    assert!(refused.starts_with("V of 2147483648 points and 1048576 inducing points: its "), "{refused}");
+    assert!(refused.contains("do not fit into memory; ask for fewer"), "{refused}");
+    check_room(50, 50).unwrap();
+}
+
 #[test]
 fn the_jitter_grows_where_it_must() {
     // All inducing points but one are the same: with the least jitter rounding makes the matrix indefinite.
