@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use covertree_benches::{normal, uniform};
 use covertree_kernels::covariance::{
-    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariances, exponentials, one_to_run, scalar,
+    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariance_exact, covariances, exponentials, one_to_run, scalar,
 };
 use covertree_kernels::dist::Rounding;
 use covertree_kernels::simd::Tier;
@@ -49,20 +49,32 @@ fn exponentials_of_both(criterion: &mut Criterion) {
     exponential::<f32>(criterion, "covariance::exponentials f32", f32::exp, libm::expf);
 }
 
+/// Whether covariances agree with those of the published formula; a margin is some hundred roundings.
+fn agree(got: &[f64], want: &[f64]) -> bool {
+    got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-13)
+}
+
 fn from_squares(criterion: &mut Criterion) {
     let squares: Vec<f64> = uniform(LEN, 2).iter().map(|u| 40.0 * u).collect();
-    let mut out = vec![0.0; LEN];
+    let (mut out, mut twin) = (vec![0.0; LEN], vec![0.0; LEN]);
     for kind in CovarianceKind::ALL {
         let covariance = Covariance::new(kind, 2.0).expect("the variance is in range");
         let mut group = criterion.benchmark_group(format!("covariance::covariances {kind:?} f64"));
         group.throughput(Throughput::Elements(LEN as u64));
+        scalar::covariances(covariance, &squares, &mut twin);
         for tier in Tier::all() {
+            covariances(tier, covariance, Rounding::Fused, &squares, &mut out).expect("the lengths are equal");
+            assert!(agree(&out, &twin), "{tier} {kind:?}");
             group.bench_function(format!("{tier}/{LEN}"), |bencher| {
                 bencher.iter(|| covariances(tier, covariance, Rounding::Fused, black_box(&squares), &mut out));
             });
         }
         group.bench_function(format!("covariance_exact/{LEN}"), |bencher| {
-            bencher.iter(|| scalar::covariances(covariance, black_box(&squares), &mut out));
+            bencher.iter(|| {
+                for (&square, out) in black_box(&squares).iter().zip(&mut twin) {
+                    *out = covariance.variance() * covariance_exact(kind, square);
+                }
+            });
         });
         group.finish();
     }
@@ -72,18 +84,21 @@ fn from_points(criterion: &mut Criterion) {
     let (dim, covariance) = (3, Covariance::new(CovarianceKind::Matern52, 1.0).expect("the variance is in range"));
     let packed = normal(LEN * dim, 3); // points without an order: any layout is as good
     let points = Panels::new(&packed, dim, LEN).expect("whole panels");
-    let (query, mut out) = ([0.1, -0.4, 0.9], vec![0.0; LEN]);
+    let (query, mut out, mut twin) = ([0.1, -0.4, 0.9], vec![0.0; LEN], vec![0.0; LEN]);
+    scalar::one_to_run(covariance, &query, &packed, &mut twin);
     let mut group = criterion.benchmark_group("covariance::one_to_run Matern52 f64");
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
         for rounding in [Rounding::Fused, Rounding::Published] {
+            one_to_run(tier, covariance, rounding, &query, points, &mut out).expect("the shapes fit");
+            assert!(agree(&out, &twin), "{tier} {rounding:?}");
             group.bench_function(format!("{tier} {rounding:?}/{LEN}x{dim}"), |bencher| {
                 bencher.iter(|| one_to_run(tier, covariance, rounding, black_box(&query), points, &mut out));
             });
         }
     }
     group.bench_function(format!("scalar twin/{LEN}x{dim}"), |bencher| {
-        bencher.iter(|| scalar::one_to_run(covariance, black_box(&query), &packed, &mut out));
+        bencher.iter(|| scalar::one_to_run(covariance, black_box(&query), &packed, &mut twin));
     });
     group.finish();
 }

@@ -16,6 +16,9 @@ use covertree_kernels::simd::{Lanes, OnLanes, Real, Tier, Vector};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+#[path = "../src/products.rs"]
+mod products;
+
 /// Bytes of packed points that stay in the first-level cache, in the second, and in neither.
 const NEAR: usize = 16 << 10;
 const FAR: usize = 256 << 10;
@@ -56,7 +59,7 @@ impl<T: Real> Points<T> {
     }
 
     fn bytes(&self) -> Throughput {
-        Throughput::Bytes((self.packed.len() * size_of::<T>()) as u64)
+        Throughput::Bytes(size_of_val(self.packed) as u64)
     }
 }
 
@@ -107,6 +110,8 @@ impl OnLanes for Reads<'_> {
 
 fn limit(c: &mut Criterion) {
     const ROUNDS: usize = 4_096;
+    // Memory that is never returned: one array of each size for all tiers.
+    let arrays = [NEAR, FAR, BEYOND].map(|bytes| &*aligned(&vec![0.5_f32; bytes / size_of::<f32>()]));
     let mut group = c.benchmark_group("limit");
     for tier in Tier::all() {
         group.throughput(Throughput::Elements((2 * ROUNDS * CHAINS * f32::LANES) as u64));
@@ -117,8 +122,8 @@ fn limit(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("multiply_adds/f64", tier), |b| {
             b.iter(|| tier.run(MultiplyAdds::<f64>(ROUNDS, PhantomData)))
         });
-        for bytes in [NEAR, FAR, BEYOND] {
-            let data = aligned(&vec![0.5; bytes / size_of::<f32>()]);
+        for data in arrays {
+            let bytes = size_of_val(data);
             group.throughput(Throughput::Bytes(bytes as u64));
             group.bench_function(BenchmarkId::new(format!("reads/{tier}"), bytes), |b| {
                 b.iter(|| tier.run(Reads(black_box(data))))
@@ -130,7 +135,10 @@ fn limit(c: &mut Criterion) {
 
 fn bench_one_to_run(c: &mut Criterion) {
     let mut group = c.benchmark_group("one_to_run");
-    for (dim, bytes) in [(3, NEAR), (8, NEAR), (64, NEAR), (3, FAR), (8, FAR), (64, FAR), (384, FAR), (64, BEYOND)] {
+    // Below 16 dimensions a kernel leaves the widest registers alone: sizes on both sides of that border.
+    let near = [3, 8, 12, 16, 32, 64].map(|dim| (dim, NEAR));
+    let beyond = [(3, FAR), (8, FAR), (64, FAR), (384, FAR), (64, BEYOND)];
+    for (dim, bytes) in near.into_iter().chain(beyond) {
         let (points, query) = (Points::<f32>::filling(bytes, dim), Points::<f32>::new(1, dim, 2).rows);
         let out = aligned(&vec![0.0; points.len]);
         let mut twin = vec![0.0; points.len];
@@ -167,9 +175,9 @@ fn bench_one_to_run(c: &mut Criterion) {
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 fn other_form(group: &mut Group<'_>, name: &str, tier: Tier, form: impl Form, query: &[f32], points: &Points<f32>) {
-    let mut out = vec![0.0; points.len];
+    let out = aligned(&vec![0.0; points.len]);
     group.bench_function(BenchmarkId::new(format!("{name}/fused/{tier}"), format!("64x{}", points.len)), |b| {
-        b.iter(|| one_to_run(tier, form, Rounding::Fused, black_box(query), points.panels(), &mut out))
+        b.iter(|| one_to_run(tier, form, Rounding::Fused, black_box(query), points.panels(), out))
     });
 }
 
@@ -184,10 +192,11 @@ fn bench_one_to_run_capped(c: &mut Criterion) {
     let mut group = c.benchmark_group("one_to_run_capped");
     for dim in [64, 384] {
         let (points, query) = (Points::<f32>::filling(FAR, dim), Points::<f32>::new(1, dim, 2).rows);
-        let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+        let (out, mut twin) = (aligned(&vec![0.0; points.len]), vec![0.0; points.len]);
         scalar::one_to_run(SquaredEuclidean, &query, points.packed, &mut twin);
         let mut ranked = twin.clone();
         ranked.sort_by(f32::total_cmp);
+        let size = format!("{dim}x{}", points.len);
         group.throughput(points.bytes());
         // The cap of nothing, of the nearest point, and of a point half as far as that.
         for (name, cap) in [("open", f32::INFINITY), ("nearest", ranked[0]), ("half", ranked[0] * 0.25)] {
@@ -195,21 +204,17 @@ fn bench_one_to_run_capped(c: &mut Criterion) {
                 let mut counters = DistCounters::default();
                 let mut run = |query: &[f32]| {
                     let (form, rounding, panels) = (SquaredEuclidean, Rounding::Published, points.panels());
-                    one_to_run_capped(tier, form, rounding, query, panels, cap, &mut out, &mut counters)
+                    one_to_run_capped(tier, form, rounding, query, panels, cap, out, &mut counters)
                 };
                 run(&query).expect("the sizes fit");
-                group
-                    .bench_function(BenchmarkId::new(format!("{name}/{tier}"), format!("{dim}x{}", points.len)), |b| {
-                        b.iter(|| run(black_box(&query)))
-                    });
+                group.bench_function(BenchmarkId::new(format!("{name}/{tier}"), &size), |b| {
+                    b.iter(|| run(black_box(&query)))
+                });
                 assert!(out.iter().zip(&twin).all(|(out, twin)| out == twin || *out > cap));
             }
-            let (mut out, mut counters) = (vec![0.0; points.len], DistCounters::default());
-            let form = SquaredEuclidean;
-            group.bench_function(BenchmarkId::new(format!("{name}/twin"), format!("{dim}x{}", points.len)), |b| {
-                b.iter(|| {
-                    scalar::one_to_run_capped(form, black_box(&query), points.packed, cap, &mut out, &mut counters)
-                })
+            let (form, mut counters) = (SquaredEuclidean, DistCounters::default());
+            group.bench_function(BenchmarkId::new(format!("{name}/twin"), &size), |b| {
+                b.iter(|| scalar::one_to_run_capped(form, black_box(&query), points.packed, cap, out, &mut counters))
             });
         }
     }
@@ -220,12 +225,12 @@ fn bench_widened(c: &mut Criterion) {
     let mut group = c.benchmark_group("widened_one_to_run");
     for dim in [3, 64] {
         let (points, query) = (Points::<f32>::filling(NEAR, dim), uniform(dim, 2));
-        let (mut out, mut twin) = (vec![0.0; points.len], vec![0.0; points.len]);
+        let (out, mut twin) = (aligned(&vec![0.0; points.len]), vec![0.0; points.len]);
         group.throughput(points.bytes());
         scalar::widened_one_to_run(SquaredEuclidean, &query, points.packed, &mut twin);
         let size = format!("{dim}x{}", points.len);
         for tier in Tier::all() {
-            let mut run = |query: &[f64]| widened_one_to_run(tier, SquaredEuclidean, query, points.panels(), &mut out);
+            let mut run = |query: &[f64]| widened_one_to_run(tier, SquaredEuclidean, query, points.panels(), out);
             run(&query).expect("the sizes fit");
             group.bench_function(BenchmarkId::new(tier.name(), &size), |b| b.iter(|| run(black_box(&query))));
             assert_eq!(out, twin);
@@ -237,56 +242,69 @@ fn bench_widened(c: &mut Criterion) {
     group.finish();
 }
 
-/// `out[q][i] = query q . point i` by the two crates, single-threaded.
-fn peers(group: &mut Group<'_>, queries: &Points<f32>, points: &Points<f32>, twin: &[f32]) {
-    let (m, k, n) = (queries.len, queries.dim, points.len);
-    let (left, right) = (&queries.rows, &points.rows);
-    let mut out = vec![0.0_f32; m * n];
-    let mut check = |name: &str, product: &mut dyn FnMut(&mut [f32])| {
-        product(&mut out);
-        assert!(out.iter().zip(twin).all(|(out, twin)| (out - twin).abs() <= 1e-5 * k as f32));
-        group.bench_function(BenchmarkId::new(format!("dot/{name}"), format!("{k}x{m}x{n}")), |b| {
-            b.iter(|| product(black_box(&mut out)))
-        });
-    };
-    let (row, one) = (k as isize, 1);
-    check("gemm", &mut |out| {
-        // SAFETY: each pointer is a slice of the shape that the strides describe.
-        #[allow(unsafe_code)]
-        unsafe {
-            let (to, from, with) = (out.as_mut_ptr(), left.as_ptr(), right.as_ptr());
-            let serial = gemm::Parallelism::None;
-            let (no, scale) = (false, (0.0, 1.0));
-            gemm::gemm(
-                m, n, k, to, one, n as isize, no, from, one, row, with, row, one, scale.0, scale.1, no, no, no, serial,
-            );
-        }
-    });
-    check("matrixmultiply", &mut |out| {
-        // SAFETY: each pointer is a slice of the shape that the strides describe.
-        #[allow(unsafe_code)]
-        unsafe {
-            let (to, from, with) = (out.as_mut_ptr(), left.as_ptr(), right.as_ptr());
-            matrixmultiply::sgemm(m, k, n, 1.0, from, row, one, with, one, row, 0.0, to, n as isize, one);
-        }
-    });
+/// The product of the crate `matrixmultiply` for an element: as [`products::by_gemm`].
+trait Product: Real {
+    fn by_matrixmultiply(left: &[Self], right: &[Self], width: usize, out: &mut [Self]);
 }
 
-fn bench_block<F: Form>(
+macro_rules! product {
+    ($element:ty, $product:path) => {
+        impl Product for $element {
+            fn by_matrixmultiply(left: &[Self], right: &[Self], width: usize, out: &mut [Self]) {
+                let (m, n, row, one) = (left.len() / width, right.len() / width, width as isize, 1);
+                assert!(out.len() == m * n && left.len() == m * width && right.len() == n * width);
+                // SAFETY: each pointer is a slice of the shape that the strides describe, as was just checked.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let (to, from, with) = (out.as_mut_ptr(), left.as_ptr(), right.as_ptr());
+                    $product(m, width, n, 1.0, from, row, one, with, one, row, 0.0, to, n as isize, one);
+                }
+            }
+        }
+    };
+}
+
+product!(f32, matrixmultiply::sgemm);
+product!(f64, matrixmultiply::dgemm);
+
+/// A product of queries and points of so many dimensions.
+type By<T> = fn(&[T], &[T], usize, &mut [T]);
+
+/// `out[q][i] = query q . point i` by the two crates, single-threaded.
+fn peers<T: Product>(group: &mut Group<'_>, queries: &Points<T>, points: &Points<T>, twin: &[T]) {
+    let (m, k, n) = (queries.len, queries.dim, points.len);
+    let mut out = vec![T::default(); m * n];
+    let products: [(&str, By<T>); 2] = [("gemm", products::by_gemm), ("matrixmultiply", T::by_matrixmultiply)];
+    for (name, product) in products {
+        product(&queries.rows, &points.rows, k, &mut out);
+        assert!(agree(&out, twin, k), "{name}");
+        group.bench_function(BenchmarkId::new(format!("dot/{name}"), format!("{k}x{m}x{n}")), |b| {
+            b.iter(|| product(black_box(&queries.rows), &points.rows, k, &mut out))
+        });
+    }
+}
+
+/// Whether sums of `dim` terms below 1, added in two orders, agree: each has up to `dim` roundings of at most `dim`.
+fn agree<T: Real>(sums: &[T], twin: &[T], dim: usize) -> bool {
+    let most = 2.0 * T::ROUNDOFF * (dim as f64).powi(2);
+    sums.iter().zip(twin).all(|(sum, twin)| (sum.to_f64() - twin.to_f64()).abs() <= most)
+}
+
+fn bench_block<T: Real, F: Form>(
     group: &mut Group<'_>,
     name: &str,
     form: F,
-    queries: &Points<f32>,
-    points: &Points<f32>,
-) -> Vec<f32> {
+    queries: &Points<T>,
+    points: &Points<T>,
+) -> Vec<T> {
     let (dim, len) = (points.dim, points.len);
-    let (mut out, mut twin) = (vec![0.0; QUERIES * len], vec![0.0; QUERIES * len]);
-    let mut memory = vec![Block::splat(0); block_to_run_blocks::<f32>(QUERIES, dim)];
+    let (mut out, mut twin) = (vec![T::default(); QUERIES * len], vec![T::default(); QUERIES * len]);
+    let mut memory = vec![Block::splat(0); block_to_run_blocks::<T>(QUERIES, dim)];
     let size = format!("{dim}x{QUERIES}x{len}");
     scalar::block_to_run(form, &queries.rows, dim, points.packed, &mut twin);
     for tier in Tier::all() {
         for (rounds, rounding) in [("published", Rounding::Published), ("fused", Rounding::Fused)] {
-            let mut run = |queries: Rows<'_, f32>| {
+            let mut run = |queries: Rows<'_, T>| {
                 block_to_run(tier, form, rounding, queries, points.panels(), &mut out, &mut Arena::new(&mut memory))
             };
             run(queries.rows()).expect("the sizes fit");
@@ -305,18 +323,25 @@ fn bench_block<F: Form>(
     twin
 }
 
-fn bench_block_to_run(c: &mut Criterion) {
-    let mut group = c.benchmark_group("block_to_run");
-    for dim in [8, 64, 384] {
-        let (queries, points) = (Points::<f32>::new(QUERIES, dim, 2), Points::<f32>::new(POINTS, dim, 1));
+fn blocks_of<T: Product>(c: &mut Criterion, name: &str) {
+    let mut group = c.benchmark_group(name);
+    for dim in [8, 64, 256, 384, 768] {
+        let (queries, points) = (Points::<T>::new(QUERIES, dim, 2), Points::<T>::new(POINTS, dim, 1));
         let pairs = (dim * QUERIES * POINTS) as u64;
         group.throughput(Throughput::Elements(2 * pairs));
         let twin = bench_block(&mut group, "dot", Dot, &queries, &points);
         peers(&mut group, &queries, &points, &twin);
-        group.throughput(Throughput::Elements(3 * pairs));
-        bench_block(&mut group, "squared_euclidean", SquaredEuclidean, &queries, &points);
+        if [8, 64, 384].contains(&dim) {
+            group.throughput(Throughput::Elements(3 * pairs));
+            bench_block(&mut group, "squared_euclidean", SquaredEuclidean, &queries, &points);
+        }
     }
     group.finish();
+}
+
+fn bench_block_to_run(c: &mut Criterion) {
+    blocks_of::<f32>(c, "block_to_run");
+    blocks_of::<f64>(c, "block_to_run_f64");
 }
 
 fn bench_by_dots(c: &mut Criterion) {
@@ -353,7 +378,7 @@ fn bench_by_dots(c: &mut Criterion) {
             };
             run(queries.rows()).expect("the sizes fit");
             group.bench_function(BenchmarkId::new(tier.name(), &size), |b| b.iter(|| run(black_box(queries.rows()))));
-            assert!(out.iter().zip(&twin).all(|(out, twin)| (out - twin).abs() <= 1e-5 * dim as f32));
+            assert!(agree(&out, &twin, 2 * dim));
         }
         group.bench_function(BenchmarkId::new("twin", &size), |b| {
             b.iter(|| scalar::squared_by_dots(black_box(&queries.rows), dim, points.packed, &norms, &mut twin))

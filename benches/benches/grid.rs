@@ -8,7 +8,8 @@ use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::grid::*;
 use covertree_kernels::group::{Groups, key_runs, least_per_group, radix_sort_keys, radix_sort_keys_blocks};
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::hash::{GOLDEN, mix64, stream};
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::view::Rows;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -48,6 +49,17 @@ impl Fixture {
     }
 }
 
+/// The cell of a point, as the family describes it.
+fn plain_cell(row: &[f32], offsets: &[f64; 3]) -> [i64; 3] {
+    std::array::from_fn(|d| ((f64::from(row[d]) + offsets[d]) / WIDTH).floor() as i64) // far from any limit
+}
+
+/// The key of a cell, as the family describes it.
+fn plain_key(cell: [i64; 3]) -> u64 {
+    let start = stream(u64::from(LEVEL as u32), 0); // the bits of the level
+    cell.into_iter().fold(start, |key, cell| mix64((key ^ cell as u64).wrapping_add(GOLDEN)))
+}
+
 /// Leaders by the hash map of the standard library.
 fn by_map(keys: &[u64], ids: &[Idx]) -> HashMap<u64, Idx> {
     let mut leaders = HashMap::new();
@@ -61,18 +73,44 @@ fn by_map(keys: &[u64], ids: &[Idx]) -> HashMap<u64, Idx> {
 fn cells(c: &mut Criterion) {
     let fixture = Fixture::new();
     let (rows, grid, mut keys) = (fixture.rows(), fixture.grid(), fixture.keys());
+    let mut plain = vec![0; LEN];
+    let plain_keys = |plain: &mut [u64]| {
+        for (row, key) in black_box(&fixture.points).chunks_exact(3).zip(plain) {
+            *key = plain_key(plain_cell(row, &fixture.offsets));
+        }
+    };
+    plain_keys(&mut plain);
+    assert_eq!(keys, plain);
     let mut group = c.benchmark_group("cell_keys");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("f32", format!("{LEN}x3")), |b| {
         b.iter(|| cell_keys(black_box(rows), &fixture.ids, &grid, &mut keys))
     });
+    group.bench_function(BenchmarkId::new("plain loop", format!("{LEN}x3")), |b| b.iter(|| plain_keys(&mut plain)));
     group.finish();
-    let mut near = vec![0; 27];
+
+    let (mut near, mut plain) = (vec![0; 27], vec![0; 27]);
+    let plain_near = |plain: &mut [u64]| {
+        let [x, y, z] = plain_cell(black_box(rows.row(9)), &fixture.offsets);
+        for (key, place) in plain.iter_mut().zip(0..) {
+            *key = plain_key([x + place / 9 - 1, y + place / 3 % 3 - 1, z + place % 3 - 1]);
+        }
+    };
+    neighbour_keys(rows.row(9), &grid, 1, &mut near).expect("the shapes fit");
+    plain_near(&mut plain);
+    assert_eq!(near, plain);
     let mut group = c.benchmark_group("neighbour_keys");
     group.throughput(Throughput::Elements(27));
     group.bench_function(BenchmarkId::new("f32", "one ring x3"), |b| {
         b.iter(|| neighbour_keys(black_box(rows.row(9)), &grid, 1, &mut near))
     });
+    group.bench_function(BenchmarkId::new("plain loop", "one ring x3"), |b| b.iter(|| plain_near(&mut plain)));
+    group.finish();
+
+    let mut offsets = [0.0; 3];
+    let mut group = c.benchmark_group("grid_offsets");
+    group.throughput(Throughput::Elements(3));
+    group.bench_function("3", |b| b.iter(|| grid_offsets(black_box(SEED), LEVEL, 0, WIDTH, &mut offsets)));
     group.finish();
 }
 
@@ -122,22 +160,47 @@ fn leaders(c: &mut Criterion) {
     });
     group.finish();
 
+    looked_up(c, &fixture, &table, &map);
+}
+
+/// Look-ups of the leader of each point's own cell, and whether it is near enough.
+fn looked_up(c: &mut Criterion, fixture: &Fixture, table: &CellTable<'_>, map: &HashMap<u64, Idx>) {
+    let (keys, ids, rows) = (fixture.keys(), &fixture.ids, fixture.rows());
     let mut found = vec![NONE; LEN];
     table.find(&keys, &mut found).expect("the shapes fit");
     assert!(keys.iter().zip(&found).all(|(key, leader)| map[key] == *leader));
     let mut group = c.benchmark_group("find_leaders");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("table", LEN), |b| b.iter(|| table.find(black_box(&keys), &mut found)));
+    group.bench_function(BenchmarkId::new("std_hash_map", LEN), |b| {
+        b.iter(|| {
+            for (key, leader) in black_box(&keys).iter().zip(&mut found) {
+                *leader = map.get(key).copied().unwrap_or(NONE);
+            }
+        })
+    });
     group.finish();
+
     let starts: Vec<Idx> = (0..=LEN as Idx).collect();
     let candidates = Groups::new(&starts, &found, LEN as Idx).expect("one candidate each");
-    let mut covers = EuclideanWithin::new(fixture.rows(), WIDTH);
-    let mut by = vec![NONE; LEN];
+    let mut covers = EuclideanWithin::new(rows, WIDTH);
+    let (mut by, mut plain) = (vec![NONE; LEN], vec![NONE; LEN]);
+    let by_loop = |plain: &mut [Idx]| {
+        for ((&id, &leader), by) in black_box(ids).iter().zip(&found).zip(plain) {
+            let terms = rows.row(at(id)).iter().zip(rows.row(at(leader))).map(|(&x, &y)| f64::from(x) - f64::from(y));
+            let square = terms.fold(0.0, |sum, term| sum + term * term);
+            *by = if square.sqrt() <= WIDTH { leader } else { NONE };
+        }
+    };
+    coverage(ids, candidates, &mut covers, &mut by).expect("the shapes fit");
+    by_loop(&mut plain);
+    assert_eq!(by, plain);
     let mut group = c.benchmark_group("coverage");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("own_cell", LEN), |b| {
         b.iter(|| coverage(black_box(ids), candidates, &mut covers, &mut by))
     });
+    group.bench_function(BenchmarkId::new("plain loop", LEN), |b| b.iter(|| by_loop(&mut plain)));
     group.finish();
 }
 

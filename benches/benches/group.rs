@@ -6,11 +6,12 @@ use std::time::Duration;
 use covertree_benches::{normal, words};
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::group::*;
-use covertree_kernels::index::Idx;
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::order::{Fit, Frame, bounds, hilbert_keys};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::view::Rows;
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rdst::RadixSort;
 
 const LEN: usize = 1_000_000;
@@ -109,14 +110,35 @@ fn steps(c: &mut Criterion) {
     });
     group.finish();
 
-    let view = Groups::new(&starts, &rows, LEN as Idx).expect("the groups are well formed");
-    let (priorities, mut winners) = (words(LEN, 3), vec![0; groups]);
+    read_off(c, &starts, &rows);
+}
+
+fn read_off(c: &mut Criterion, starts: &[Idx], rows: &[Idx]) {
+    let view = Groups::new(starts, rows, LEN as Idx).expect("the groups are well formed");
+    let (priorities, groups) = (words(LEN, 3), starts.len() - 1);
+    let (mut winners, mut plain) = (vec![0; groups], vec![0; groups]);
+    let by_loop = |plain: &mut [Idx]| {
+        for (pair, winner) in black_box(starts).windows(2).zip(plain) {
+            let members = rows[at(pair[0])..at(pair[1])].iter().copied();
+            *winner = members.min_by_key(|&row| (priorities[at(row)], row)).unwrap_or(NONE);
+        }
+    };
+    let plain_pairs = || -> u64 {
+        let sizes = black_box(starts).windows(2).map(|pair| (pair[1] - pair[0]) as u64); // not negative
+        sizes.map(|size| size * size.saturating_sub(1) / 2).sum()
+    };
+    least_per_group(view, &priorities, 0, &mut winners).expect("the shapes fit");
+    by_loop(&mut plain);
+    assert_eq!(winners, plain);
+    assert_eq!(group_counts(starts).map(|counts| counts.pairs), Ok(plain_pairs()));
     let mut group = c.benchmark_group("of_groups");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("least_per_group", LEN), |b| {
         b.iter(|| least_per_group(black_box(view), &priorities, 0, &mut winners))
     });
-    group.bench_function(BenchmarkId::new("group_counts", LEN), |b| b.iter(|| group_counts(black_box(&starts))));
+    group.bench_function(BenchmarkId::new("least_per_group, plain loop", LEN), |b| b.iter(|| by_loop(&mut plain)));
+    group.bench_function(BenchmarkId::new("group_counts", LEN), |b| b.iter(|| group_counts(black_box(starts))));
+    group.bench_function(BenchmarkId::new("group_counts, pairs by a plain loop", LEN), |b| b.iter(plain_pairs));
     group.finish();
 }
 
@@ -126,22 +148,52 @@ fn sorted(c: &mut Criterion) {
     let (left, right) = words.split_at_mut(LEN / 2);
     left.sort_unstable();
     right.sort_unstable();
+    let (left, right) = (&*left, &*right);
     let ids: Vec<Idx> = (0..LEN as Idx).collect();
-    let (mut keys, mut rows, mut starts) = (vec![0; LEN], vec![0; LEN], vec![0; LEN + 1]);
+    let halves: Vec<(u64, Idx)> = left.iter().chain(right).copied().zip(0..).collect();
+    let mut whole = halves.clone();
+    whole.sort_by_key(|pair| pair.0);
+    let (mut keys, mut rows) = (vec![0; LEN], vec![0; LEN]);
+    let (left_rows, right_rows) = ids.split_at(LEN / 2);
+    let merge = |keys: &mut [u64], rows: &mut [Idx]| {
+        merge_keys((black_box(left), left_rows), (black_box(right), right_rows), keys, rows)
+    };
+    merge(&mut keys, &mut rows).expect("the halves are sorted");
+    assert!(keys.iter().copied().zip(rows.iter().copied()).eq(whole));
     let mut group = c.benchmark_group("sorted_keys");
     group.throughput(Throughput::Elements(LEN as u64));
-    let (left_rows, right_rows) = ids.split_at(LEN / 2);
-    let mut merge = || merge_keys((black_box(left), left_rows), (black_box(right), right_rows), &mut keys, &mut rows);
-    merge().expect("the halves are sorted");
-    group.bench_function(BenchmarkId::new("merge_keys", LEN), |b| b.iter(&mut merge));
-    assert!(keys.is_sorted() && keys[0] == left[0].min(right[0]));
-    group.bench_function(BenchmarkId::new("key_runs", LEN), |b| b.iter(|| key_runs(black_box(&keys), &mut starts)));
+    group.bench_function(BenchmarkId::new("merge_keys", LEN), |b| b.iter(|| merge(&mut keys, &mut rows)));
+    group.bench_function(BenchmarkId::new("merge_keys, sort_by_key of the two runs", LEN), |b| {
+        b.iter_batched_ref(|| halves.clone(), |halves| halves.sort_by_key(|pair| pair.0), BatchSize::LargeInput)
+    });
+    runs(&mut group, &keys);
     group.finish();
     let mut group = c.benchmark_group("merge_split");
+    group.throughput(Throughput::Elements(1)); // one border
     group.bench_function(BenchmarkId::new("middle", LEN), |b| {
         b.iter(|| merge_split(black_box(left), black_box(right), LEN as Idx / 2))
     });
     group.finish();
+}
+
+fn runs(group: &mut BenchmarkGroup<'_, WallTime>, keys: &[u64]) {
+    let (mut starts, mut plain) = (vec![0; LEN + 1], vec![0; LEN + 1]);
+    let by_loop = |starts: &mut [Idx]| {
+        let mut runs = 0;
+        for (place, pair) in black_box(keys).windows(2).enumerate() {
+            if pair[0] != pair[1] {
+                runs += 1;
+                starts[runs] = place as Idx + 1;
+            }
+        }
+        starts[runs + 1] = LEN as Idx;
+        runs + 1
+    };
+    let runs = key_runs(keys, &mut starts).expect("the keys rise");
+    assert_eq!(by_loop(&mut plain), at(runs));
+    assert_eq!(starts[..=at(runs)], plain[..=at(runs)]);
+    group.bench_function(BenchmarkId::new("key_runs", LEN), |b| b.iter(|| key_runs(black_box(keys), &mut starts)));
+    group.bench_function(BenchmarkId::new("key_runs, plain loop", LEN), |b| b.iter(|| by_loop(&mut plain)));
 }
 
 fn hilbert(len: usize) -> Vec<u64> {

@@ -113,9 +113,12 @@ fn items(criterion: &mut Criterion) {
     let sample = &items[..256];
     let all: Vec<f64> = sample.iter().flat_map(|a| sample.iter().map(move |b| cubic(a, b))).collect();
     let table = vec![1.0; sample.len() * PIVOTS_MAX];
-    criterion.bench_function("pivots_worth_having/256", |bench| {
+    let mut group = criterion.benchmark_group("pivots_worth_having");
+    group.throughput(Throughput::Elements(all.len() as u64)); // pairs
+    group.bench_function("256", |bench| {
         bench.iter(|| pivots_worth_having(&all, black_box(&table), PIVOTS_MAX).expect("the shapes fit"));
     });
+    group.finish();
 }
 
 fn config() -> Criterion {

@@ -11,13 +11,19 @@ use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, CrossTable, Extent, Frame, FrameMemory, FramePoints,
     LandmarkCounters, Limits, PanelTerms, bounds, bounds_between, bounds_between_blocks, choose, choose_blocks,
-    combination_errors, combine, cross, envelope_bounds, narrow_points, pack_members, panel_terms, project, scalar,
-    turn,
+    combination_errors, combine, cross, envelope_bounds, member_weights, narrow_points, pack_members, panel_terms,
+    project, project_weighted, scalar, turn,
 };
+use covertree_kernels::oracle::landmark::square_tail;
 use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::panels_len;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+use timing::time;
+
+#[path = "../src/timing.rs"]
+mod timing;
 
 const LEAF: usize = 64;
 const LEN: usize = 1024;
@@ -25,10 +31,10 @@ const LANDMARKS: usize = 16;
 /// Stands for the errors of tiles in `f64` at residual variances near 1e-2.
 const ERROR: f64 = 1e-6;
 
-/// Correlations of all points with the members of one leaf of neighbours, and the leaf's landmarks.
 /// Weights, and sums, spans, tails and errors.
 type Mixed = (Vec<f32>, [Vec<f32>; 4]);
 
+/// Correlations of all points with the members of one leaf of neighbours, and the leaf's landmarks.
 struct Leaf {
     /// `[LEAF][LEN]`.
     rho: Vec<f64>,
@@ -75,26 +81,46 @@ impl Leaf {
         self.frame = choose(limits, &[ERROR; LEAF], column, chosen, &mut Arena::new(memory)).expect("the shapes fit");
     }
 
-    /// The members, which begin at `first`, as combinations of the landmarks.
-    fn mixed(&self, first: usize) -> Mixed {
-        let count = self.frame.count();
-        let mut order = self.landmarks[..count].to_vec();
-        order.extend((0..LEAF as i32).filter(|member| !self.landmarks[..count].contains(member)));
-        let rho: Vec<f64> = (0..LEAF).flat_map(|i| self.rho[i * LEN + first..][..LEAF].to_vec()).collect();
-        let cluster = ChosenCluster {
+    /// The members with the landmarks first, and the correlations of the members, which begin at `first`.
+    fn ordered(&self, first: usize) -> (Vec<i32>, Vec<f64>) {
+        let landmarks = &self.landmarks[..self.frame.count()];
+        let mut order = landmarks.to_vec();
+        order.extend((0..LEAF as i32).filter(|member| !landmarks.contains(member)));
+        (order, (0..LEAF).flat_map(|i| self.rho[i * LEN + first..][..LEAF].to_vec()).collect())
+    }
+
+    fn cluster<'a>(&'a self, rho: &'a [f64]) -> ChosenCluster<'a> {
+        ChosenCluster {
             frame: &self.frame,
             factor: &self.factor,
             coordinates: &self.coordinates,
-            rho: &rho,
+            rho,
             errors: &[ERROR; LEAF],
-        };
+        }
+    }
+
+    /// The members, which begin at `first`, as combinations of the landmarks.
+    fn mixed(&self, first: usize) -> Mixed {
+        let (count, (order, rho)) = (self.frame.count(), self.ordered(first));
         let (mut weights, mut extents) = (vec![0.0; LEAF * count], [(); 4].map(|()| vec![0.0; LEAF]));
         let [sums, spans, tails, errors] = &mut extents;
         let mut memory = CombinedMemory { weights: &mut weights, sums, spans, tails };
-        combine(&cluster, &order, &mut memory).expect("the shapes fit");
+        combine(&self.cluster(&rho), &order, &mut memory).expect("the shapes fit");
         let members = Combined::new(&weights, [sums, spans, tails], LEAF, count).expect("the shapes fit");
         combination_errors(&members, &[ERROR; LEAF], &[1e-2; LEAF], errors).expect("the shapes fit");
         (weights, extents)
+    }
+
+    /// Whether the tails of the members, which begin at `first`, are those of a dense system.
+    fn has_true_tails(&self, first: usize) -> bool {
+        let landmarks = &self.landmarks[..self.frame.count()];
+        let rho = |i: i32, j: i32| if i == j { 1.0 } else { self.rho[at(i) * LEN + first + at(j)] };
+        let matrix: Vec<f64> = landmarks.iter().flat_map(|&i| landmarks.iter().map(move |&j| rho(i, j))).collect();
+        (0..LEAF as i32).zip(&self.extents).all(|(member, extent)| {
+            let own: Vec<f64> = landmarks.iter().map(|&landmark| rho(landmark, member)).collect();
+            let (tail, square) = (extent.tail * extent.tail, square_tail(&matrix, &own));
+            tail >= square - 1e-6 && tail <= square + 4.0 * extent.slack + 1e-6
+        })
     }
 
     /// Correlations of the landmarks with all points.
@@ -126,6 +152,7 @@ impl<T: Real> Owned<T> {
 
 fn choices(criterion: &mut Criterion) {
     let mut leaf = Leaf::new(256);
+    assert!(leaf.has_true_tails(256));
     let mut memory = vec![Block::default(); choose_blocks(LEAF, LANDMARKS)];
     let mut group = criterion.benchmark_group("landmark::choose");
     group.throughput(Throughput::Elements(LEAF as u64));
@@ -137,6 +164,9 @@ fn choices(criterion: &mut Criterion) {
     let (one, other) = (Leaf::new(256), Leaf::new(512));
     let size = one.frame.count() * other.frame.count();
     let mut products = vec![0.1; size];
+    let made = cross([&one.frame, &other.frame], [&one.factor, &other.factor], &mut products);
+    let most = 1e-11 * (1.0 + made.expect("the shapes fit").norm());
+    assert!(multiplied_back(&one, &other, &products).iter().all(|rho| (rho - 0.1).abs() <= most));
     let mut group = criterion.benchmark_group("landmark::cross");
     group.throughput(Throughput::Elements(1));
     group.bench_function(format!("scalar/{LANDMARKS}x{LANDMARKS}"), |bencher| {
@@ -145,6 +175,46 @@ fn choices(criterion: &mut Criterion) {
             cross([&one.frame, &other.frame], [&one.factor, &other.factor], black_box(&mut products))
         });
     });
+    group.finish();
+}
+
+/// The correlations `L_S G L_T'` that products `G` of two bases were made of.
+fn multiplied_back(one: &Leaf, other: &Leaf, products: &[f64]) -> Vec<f64> {
+    let (rows, columns) = (one.frame.count(), other.frame.count());
+    let factors = |leaf: &Leaf, i: usize, k: usize| leaf.factor[i * leaf.frame.stride() + k];
+    let entry = |i: usize, j: usize| -> f64 {
+        let pairs = (0..=i).flat_map(|k| (0..=j).map(move |l| (k, l)));
+        pairs.map(|(k, l)| factors(one, i, k) * products[k * columns + l] * factors(other, j, l)).sum()
+    };
+    (0..rows * columns).map(|place| entry(place / columns, place % columns)).collect()
+}
+
+/// What is made once per leaf beside its choice.
+fn packing(criterion: &mut Criterion) {
+    let leaf = Leaf::new(256);
+    let (count, (order, rho)) = (leaf.frame.count(), leaf.ordered(256));
+    let (mut wide, mut narrow) = (Owned::<f64>::new(LEAF, count), Owned::<f32>::new(LEAF, count));
+    let mut group = criterion.benchmark_group("landmark, once per leaf");
+    time(&mut group, "pack_members", LEAF, || {
+        pack_members(&leaf.frame, black_box(&leaf.coordinates), &leaf.extents, &mut wide.memory())
+    });
+    let memory = wide.memory();
+    let members = FramePoints::new(&memory, LEAF, count).expect("the shapes fit");
+    time(&mut group, "narrow_points", LEAF, || narrow_points(black_box(&members), &mut narrow.memory()));
+    let (errors, mut weights) = (vec![ERROR; count], vec![0.0; LEAF]);
+    time(&mut group, "member_weights", LEAF, || {
+        member_weights(&leaf.frame, &leaf.factor, black_box(&members), &errors, &mut weights)
+    });
+
+    let (mut weights, [mut sums, mut spans, mut tails]) = (vec![0.0; LEAF * count], [(); 3].map(|()| vec![0.0; LEAF]));
+    time(&mut group, "combine", LEAF, || {
+        let mut memory =
+            CombinedMemory { weights: &mut weights, sums: &mut sums, spans: &mut spans, tails: &mut tails };
+        combine(black_box(&leaf.cluster(&rho)), &order, &mut memory)
+    });
+    let combined = Combined::new(&weights, [&sums, &spans, &tails], LEAF, count).expect("the shapes fit");
+    let (errors, ranks, mut terms) = ([1e-2; LEAF], [0.0; LEAF], [PanelTerms::default(); LEAF / 16]);
+    time(&mut group, "panel_terms", LEAF, || panel_terms(black_box(&combined), &errors, &ranks, &mut terms));
     group.finish();
 }
 
@@ -162,6 +232,10 @@ fn projections(criterion: &mut Criterion) {
             });
         });
     }
+    let tier = Tier::detect();
+    time(&mut group, &format!("project_weighted, {tier}/{LEN}x{LANDMARKS}"), LEN, || {
+        project_weighted(tier, &leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut points.memory())
+    });
     let (mut rho, mut out) = (vec![0.0; leaf.frame.count()], vec![0.0; leaf.frame.count()]);
     group.bench_function(format!("scalar twin/{LEN}x{LANDMARKS}"), |bencher| {
         bencher.iter(|| {
@@ -196,30 +270,71 @@ fn tiles(criterion: &mut Criterion) {
     tile::<f64>(criterion, "f64", wide, inside);
     tile::<f32>(criterion, "f32", narrow, narrow_inside);
 
-    let (mut out, mut group) = (vec![0.0; LEN], criterion.benchmark_group("landmark::envelope_bounds"));
+    envelopes(criterion, &memory, &inside, count);
+    turns(criterion, &leaf, &memory);
+}
+
+fn envelopes(criterion: &mut Criterion, memory: &FrameMemory<'_, f64>, inside: &FramePoints<'_, f64>, count: usize) {
+    let (points, envelope) = (FramePoints::new(memory, LEN, count).expect("the shapes fit"), inside.envelope());
+    let (mut out, mut plain) = (vec![0.0; LEN], vec![0.0; LEN]);
+    let by_loop = |plain: &mut [f64]| {
+        for (point, out) in plain.iter_mut().enumerate() {
+            let own = (0..count).map(|k| memory.coordinates[(point / 8 * count + k) * 8 + point % 8]);
+            let reach = own.map(|x| x * x).sum::<f64>().sqrt();
+            *out = reach * envelope.span + memory.tails[point] * envelope.tail + memory.slacks[point] + envelope.slack;
+        }
+    };
+    by_loop(&mut plain);
+    let mut group = criterion.benchmark_group("landmark::envelope_bounds");
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
+        envelope_bounds(tier, &points.queries(), envelope, &mut out).expect("the shapes fit");
+        // Where a frame is no use, both are infinite.
+        let agree = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-12 * (1.0 + b);
+        assert!(out.iter().zip(&plain).all(agree), "{tier}");
         group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| {
-            bencher.iter(|| envelope_bounds(tier, black_box(&wide.queries()), inside.envelope(), &mut out));
+            bencher.iter(|| envelope_bounds(tier, black_box(&points.queries()), envelope, &mut out));
         });
     }
+    group.bench_function(format!("plain loop/{LEN}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| by_loop(black_box(&mut plain)));
+    });
     group.finish();
+}
 
-    let other = Leaf::new(512);
-    let mut products = vec![0.1; count * other.frame.count()];
+fn turns(criterion: &mut Criterion, leaf: &Leaf, memory: &FrameMemory<'_, f64>) {
+    let (other, rows) = (Leaf::new(512), leaf.frame.count());
+    let (points, columns) = (FramePoints::new(memory, LEN, rows).expect("the shapes fit"), other.frame.count());
+    let mut products = vec![0.1; rows * columns];
     let cross =
         cross([&leaf.frame, &other.frame], [&leaf.factor, &other.factor], &mut products).expect("the shapes fit");
-    let mut coordinates = vec![0.0; LEN * other.frame.count()];
+    let (mut coordinates, mut plain) = (vec![0.0; LEN * columns], vec![0.0; LEN * columns]);
     let (mut tails, mut slacks) = (vec![0.0; LEN], vec![0.0; LEN]);
+    let by_loop = |plain: &mut [f64]| {
+        plain.fill(0.0);
+        for (panel, out) in memory.coordinates.chunks_exact(rows * 8).zip(plain.chunks_exact_mut(columns * 8)) {
+            for (from, products) in panel.chunks_exact(8).zip(products.chunks_exact(columns)) {
+                for (to, product) in out.chunks_exact_mut(8).zip(products) {
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += product * from);
+                }
+            }
+        }
+    };
+    by_loop(&mut plain);
     let mut group = criterion.benchmark_group("landmark::turn");
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
-        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| {
-            bencher.iter(|| {
-                turn(tier, black_box(&wide), &cross, &products, &mut coordinates, &mut tails, &mut slacks).map(|_| ())
-            });
-        });
+        let mut run = |coordinates: &mut [f64]| {
+            turn(tier, black_box(&points), &cross, &products, coordinates, &mut tails, &mut slacks).map(|_| ())
+        };
+        run(&mut coordinates).expect("the shapes fit");
+        let most = 1e-12 * (1.0 + cross.norm());
+        assert!(coordinates.iter().zip(&plain).all(|(a, b)| (a - b).abs() <= most), "{tier}");
+        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| bencher.iter(|| run(&mut coordinates)));
     }
+    group.bench_function(format!("plain loop/{LEN}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| by_loop(black_box(&mut plain)));
+    });
     group.finish();
 }
 
@@ -322,6 +437,6 @@ fn asked(
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = choices, projections, tiles, between
+    targets = choices, packing, projections, tiles, between
 }
 criterion_main!(benches);

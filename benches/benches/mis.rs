@@ -102,10 +102,43 @@ fn sets(c: &mut Criterion) {
     }
 }
 
+/// The steps that split over threads, over all vertices at once.
+fn steps(c: &mut Criterion) {
+    let (starts, targets) = geometric(100_000, 16.0);
+    let graph = Csr::new(&starts, &targets).expect("the graph is well formed");
+    let (len, mut counters) = (graph.len(), MisCounters::default());
+    let mut memory = vec![Block::splat(0); mis_blocks(len)];
+    let (open, mut selected, mut next, mut state) =
+        (vec![OPEN; len], vec![OPEN; len], vec![OPEN; len], vec![OPEN; len]);
+    luby_select(&graph, &open, 7, 0, 0, &mut selected).expect("the shapes fit");
+    luby_exclude(&graph, &selected, 0, &mut next).expect("the shapes fit");
+    luby_round(&graph, 7, 0, &mut state, &mut Arena::new(&mut memory), &mut counters).expect("the shapes fit");
+    assert_eq!(state, next, "a round is its two phases");
+    complete(&graph, &mut state, &mut counters).expect("the shapes fit");
+    assert_eq!(reopen(&graph, &state, 0, &mut next), Ok(0), "a set that breaks no law stays");
+    let (done, mut state, mut into) = (state, open.clone(), open.clone());
+    let mut group = c.benchmark_group("mis, steps");
+    group.throughput(Throughput::Elements(targets.len() as u64));
+    group.bench_function("luby_select", |b| {
+        b.iter(|| luby_select(&graph, black_box(&open), 7, 0, 0, &mut into));
+    });
+    group.bench_function("luby_exclude", |b| {
+        b.iter(|| luby_exclude(&graph, black_box(&selected), 0, &mut into));
+    });
+    group.bench_function("luby_round", |b| {
+        b.iter(|| {
+            state.copy_from_slice(black_box(&open));
+            luby_round(&graph, 7, 0, &mut state, &mut Arena::new(&mut memory), &mut counters)
+        });
+    });
+    group.bench_function("reopen", |b| b.iter(|| reopen(&graph, black_box(&done), 0, &mut into)));
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = sets
+    targets = sets, steps
 }
 criterion_main!(benches);

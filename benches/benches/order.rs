@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use covertree_benches::normal;
-use covertree_kernels::order::{Fit, Frame, bounds, hilbert_keys, morton_keys, scalar};
+use covertree_kernels::order::{Fit, Frame, bounds, hilbert_keys, merge_bounds, morton_keys, scalar};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::Rows;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -27,7 +27,10 @@ fn keys<T: Real>(c: &mut Criterion, element: &str, dims: &[usize]) {
             let (frame, rows) = (frame_of(&data, dim), Rows::new(&data, dim).expect("whole rows"));
             let (mut plain, mut out) = (vec![0; len], vec![1; len]);
             let twin = if hilbert { scalar::hilbert_keys } else { scalar::morton_keys };
-            let kernel = if hilbert { hilbert_keys } else { morton_keys };
+            let kernel = |tier, rows, out: &mut [u64]| match hilbert {
+                true => hilbert_keys(tier, rows, &frame, 0, out),
+                false => morton_keys(tier, rows, &frame, 0, out),
+            };
             twin(&data, &frame, &mut plain);
             group.throughput(Throughput::Elements(len as u64));
             let size = format!("{element}/{len}x{dim}");
@@ -35,10 +38,10 @@ fn keys<T: Real>(c: &mut Criterion, element: &str, dims: &[usize]) {
                 b.iter(|| twin(black_box(&data), &frame, &mut out))
             });
             for tier in Tier::all() {
-                kernel(tier, rows, &frame, 0, &mut out).expect("the keys fit");
+                kernel(tier, rows, &mut out).expect("the keys fit");
                 assert_eq!(out, plain);
                 group.bench_function(BenchmarkId::new(tier.name(), &size), |b| {
-                    b.iter(|| kernel(tier, black_box(rows), &frame, 0, &mut out))
+                    b.iter(|| kernel(tier, black_box(rows), &mut out))
                 });
             }
             if dim == 2 && hilbert {
@@ -57,6 +60,19 @@ fn keys<T: Real>(c: &mut Criterion, element: &str, dims: &[usize]) {
     }
 }
 
+/// What one writes first.
+fn plain_bounds<T: Real>(data: &[T], low: &mut [T], high: &mut [T]) {
+    let dim = low.len();
+    low.copy_from_slice(&data[..dim]);
+    high.copy_from_slice(&data[..dim]);
+    for row in data.chunks_exact(dim) {
+        for d in 0..dim {
+            low[d] = if row[d] < low[d] { row[d] } else { low[d] };
+            high[d] = if row[d] > high[d] { row[d] } else { high[d] };
+        }
+    }
+}
+
 fn extent<T: Real>(c: &mut Criterion, element: &str) {
     let mut group = c.benchmark_group("bounds");
     for dim in [3, 8, 64] {
@@ -64,25 +80,40 @@ fn extent<T: Real>(c: &mut Criterion, element: &str) {
         let data: Vec<T> = normal(len * dim, 42).into_iter().map(T::from_f64).collect();
         let rows = Rows::new(&data, dim).expect("whole rows");
         let (mut low, mut high) = (vec![T::default(); dim], vec![T::default(); dim]);
+        let (mut least, mut most) = (low.clone(), high.clone());
+        plain_bounds(&data, &mut least, &mut most);
         group.throughput(Throughput::Bytes(size_of_val(&data[..]) as u64));
         for tier in Tier::all() {
+            bounds(tier, rows, &mut low, &mut high).expect("the bounds fit");
+            assert!(low == least && high == most, "{tier}");
             group.bench_function(BenchmarkId::new(tier.name(), format!("{element}/{len}x{dim}")), |b| {
                 b.iter(|| bounds(tier, black_box(rows), &mut low, &mut high))
             });
         }
         group.bench_function(BenchmarkId::new("loop", format!("{element}/{len}x{dim}")), |b| {
-            b.iter(|| {
-                low.copy_from_slice(&data[..dim]);
-                high.copy_from_slice(&data[..dim]);
-                for row in black_box(&data).chunks_exact(dim) {
-                    for d in 0..dim {
-                        low[d] = if row[d] < low[d] { row[d] } else { low[d] };
-                        high[d] = if row[d] > high[d] { row[d] } else { high[d] };
-                    }
-                }
-            })
+            b.iter(|| plain_bounds(black_box(&data), &mut least, &mut most))
         });
     }
+    group.finish();
+}
+
+/// The bounds of two halves of some rows.
+fn merged(c: &mut Criterion) {
+    const DIM: usize = 64;
+    let data = normal(1_000 * DIM, 42);
+    let ([mut low, mut least, mut other_low], [mut high, mut most, mut other_high]) =
+        ([[0.0; DIM]; 3], [[0.0; DIM]; 3]);
+    let (one, other) = data.split_at(data.len() / 2);
+    plain_bounds(&data, &mut least, &mut most);
+    plain_bounds(one, &mut low, &mut high);
+    plain_bounds(other, &mut other_low, &mut other_high);
+    merge_bounds(&mut low, &mut high, &other_low, &other_high).expect("the lengths are equal");
+    assert!(low == least && high == most);
+    let mut group = c.benchmark_group("merge_bounds");
+    group.throughput(Throughput::Elements(DIM as u64));
+    group.bench_function(BenchmarkId::new("f64", DIM), |b| {
+        b.iter(|| merge_bounds(&mut low, &mut high, black_box(&other_low), &other_high))
+    });
     group.finish();
 }
 
@@ -91,6 +122,7 @@ fn all(c: &mut Criterion) {
     keys::<f64>(c, "f64", &[3]);
     extent::<f32>(c, "f32");
     extent::<f64>(c, "f64");
+    merged(c);
 }
 
 criterion_group! {

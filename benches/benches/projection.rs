@@ -62,20 +62,56 @@ fn projection(criterion: &mut Criterion) {
             bench.iter(|| find(tier, black_box(&mut other_center), &mut other_axes));
         });
     }
+    let mut matrix = vec![0.0; DIM * DIM];
+    group.bench_function("64 dimensions/plain loop, the matrix of covariances alone", |bench| {
+        bench.iter(|| covariances(black_box(sample), &center, &mut matrix));
+    });
     group.finish();
+    projected_rows(criterion, &projection, whole, &projected);
+    first_look(criterion, &rows, &projected, &projection, spread);
+}
 
+/// What a decomposition of the matrix of covariances, the usual way to principal axes, begins with.
+fn covariances(rows: Rows<'_, f32>, center: &[f64], matrix: &mut [f64]) {
+    matrix.fill(0.0);
+    for row in rows.data().chunks_exact(DIM) {
+        let apart: [f64; DIM] = std::array::from_fn(|d| f64::from(row[d]) - center[d]);
+        for (a, sums) in apart.iter().zip(matrix.chunks_exact_mut(DIM)) {
+            sums.iter_mut().zip(&apart).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
+}
+
+fn projected_rows(criterion: &mut Criterion, projection: &Projection<'_>, rows: Rows<'_, f32>, want: &[f32]) {
+    let (width, count) = (projection.width(), projection.count());
+    let mut out = vec![0.0; LEN * width];
+    let by_loop = |out: &mut [f32]| {
+        for (row, out) in black_box(rows).data().chunks_exact(DIM).zip(out.chunks_exact_mut(width)) {
+            for (axis, out) in out[..count].iter_mut().enumerate() {
+                let terms = row.iter().zip(projection.center()).zip(projection.axes().chunks_exact(AXES));
+                *out = terms.fold(0.0, |sum, ((&x, c), axes)| sum + (f64::from(x) - c) * axes[axis]) as f32; // rounds
+            }
+            out[count..].copy_from_slice(row);
+        }
+    };
     let mut group = criterion.benchmark_group("project_rows");
     group.throughput(Throughput::Elements(LEN as u64));
-    let mut out = vec![0.0; LEN * width];
     for tier in Tier::all() {
-        let mut project = || project_rows(tier, &projection, whole, black_box(&mut out)).expect("the shapes fit");
+        let mut project = || project_rows(tier, projection, rows, black_box(&mut out)).expect("the shapes fit");
         project();
         group.bench_function(BenchmarkId::new("64 dimensions", tier), |bench| bench.iter(&mut project));
-        assert!(out == projected, "{tier}");
+        assert!(out == want, "{tier}");
     }
+    out.fill(0.0);
+    by_loop(&mut out);
+    assert!(out == want);
+    group.bench_function("64 dimensions/plain loop", |bench| bench.iter(|| by_loop(&mut out)));
     group.finish();
+}
 
-    // One group of all points: what a first look at the projection saves of the sums over the coordinates.
+/// One group of all points: what a first look at the projection saves of the sums over the coordinates.
+fn first_look(criterion: &mut Criterion, rows: &[f32], projected: &[f32], projection: &Projection<'_>, spread: f64) {
+    let (best, width, count) = (Tier::detect(), projection.width(), projection.count());
     let ids: Vec<Idx> = (0..LEN as Idx).collect(); // rows of the data
     let levels = vec![0; LEN];
     let end = LEN as Idx; // as above
@@ -83,7 +119,7 @@ fn projection(criterion: &mut Criterion) {
     let view =
         TreeView::new(TreeParts { ids: &ids, levels: &levels, groups: &groups, waiting: 1 }).expect("it is whole");
     let mut memory = vec![Block::default(); search_blocks(1)];
-    let (plain, ahead) = (pack(&rows, DIM), pack(&projected, width));
+    let (plain, ahead) = (pack(rows, DIM), pack(projected, width));
     let plain = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&plain, DIM, LEN).expect("packed"));
     let ahead = Panels::new(&ahead, width, LEN).expect("packed");
     let ahead = Coordinates::projected(ahead, count, excess::<f32>(DIM, spread)).expect("they are projected");
@@ -94,12 +130,12 @@ fn projection(criterion: &mut Criterion) {
         [("coordinates", plain, &rows[7 * DIM..8 * DIM]), ("projected", ahead, &projected[7 * width..8 * width])]
     {
         let (mut distances, mut found) = ([0.0; K], [NONE; K]);
-        group.bench_function(name, |bench| {
-            bench.iter(|| {
-                let arena = &mut Arena::new(&mut memory);
-                knn(best, view, &metric, black_box(query), NONE, &mut distances, &mut found, arena).expect("it fits")
-            });
-        });
+        let mut look = || {
+            let arena = &mut Arena::new(&mut memory);
+            knn(best, view, &metric, black_box(query), NONE, &mut distances, &mut found, arena).expect("it fits")
+        };
+        look();
+        group.bench_function(name, |bench| bench.iter(&mut look));
         answers.push((distances, found));
     }
     assert_eq!(answers[0], answers[1]);

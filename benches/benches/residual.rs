@@ -1,76 +1,40 @@
-//! Residual correlations: tiles of pairs at 512 columns, the settling formula, and the loops and gates around them.
+//! Residual correlations: tiles of pairs at 512 columns, the loop that leaves early, and what is made once of `V`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use covertree_benches::normal;
+use covertree_benches::residual::{COLUMNS, DIM, Fixture, LEAF, LEN, OFFSET};
+use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::covariance::{Covariance, CovarianceKind, Exponential};
+use covertree_kernels::covariance::Exponential;
 use covertree_kernels::residual::{
-    Counting, CutRows, GateCounters, GatePairs, GateSide, Members, PointRow, ResidualCounters, ResidualModel,
-    ResidualPoints, ResidualQuery, ResidualRows, RhoTile, Shortlists, Step, Tails, block_to_run, gate_block,
-    gate_block_blocks, gate_run, gather_row, listed_pairs, narrow, offer_rows, one_to_run, one_to_run_cut, pack_listed,
-    pack_queries, pack_queries_blocks, residual_variances, row_norms, scalar, scales_and_margins, settle_positions,
-    settle_run, tail_norms, unpack_rows,
+    CutRows, P_FLOOR, ResidualCounters, Step, Tails, block_to_run, block_where, block_where_blocks, gather_row,
+    least_correlation, narrow, one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks, residual_distance,
+    residual_variances, row_norms, scalar, scales_and_margins, tail_norms,
 };
-use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+use covertree_kernels::simd::Tier;
+use covertree_kernels::view::panels_len;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-const COLUMNS: usize = 512;
-const DIM: usize = 3;
-/// Points of a leaf; 16 leaves of them are the points of a run.
-const LEAF: usize = 64;
-const LEN: usize = 1024;
+use products::by_gemm;
+use timing::time;
 
-/// Points with rows of `V` of norm near 0.8, packed for `T`.
-struct Fixture<T> {
-    model: ResidualModel,
-    coordinates: Vec<T>,
-    v: Vec<T>,
-    p: Vec<f64>,
-    scales: Vec<T>,
-    margins: Vec<T>,
+#[path = "../src/products.rs"]
+mod products;
+#[path = "../src/timing.rs"]
+mod timing;
+
+/// Whether what was computed in two orders of the sums agrees.
+fn agree<T: Exponential>(got: &[T], want: &[T]) -> bool {
+    got.iter().zip(want).all(|(got, want)| (got.to_f64() - want.to_f64()).abs() < 2e5 * T::ROUNDOFF)
 }
 
-impl<T: Exponential> Fixture<T> {
-    fn new() -> Self {
-        let covariance = Covariance::new(CovarianceKind::Matern52, 1.0).expect("the variance is in range");
-        let model = ResidualModel::new(covariance, DIM, COLUMNS).expect("the shape is legal");
-        let coordinates: Vec<T> = normal(LEN * DIM, 1).iter().map(|&z| T::from_f64(z)).collect();
-        let wide_v: Vec<f64> = normal(LEN * COLUMNS, 2).iter().map(|z| 0.8 * z / (COLUMNS as f64).sqrt()).collect();
-        let v = if T::LANES == 16 {
-            let mut out = vec![0.0; LEN * COLUMNS];
-            narrow(&model, LEN, &wide_v, &mut out).expect("the shapes fit");
-            out.iter().map(|&v| T::from_f64(f64::from(v))).collect()
-        } else {
-            wide_v.iter().map(|&v| T::from_f64(v)).collect()
-        };
-        let mut norms = vec![0.0; LEN];
-        row_norms(&model, &wide_v, &mut norms).expect("the shapes fit");
-        let p: Vec<f64> = norms.iter().map(|norm| 1.0 - norm * norm).map(|p| p.max(1e-3)).collect();
-        let mut scales = vec![T::default(); panels_len::<T>(LEN, 1)];
-        let mut margins = scales.clone();
-        scales_and_margins(&model, 8.0 * f32::ROUNDOFF, &norms, &p, &mut scales, &mut margins).expect("p is in range");
-        Self { model, coordinates, v, p, scales, margins }
-    }
-
-    fn points(&self) -> ResidualPoints<'_, T> {
-        let coordinates = Panels::new(&self.coordinates, DIM, LEN).expect("whole panels");
-        ResidualPoints::new(self.model, coordinates, &self.v, &self.scales, &self.margins).expect("the shapes fit")
-    }
-}
-
-fn tiles<T: Exponential>(criterion: &mut Criterion, name: &str) {
-    let fixture = Fixture::<T>::new();
+fn blocks<T: Exponential>(criterion: &mut Criterion, name: &str, fixture: &Fixture<T>) {
     let points = fixture.points();
     let all = points.run(0, points.panels()).expect("all panels");
     let (mut counters, least) = (ResidualCounters::default(), vec![0.9; LEAF]);
-    let (mut z, mut v) = (vec![T::default(); DIM], vec![T::default(); COLUMNS]);
-    gather_row(&points, 5, &mut z, &mut v).expect("the point is there");
-    let query = ResidualQuery { coordinates: &z, v: &v, scale: fixture.scales[5], margin: fixture.margins[5] };
     let mut twin = vec![T::default(); LEN];
-    scalar::one_to_run(&query, &all, &mut twin);
+    scalar::one_to_run(&fixture.row(5).query(), &all, &mut twin);
 
     let mut group = criterion.benchmark_group(format!("residual::block_to_run {name}"));
     group.throughput(Throughput::Elements((LEAF * LEN) as u64));
@@ -80,13 +44,17 @@ fn tiles<T: Exponential>(criterion: &mut Criterion, name: &str) {
         let mut memory = vec![Block::default(); pack_queries_blocks::<T>(leaf.panels(), COLUMNS)];
         let queries = pack_queries(tier, &leaf, &mut Arena::new(&mut memory)).expect("the memory is enough");
         block_to_run(&queries, &all, &least, &mut out, &mut masks, &mut counters).expect("the shapes fit");
-        for (got, want) in out[5 * LEN..6 * LEN].iter().zip(&twin) {
-            assert!((got.to_f64() - want.to_f64()).abs() < 2e5 * T::ROUNDOFF, "{tier}: {got:?} for {want:?}");
-        }
+        assert!(agree(&out[5 * LEN..6 * LEN], &twin), "{tier}");
         group.bench_function(format!("{tier}/{LEAF}x{LEN}x{COLUMNS}"), |bencher| {
             bencher.iter(|| block_to_run(black_box(&queries), &all, &least, &mut out, &mut masks, &mut counters));
         });
     }
+    let rows = fixture.rows();
+    by_product(fixture, &rows, &mut out);
+    assert!(agree(&out[5 * LEN..6 * LEN], &twin));
+    group.bench_function(format!("gemm and a plain loop/{LEAF}x{LEN}x{COLUMNS}"), |bencher| {
+        bencher.iter(|| by_product(fixture, black_box(&rows), &mut out));
+    });
     group.finish();
 
     let mut group = criterion.benchmark_group(format!("residual::pack_queries {name}"));
@@ -98,268 +66,167 @@ fn tiles<T: Exponential>(criterion: &mut Criterion, name: &str) {
         });
     }
     group.finish();
+}
 
+/// The filter of a leaf and a run as one writes it with a library: the products of the rows of `V` by `gemm`, the
+/// covariances by a loop.
+fn by_product<T: Exponential>(fixture: &Fixture<T>, [coordinates, v]: &[Vec<T>; 2], out: &mut [T]) {
+    by_gemm(&v[..LEAF * COLUMNS], v, COLUMNS, out);
+    for (i, (one, out)) in coordinates.chunks_exact(DIM).zip(out.chunks_exact_mut(LEN)).enumerate() {
+        for (j, (other, out)) in coordinates.chunks_exact(DIM).zip(out).enumerate() {
+            let terms = one.iter().zip(other).map(|(a, b)| a.to_f64() - b.to_f64());
+            let covariance = fixture.model.covariance().exact(terms.map(|term| term * term).sum());
+            *out = T::from_f64(covariance - out.to_f64()) * (fixture.scales[i] * fixture.scales[j]);
+        }
+    }
+}
+
+/// A block of which one panel in about seven is wanted.
+fn parts<T: Exponential>(criterion: &mut Criterion, name: &str, fixture: &Fixture<T>) {
+    let points = fixture.points();
+    let all = points.run(0, points.panels()).expect("all panels");
+    let leaf = points.run(0, LEAF / T::LANES).expect("the leaf is there");
+    let mut twin = vec![T::default(); LEN];
+    scalar::one_to_run(&fixture.row(0).query(), &all, &mut twin);
+    let wanted: Vec<u32> = (0..LEAF * all.panels()).map(|place| u32::from(place % all.panels() % 7 == 3)).collect();
+    let mut out = vec![T::default(); LEAF * LEN];
+    let panel = 3 * T::LANES..4 * T::LANES;
+    let mut group = criterion.benchmark_group(format!("residual::block_where {name}"));
+    group.throughput(Throughput::Elements((LEAF * LEN) as u64));
+    for tier in Tier::all() {
+        let mut memory = vec![Block::default(); pack_queries_blocks::<T>(leaf.panels(), COLUMNS)];
+        let mut scratch = vec![Block::default(); block_where_blocks::<T>(leaf.panels(), all.panels())];
+        let queries = pack_queries(tier, &leaf, &mut Arena::new(&mut memory)).expect("the memory is enough");
+        let mut run =
+            |out: &mut [T]| block_where(&queries, &all, black_box(&wanted), out, &mut Arena::new(&mut scratch));
+        run(&mut out).expect("the shapes fit");
+        assert!(agree(&out[panel.clone()], &twin[panel.clone()]), "{tier}");
+        group.bench_function(format!("{tier}/{LEAF}x{LEN}x{COLUMNS}"), |bencher| bencher.iter(|| run(&mut out)));
+    }
+    group.finish();
+}
+
+fn runs<T: Exponential>(criterion: &mut Criterion, name: &str, fixture: &Fixture<T>) {
+    let points = fixture.points();
+    let all = points.run(0, points.panels()).expect("all panels");
+    let row = fixture.row(5);
+    let (query, mut counters) = (row.query(), ResidualCounters::default());
+    let (mut out, mut twin, mut masks) = (vec![T::default(); LEN], vec![T::default(); LEN], vec![0; points.panels()]);
+    scalar::one_to_run(&query, &all, &mut twin);
     let mut group = criterion.benchmark_group(format!("residual::one_to_run {name}"));
     group.throughput(Throughput::Elements(LEN as u64));
-    let (mut out, mut masks) = (vec![T::default(); LEN], vec![0; points.panels()]);
     for tier in Tier::all() {
+        one_to_run(tier, &query, &all, 0.9, &mut out, &mut masks, &mut counters).expect("the shapes fit");
+        assert!(agree(&out, &twin), "{tier}");
         group.bench_function(format!("{tier}/{LEN}x{COLUMNS}"), |bencher| {
             bencher.iter(|| one_to_run(tier, black_box(&query), &all, 0.9, &mut out, &mut masks, &mut counters));
         });
     }
     group.bench_function(format!("scalar twin/{LEN}x{COLUMNS}"), |bencher| {
-        bencher.iter(|| scalar::one_to_run(black_box(&query), &all, &mut out));
+        bencher.iter(|| scalar::one_to_run(black_box(&query), &all, &mut twin));
     });
     group.finish();
 }
 
 fn tiles_of_both(criterion: &mut Criterion) {
+    fn tiles<T: Exponential>(criterion: &mut Criterion, name: &str) {
+        let fixture = Fixture::<T>::new();
+        blocks(criterion, name, &fixture);
+        parts(criterion, name, &fixture);
+        runs(criterion, name, &fixture);
+    }
     tiles::<f64>(criterion, "f64");
     tiles::<f32>(criterion, "f32");
-}
-
-fn settling(criterion: &mut Criterion) {
-    let fixture = Fixture::<f64>::new();
-    let points = fixture.points();
-    let all = points.run(0, points.panels()).expect("all panels");
-    let (mut z, mut v) = (vec![0.0; DIM], vec![0.0; COLUMNS]);
-    gather_row(&points, 5, &mut z, &mut v).expect("the point is there");
-    let query = PointRow { coordinates: &z, v: &v, p: fixture.p[5] };
-    let (mut out, mut counters) = (vec![0.0; LEN], ResidualCounters::default());
-    let mut group = criterion.benchmark_group("residual::settle_run");
-    for (what, mask) in [("all lanes", 0xff_u32), ("one lane", 1)] {
-        let masks = vec![mask; points.panels()];
-        group.throughput(Throughput::Elements(u64::from(mask.count_ones()) * masks.len() as u64));
-        for tier in Tier::all() {
-            group.bench_function(format!("{tier} {what}/{LEN}x{COLUMNS}"), |bencher| {
-                bencher.iter(|| settle_run(tier, query, black_box(&all), &fixture.p, &masks, &mut out, &mut counters));
-            });
-        }
-    }
-    group.finish();
-
-    let mut rows = vec![0.0; LEN * COLUMNS];
-    unpack_rows(&fixture.v, COLUMNS, &mut rows).expect("the shapes fit");
-    let points =
-        ResidualRows::new(fixture.model, points.coordinates(), &rows, &fixture.scales).expect("the shapes fit");
-    let mut group = criterion.benchmark_group("residual::settle_positions");
-    let positions: Vec<i32> = (0..LEN as i32).step_by(19).collect();
-    group.throughput(Throughput::Elements(positions.len() as u64));
-    for tier in Tier::all() {
-        let (positions, out) = (&positions[..], &mut out[..positions.len()]);
-        group.bench_function(format!("{tier}/{}x{COLUMNS}", positions.len()), |bencher| {
-            bencher
-                .iter(|| settle_positions(tier, query, &points, &fixture.p, black_box(positions), out, &mut counters));
-        });
-    }
-    group.finish();
-}
-
-/// Listed pairs, whose best alternative is the row of a tile, and what is done with a tile.
-fn listed(criterion: &mut Criterion) {
-    let fixture = Fixture::<f64>::new();
-    let points = fixture.points();
-    let run = points.run(LEAF / 8, LEAF / 8).expect("a leaf");
-    let mut rows = vec![0.0; LEN * COLUMNS];
-    unpack_rows(&fixture.v, COLUMNS, &mut rows).expect("the shapes fit");
-    let (mut z, mut v, mut rho) = (vec![0.0; DIM], vec![0.0; COLUMNS], vec![0.0; LEAF * LEAF]);
-    let mut counters = ResidualCounters::default();
-    let mut group = criterion.benchmark_group("residual::listed_pairs");
-    let leaf = |leaf: usize| {
-        let points = leaf * LEAF..(leaf + 1) * LEAF;
-        let v = points.start * COLUMNS..points.end * COLUMNS;
-        let coordinates = &fixture.coordinates[points.start * DIM..points.end * DIM];
-        let coordinates = Panels::new(coordinates, DIM, LEAF).expect("whole panels");
-        ResidualRows::new(fixture.model, coordinates, &rows[v], &fixture.scales[points]).expect("the shapes fit")
-    };
-    let (one, other) = (leaf(0), leaf(1));
-    for every in [1, 8, 32] {
-        let places: Vec<i32> = (0..LEAF).flat_map(|_| (0..LEAF as i32).step_by(every)).collect();
-        let starts: Vec<i32> = (0..=LEAF).map(|row| (row * places.len() / LEAF) as i32).collect();
-        group.throughput(Throughput::Elements(places.len() as u64));
-        for tier in Tier::all() {
-            let out = &mut rho[..places.len()];
-            group.bench_function(format!("{tier}/f64/{}x{COLUMNS}", places.len()), |bencher| {
-                bencher.iter(|| listed_pairs(tier, black_box(&one), &other, &starts, &places, out, &mut counters));
-            });
-        }
-    }
-    group.finish();
-    for row in 0..LEAF {
-        gather_row(&points, row, &mut z, &mut v).expect("the shapes fit");
-        let (scale, margin) = points.scale_and_margin(row);
-        let query = ResidualQuery { coordinates: &z, v: &v, scale, margin };
-        let (out, masks) = (&mut rho[row * LEAF..][..LEAF], &mut [0; LEAF / 8]);
-        one_to_run(Tier::detect(), &query, &run, 0.0, out, masks, &mut counters).expect("the shapes fit");
-    }
-
-    let order: Vec<i32> = (0..LEAF as i32).collect();
-    let mut panels = vec![0.0; LEAF * COLUMNS];
-    let mut group = criterion.benchmark_group("residual::pack_listed");
-    group.throughput(Throughput::Bytes((LEAF * COLUMNS * 8) as u64));
-    for tier in Tier::all() {
-        group.bench_function(format!("{tier}/f64/{LEAF}x{COLUMNS}"), |bencher| {
-            bencher.iter(|| pack_listed(tier, black_box(&rows), COLUMNS, &order, &mut panels));
-        });
-    }
-    group.bench_function(format!("pack_rows, the plain twin/f64/{LEAF}x{COLUMNS}"), |bencher| {
-        let rows = Rows::new(&rows, COLUMNS).expect("whole rows");
-        bencher.iter(|| pack_rows(black_box(rows), &order, &mut panels));
-    });
-    group.finish();
-
-    let mut group = criterion.benchmark_group("residual::residual_variances");
-    group.throughput(Throughput::Elements(LEN as u64));
-    let mut p = vec![0.0; LEN];
-    group.bench_function(format!("{LEN}x{COLUMNS}"), |bencher| {
-        bencher.iter(|| residual_variances(&fixture.model, 1.0, black_box(&fixture.v), &mut p));
-    });
-    group.finish();
-    offers(criterion, &rho);
-}
-
-/// A tile in which one pair in a thousand passes.
-fn offers(criterion: &mut Criterion, rho: &[f64]) {
-    let mut sorted: Vec<f64> = rho.iter().map(|rho| rho.abs()).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let threshold = sorted[sorted.len() - sorted.len() / 1000];
-    let (ranks, margins, places) = ([0.0; LEAF], [1e-6; LEAF], (0..LEAF as i32).collect::<Vec<_>>());
-    let members = Members { first: 0, len: LEAF, ranks: &ranks, margins: &margins };
-    let tile = RhoTile { rho, places: &places, rows: members, columns: members };
-    let (mut lowers, mut uppers, mut positions) = ([0.0; LEAF * LEAF], [0.0; LEAF * LEAF], [0; LEAF * LEAF]);
-    let (mut counts, mut least) = ([0; LEAF], [threshold; LEAF]);
-    let mut group = criterion.benchmark_group("residual::offer_rows");
-    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
-    for tier in Tier::all() {
-        group.bench_function(format!("{tier}/{LEAF}x{LEAF}"), |bencher| {
-            bencher.iter(|| {
-                counts.fill(0);
-                let mut lists = Shortlists {
-                    k: 50,
-                    room: LEAF,
-                    lowers: &mut lowers,
-                    uppers: &mut uppers,
-                    positions: &mut positions,
-                    counts: &mut counts,
-                    least: &mut least,
-                };
-                offer_rows(tier, black_box(&tile), Counting::All, &mut lists)
-            });
-        });
-    }
-    group.finish();
 }
 
 fn early_exit(criterion: &mut Criterion) {
     let fixture = Fixture::<f64>::new();
     let points = fixture.points();
     let all = points.run(0, points.panels()).expect("all panels");
-    let (mut z, mut v) = (vec![0.0; DIM], vec![0.0; COLUMNS]);
-    gather_row(&points, 5, &mut z, &mut v).expect("the point is there");
-    let query = ResidualQuery { coordinates: &z, v: &v, scale: fixture.scales[5], margin: fixture.margins[5] };
+    let row = fixture.row(5);
+    let query = row.query();
     let step = Step::new(64).expect("a multiple of 32");
     let tests = step.tests(COLUMNS);
     let mut tails = vec![0.0; LEN * tests];
     tail_norms(&fixture.model, step, LEN, &fixture.v, &mut tails).expect("the shapes fit");
     let own: Vec<f64> = (0..tests).map(|test| tails[test * 8 + 5]).collect();
     let (mut out, mut masks, mut ends) = (vec![0.0; LEN], vec![0; LEN / 8], vec![0; LEN / 8]);
-    let mut counters = ResidualCounters::default();
+    let (mut counters, mut twin) = (ResidualCounters::default(), vec![0.0; LEN]);
+    scalar::one_to_run(&query, &all, &mut twin);
     let mut group = criterion.benchmark_group("residual::one_to_run_cut f64");
     group.throughput(Throughput::Elements(LEN as u64));
     for (what, least) in [("never leaves", 0.0), ("leaves", 1.0)] {
         for tier in Tier::all() {
-            group.bench_function(format!("{tier} {what}/{LEN}x{COLUMNS}"), |bencher| {
-                bencher.iter(|| {
-                    let cut = Tails { step, query: &own, points: &tails };
-                    let rows = CutRows { out: &mut out, masks: &mut masks, ends: &mut ends };
-                    one_to_run_cut(tier, black_box(&query), &all, cut, least, rows, &mut counters)
-                });
-            });
+            let mut run = |out: &mut [f64]| {
+                let cut = Tails { step, query: &own, points: &tails };
+                let rows = CutRows { out, masks: &mut masks, ends: &mut ends };
+                one_to_run_cut(tier, black_box(&query), &all, cut, least, rows, &mut counters)
+            };
+            run(&mut out).expect("the shapes fit");
+            assert!(
+                out.iter().zip(&twin).all(|(bound, rho)| bound.abs() >= rho.abs().min(1.0) - 1e-9),
+                "{tier} {what}"
+            );
+            assert!(least > 0.0 || agree(&out, &twin), "{tier}");
+            group.bench_function(format!("{tier} {what}/{LEN}x{COLUMNS}"), |bencher| bencher.iter(|| run(&mut out)));
         }
     }
     group.bench_function(format!("scalar twin/{LEN}x{COLUMNS}"), |bencher| {
-        bencher.iter(|| scalar::one_to_run(black_box(&query), &all, &mut out));
+        bencher.iter(|| scalar::one_to_run(black_box(&query), &all, &mut twin));
     });
     group.finish();
 }
 
-fn gates(criterion: &mut Criterion) {
-    let features: Vec<f32> = normal(LEN * 64, 7).iter().map(|&z| z as f32).collect();
-    let query: Vec<f32> = normal(64, 8).iter().map(|&z| z as f32).collect();
-    let (mut squares, mut masks) = (vec![0.0; LEN], vec![0; LEN / 16]);
-    let mut counters = GateCounters::default();
-    let mut group = criterion.benchmark_group("residual::gate_run");
-    group.throughput(Throughput::Elements(LEN as u64));
-    for dim in [3, 64] {
-        let panels = Panels::new(&features[..LEN * dim], dim, LEN).expect("whole panels");
-        for tier in Tier::all() {
-            group.bench_function(format!("{tier}/{LEN}x{dim}"), |bencher| {
-                bencher.iter(|| {
-                    let query = black_box(&query[..dim]);
-                    gate_run(tier, 0.5, query, panels, &mut squares, &mut masks, &mut counters)
-                });
-            });
-        }
-        group.bench_function(format!("plain loop/{LEN}x{dim}"), |bencher| {
-            bencher.iter(|| {
-                for (panel, out) in
-                    black_box(&features[..LEN * dim]).chunks_exact(dim * 16).zip(squares.chunks_exact_mut(16))
-                {
-                    out.fill(0.0);
-                    for (q, row) in query.iter().zip(panel.chunks_exact(16)) {
-                        for (square, x) in out.iter_mut().zip(row) {
-                            *square += (q - x) * (q - x);
-                        }
-                    }
-                }
-            });
-        });
-    }
+/// What is made of `V` once per parameter set, and what is asked for now and then.
+fn made_once(criterion: &mut Criterion) {
+    let fixture = Fixture::<f64>::new();
+    let (model, points, v) = (&fixture.model, fixture.points(), &fixture.wide_v);
+    let step = Step::new(64).expect("a multiple of 32");
+    let mut tails = vec![0.0f64; LEN * step.tests(COLUMNS)];
+    let (mut norms, mut scales, mut margins) = (vec![0.0; LEN], vec![0.0f64; LEN], vec![0.0; LEN]);
+    let mut small = vec![0.0f32; panels_len::<f32>(LEN, COLUMNS)];
+    let (mut z, mut row) = (vec![0.0; DIM], vec![0.0; COLUMNS]);
+    let distances = uniform(LEN, 3);
+    assert!(distances.iter().all(|&distance| residual_distance(least_correlation(distance)) <= distance));
+
+    let mut group = criterion.benchmark_group("residual, once");
+    time(&mut group, "row_norms", LEN, || row_norms(model, black_box(v), &mut norms));
+    time(&mut group, "tail_norms", LEN, || tail_norms(model, step, LEN, black_box(v), &mut tails));
+    time(&mut group, "scales_and_margins", LEN, || {
+        scales_and_margins(model, OFFSET, black_box(&fixture.norms), &fixture.p, &mut scales, &mut margins)
+    });
+    time(&mut group, "narrow", LEN, || narrow(model, LEN, black_box(v), &mut small));
+    time(&mut group, "gather_row", COLUMNS, || gather_row(&points, black_box(5), &mut z, &mut row));
+    time(&mut group, "least_correlation", LEN, || {
+        Ok(black_box(&distances).iter().map(|&distance| least_correlation(distance)).fold(0.0, f64::max))
+    });
     group.finish();
-    blocks_of_gates(criterion, &features);
+    variances(criterion, &fixture);
 }
 
-/// Pairs of two leaves of 64 points, both of which have thresholds.
-fn blocks_of_gates(criterion: &mut Criterion, features: &[f32]) {
-    let (squares, ranks) = ([0.25; LEAF], [0.0; LEAF]);
-    let mut memory = vec![Block::default(); gate_block_blocks(LEAF)];
-    let mut masks = [0; LEAF * LEAF / 8];
-    let mut group = criterion.benchmark_group("residual::gate_block");
-    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
-    for dim in [3, 64] {
-        let side = GateSide { squares: &squares, ranks: &ranks };
-        let pairs = GatePairs {
-            queries: Rows::new(&features[..LEAF * dim], dim).expect("whole rows"),
-            features: Panels::new(&features[..LEAF * dim], dim, LEAF).expect("whole panels"),
-            rows: side,
-            columns: side,
-        };
-        for tier in Tier::all() {
-            group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{dim}"), |bencher| {
-                bencher.iter(|| {
-                    let mut arena = Arena::new(&mut memory);
-                    gate_block(tier, black_box(&pairs), Counting::Others, &mut masks, &mut arena)
-                });
-            });
+fn variances(criterion: &mut Criterion, fixture: &Fixture<f64>) {
+    let [_, rows] = fixture.rows();
+    let (mut p, mut plain) = (vec![0.0; LEN], vec![0.0; LEN]);
+    let by_rows = |p: &mut [f64]| {
+        for (row, p) in black_box(&rows).chunks_exact(COLUMNS).zip(p) {
+            *p = (1.0 - row.iter().fold(0.0f64, |sum, v| sum + v * v)).max(P_FLOOR);
         }
-        group.bench_function(format!("plain loop/{LEAF}x{LEAF}x{dim}"), |bencher| {
-            bencher.iter(|| {
-                masks.fill(0);
-                for (i, one) in black_box(&features[..LEAF * dim]).chunks_exact(dim).enumerate() {
-                    for (j, other) in features[..LEAF * dim].chunks_exact(dim).enumerate() {
-                        let square: f32 = one.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum();
-                        masks[(i * LEAF + j) / 8] |= u32::from(square <= squares[i] || square <= squares[j]) << (j % 8);
-                    }
-                }
-            });
-        });
-    }
+    };
+    residual_variances(&fixture.model, 1.0, &fixture.v, &mut p).expect("the shapes fit");
+    by_rows(&mut plain);
+    assert_eq!(p, plain);
+    let mut group = criterion.benchmark_group("residual::residual_variances");
+    group.throughput(Throughput::Elements(LEN as u64));
+    group.bench_function(format!("{LEN}x{COLUMNS}"), |bencher| {
+        bencher.iter(|| residual_variances(&fixture.model, 1.0, black_box(&fixture.v), &mut p));
+    });
+    group.bench_function(format!("plain loop/{LEN}x{COLUMNS}"), |bencher| bencher.iter(|| by_rows(&mut plain)));
     group.finish();
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = tiles_of_both, listed, settling, early_exit, gates
+    targets = tiles_of_both, early_exit, made_once
 }
 criterion_main!(benches);

@@ -3,16 +3,18 @@
 use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{
-    Coordinates, Group, SCAN_QUERIES, TreeParts, TreeView, knn, scan, scan_blocks, search_blocks,
+    Coordinates, Group, SCAN_QUERIES, TreeParts, TreeView, Within, knn, scan, scan_blocks, search_blocks, sweep,
 };
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const LEN: usize = 4096;
 const K: usize = 8;
+/// Points within a radius that a query has room for.
+const ROOM: usize = 64;
 
 fn scans(criterion: &mut Criterion) {
     for dim in [8, 16, 64, 384] {
@@ -38,22 +40,38 @@ fn block(criterion: &mut Criterion, dim: usize) {
         let mut memory = vec![Block::default(); scan_blocks::<f32>(dim).max(search_blocks(1))];
         let (mut distances, mut found) = (vec![0.0; SCAN_QUERIES * K], vec![NONE; SCAN_QUERIES * K]);
         let (mut singly, mut alone) = (distances.clone(), found.clone());
+        let rows = Rows::new(asked, dim).expect("whole rows");
+        let together = |distances: &mut [f64], found: &mut [Idx], memory: &mut [Block]| {
+            scan(tier, &metric, &ids, rows, &except, distances, found, &mut Arena::new(memory)).expect("it fits")
+        };
+        let one_by_one = |singly: &mut [f64], alone: &mut [Idx], memory: &mut [Block]| {
+            let rows = asked.chunks_exact(dim).zip(singly.chunks_exact_mut(K)).zip(alone.chunks_exact_mut(K));
+            for ((query, distances), ids) in rows {
+                let mut arena = Arena::new(memory);
+                knn(tier, view, &metric, query, NONE, distances, ids, &mut arena).expect("sized for the tree");
+            }
+        };
+        together(&mut distances, &mut found, &mut memory);
+        one_by_one(&mut singly, &mut alone, &mut memory);
+        assert_eq!((&distances, &found), (&singly, &alone), "{tier}");
         group.bench_function(BenchmarkId::new("scan", tier), |bench| {
-            bench.iter(|| {
-                let (asked, arena) = (Rows::new(asked, dim).expect("whole rows"), &mut Arena::new(&mut memory));
-                scan(tier, &metric, &ids, asked, &except, &mut distances, &mut found, arena)
-            });
+            bench.iter(|| together(&mut distances, &mut found, &mut memory));
         });
         group.bench_function(BenchmarkId::new("one by one", tier), |bench| {
-            bench.iter(|| {
-                let rows = asked.chunks_exact(dim).zip(singly.chunks_exact_mut(K)).zip(alone.chunks_exact_mut(K));
-                for ((query, distances), ids) in rows {
-                    let mut arena = Arena::new(&mut memory);
-                    knn(tier, view, &metric, query, NONE, distances, ids, &mut arena).expect("sized for the tree");
-                }
-            });
+            bench.iter(|| one_by_one(&mut singly, &mut alone, &mut memory));
         });
-        assert_eq!((&distances, &found), (&singly, &alone), "{tier}");
+        // All points that are no farther from a query than the farthest that was found for any.
+        let radius = singly.iter().copied().fold(0.0, f64::max);
+        let (mut near, mut apart) = (vec![NONE; SCAN_QUERIES * ROOM], vec![0.0; SCAN_QUERIES * ROOM]);
+        let mut within = |memory: &mut [Block]| {
+            let visitor = |(near, apart)| Within::new(&ids, NONE, radius, near, apart).expect("equal lengths");
+            let mut visitors: Vec<Within<'_, '_>> =
+                near.chunks_exact_mut(ROOM).zip(apart.chunks_exact_mut(ROOM)).map(visitor).collect();
+            sweep(tier, &metric, rows, &mut visitors, &mut Arena::new(memory)).expect("it fits");
+            visitors.iter().map(|visitor| at(visitor.found().expect("few"))).min()
+        };
+        assert!(within(&mut memory) >= Some(K), "{tier}");
+        group.bench_function(BenchmarkId::new("sweep/within", tier), |bench| bench.iter(|| within(&mut memory)));
     }
     group.finish();
 }

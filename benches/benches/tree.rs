@@ -7,18 +7,19 @@ use std::time::Duration;
 use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::{Rounding, SquaredEuclidean, one_to_run};
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::oracle::tree::{HandMade, bytes_of_image};
 use covertree_kernels::order::{Fit, Frame, hilbert_keys};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
-    Conflict, Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn,
-    knn_before, knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, search, search_blocks,
+    Conflict, Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, farthest,
+    knn, knn_before, knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const LEN: usize = 32_768;
 const DIM: usize = 3;
@@ -167,22 +168,70 @@ fn once(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tree, once");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("StoredTree", LEN), |bench| bench.iter(|| StoredTree::new(bytes)));
+    let mut plain = earliest.clone();
+    let by_loop = |plain: &mut [Idx]| {
+        for (group, earliest) in black_box(&made.groups).iter().zip(plain) {
+            *earliest = made.ids[at(group.first)..at(group.end)].iter().copied().min().unwrap_or(Idx::MAX);
+        }
+    };
+    earliest_ranks(view, &made.ids, &mut earliest).expect("the shapes fit");
+    by_loop(&mut plain);
+    assert_eq!(earliest, plain);
     group.bench_function(BenchmarkId::new("earliest_ranks", LEN), |bench| {
         bench.iter(|| earliest_ranks(view, &made.ids, &mut earliest));
+    });
+    group.bench_function(BenchmarkId::new("earliest_ranks, plain loop", LEN), |bench| {
+        bench.iter(|| by_loop(&mut plain));
     });
     let (metric, mut ceilings) = (made.metric::<SquaredEuclidean>(), vec![0.0; LEN]);
     let ladder = Ladder::new(&[0.5, 1.0, 2.0], -1).expect("the radii grow");
     group.bench_function(BenchmarkId::new("cover_ceilings", LEN), |bench| {
         bench.iter(|| cover_ceilings(&metric, ladder, &made.levels, &mut ceilings));
     });
+    boxes(&mut group, &made);
+    reaches(&mut group, &made);
+    group.finish();
+}
+
+/// The farthest of all points from the first of them.
+fn reaches(group: &mut BenchmarkGroup<'_, WallTime>, made: &HandMade<f32>) {
+    let (metric, query) = (made.metric::<SquaredEuclidean>(), made.row(0));
+    let by_loop = || {
+        let rows = black_box(&made.data).chunks_exact(DIM);
+        let squares = rows.map(|row| {
+            let terms = row.iter().zip(query).map(|(&x, &q)| f64::from(q) - f64::from(x));
+            terms.fold(0.0, |sum, term| sum + term * term)
+        });
+        squares.fold(0.0, f64::max).sqrt()
+    };
+    for tier in Tier::all() {
+        let run = || farthest(tier, &metric, black_box(query), 0, LEN);
+        assert_eq!(run(), Ok(by_loop()), "{tier}");
+        group.bench_function(BenchmarkId::new("farthest", tier), |bench| bench.iter(run));
+    }
+    group.bench_function("farthest, plain loop", |bench| bench.iter(by_loop));
+}
+
+fn boxes(group: &mut BenchmarkGroup<'_, WallTime>, made: &HandMade<f32>) {
     let points = Panels::new(&made.packed, DIM, LEN).expect("the points are packed");
     let (mut low, mut high) = ([0.0; DIM], [0.0; DIM]);
+    let by_loop = || {
+        let (mut low, mut high) = ([f32::INFINITY; DIM], [f32::NEG_INFINITY; DIM]);
+        for row in black_box(&made.data).chunks_exact(DIM) {
+            for (d, &value) in row.iter().enumerate() {
+                (low[d], high[d]) = (low[d].min(value), high[d].max(value));
+            }
+        }
+        (low, high)
+    };
     for tier in Tier::all() {
+        box_of_run(tier, points, 0, LEN, &mut low, &mut high).expect("the run is within the points");
+        assert_eq!((low, high), by_loop(), "{tier}");
         group.bench_function(BenchmarkId::new("box_of_run", tier), |bench| {
-            bench.iter(|| box_of_run(tier, points, 0, LEN, &mut low, &mut high));
+            bench.iter(|| box_of_run(tier, black_box(points), 0, LEN, &mut low, &mut high));
         });
     }
-    group.finish();
+    group.bench_function("box_of_run, plain loop", |bench| bench.iter(by_loop));
 }
 
 criterion_group! {

@@ -1,5 +1,7 @@
 //! Fixed-seed inputs for the benchmarks.
 
+pub mod residual;
+
 use covertree_kernels::arena::{Arena, Block, blocks};
 use covertree_kernels::hash::{GOLDEN, mix64};
 use covertree_kernels::simd::Real;

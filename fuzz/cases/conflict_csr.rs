@@ -1,4 +1,4 @@
-//! Graphs from pairs, whole and by phases over two ranges, against the definition.
+//! Graphs from pairs, whole, by phases over two ranges, and of the nearest few of each row, against the definition.
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::conflict::csr::*;
@@ -38,6 +38,28 @@ pub fn check(data: &[u8]) {
         let got = near.targets[places.clone()].iter().copied().zip(near.weights[places].iter().copied());
         assert_eq!((at(len), got.collect::<Vec<_>>()), (best.len(), best));
     }
+    capped(&edges, cap, &found, &mut arena);
+}
+
+/// The nearest few of each row made a graph again: the edges that either end keeps, in both of their rows.
+fn capped(edges: &Edges<'_, f64>, cap: usize, found: &[(Idx, Idx, f64)], arena: &mut Arena<'_>) {
+    let vertices = edges.vertices();
+    let places = vertices * cap;
+    let (mut lens, mut ends, mut distances) = (vec![-7; vertices], vec![[-7; 2]; places], vec![f64::NAN; places]);
+    let out = Nearest { lens: &mut lens, entries: &mut ends, distances: &mut distances };
+    nearest_of_rows(edges, cap, 0, out, &mut ConflictCounters::default()).expect("the shapes fit");
+    let list = Pairs::new(&ends, &distances, vertices).expect("unused places are loops");
+    let (mut starts, mut rows, mut spare) = (vec![-7; vertices + 1], Rows::new(2 * places), Rows::new(2 * places));
+    let len = csr_from_pairs(&list, &mut starts, rows.all(), spare.all(), arena).map(at).expect("the shapes fit");
+
+    let near = (0..vertices as Idx).flat_map(|v| oracle::nearest(found, v, cap).into_iter().map(move |near| (v, near)));
+    let (kept, weights): (Vec<[Idx; 2]>, Vec<f64>) = near.map(|(v, (u, weight))| ([v, u], weight)).unzip();
+    let want = oracle::csr(&kept, &weights, vertices);
+    assert_eq!((&starts[..], &rows.targets[..len], &rows.weights[..len]), (&want.0[..], &want.1[..], &want.2[..]));
+    let kept: Vec<(Idx, Idx)> = kept.iter().map(|pair| (pair[0], pair[1])).collect();
+    let graph = Edges::new(&starts, &rows.targets[..len], &rows.weights[..len]).expect("the graph is well formed");
+    let pairs = (0..vertices).flat_map(|v| graph.of(v).0.iter().map(move |&u| (v as Idx, u)));
+    assert!(pairs.eq(oracle::kept_by_either_end(&kept)), "an edge is there if either end keeps it");
 }
 
 /// Dirty rows to write to.

@@ -1,6 +1,8 @@
-//! Covariances of a point with packed points, and the exponential, against the published formula.
+//! Covariances of a point with packed points and of squares, and the exponential, against the published formula.
 
-use covertree_kernels::covariance::{Covariance, CovarianceKind, EXP_ERROR, Exponential, exponentials, one_to_run};
+use covertree_kernels::covariance::{
+    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariances, exponentials, one_to_run,
+};
 use covertree_kernels::dist::Rounding;
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::{Panels, panels_len};
@@ -17,6 +19,28 @@ pub fn check(data: &[u8]) {
     run::<f64>(covariance, &rows, dim, 0.0);
     let radius = rows.chunks(dim).map(|row| row.iter().map(|z| z * z).sum::<f64>().sqrt()).fold(0.0, f64::max);
     run::<f32>(covariance, &rows, dim, 1.01 * f32::ROUNDOFF * radius);
+    squares::<f64>(covariance, &rows);
+    squares::<f32>(covariance, &rows);
+}
+
+/// The squares of some numbers: of `f32` they may be subnormal or infinite.
+fn squares<T: Exponential>(covariance: Covariance, roots: &[f64]) {
+    let squares: Vec<T> = roots.iter().map(|z| T::from_f64(z * z)).collect();
+    let margin = covariance.margin::<T>(0, 0.0);
+    let mut same: Option<Vec<T>> = None;
+    for tier in Tier::all() {
+        for rounding in [Rounding::Fused, Rounding::Published] {
+            let mut out = vec![T::from_f64(f64::NAN); squares.len()];
+            covariances(tier, covariance, rounding, &squares, &mut out).expect("the lengths are equal");
+            for (square, got) in squares.iter().zip(&out) {
+                let (got, exact) = (got.to_f64(), covariance.exact(square.to_f64()));
+                assert!((got - exact).abs() <= margin, "{tier} {covariance:?} {square:?}: {got} for {exact}");
+            }
+            if rounding == Rounding::Published {
+                assert_eq!(&out, same.get_or_insert_with(|| out.clone()), "{tier}: unfused bits depend on the tier");
+            }
+        }
+    }
 }
 
 fn run<T: Exponential>(covariance: Covariance, rows: &[f64], dim: usize, offset: f64) {

@@ -3,6 +3,7 @@
 use covertree_kernels::grid::*;
 use covertree_kernels::index::Idx;
 use covertree_kernels::oracle::grid as oracle;
+use covertree_kernels::simd::Real;
 use covertree_kernels::view::Rows;
 
 pub fn check(data: &[u8]) {
@@ -18,12 +19,9 @@ pub fn check(data: &[u8]) {
     assert!(offsets.iter().all(|offset| (0.0..=width).contains(offset)));
     let grid = Grid::new(width, &offsets, level, shift).expect("the grid is well formed");
     let rows = Rows::new(&points, dim).expect("whole rows");
-    let mut keys = vec![3; len];
-    cell_keys(rows, &ids, &grid, &mut keys).expect("the ids are rows");
-    for (&id, &key) in ids.iter().zip(&keys) {
-        let cell = oracle::cell(rows.row(id as usize), &offsets, width);
-        assert_eq!(key, oracle::cell_key(&cell, level, shift));
-    }
+    keys_of(rows, &ids, &grid, &offsets, (level, shift));
+    let single: Vec<f32> = points.iter().map(|&x| x as f32).collect();
+    keys_of(Rows::new(&single, dim).expect("whole rows"), &ids, &grid, &offsets, (level, shift));
 
     let cell = oracle::cell(rows.row(0), &offsets, width);
     match neighbour_count(dim, rings) {
@@ -49,5 +47,16 @@ pub fn check(data: &[u8]) {
                 assert!(cell[d].abs_diff(other[d]) <= 1);
             }
         }
+    }
+}
+
+/// Keys of rows of either precision: their cells are those of the same numbers in `f64`.
+fn keys_of<T: Real>(rows: Rows<'_, T>, ids: &[Idx], grid: &Grid<'_>, offsets: &[f64], (level, shift): (Idx, u32)) {
+    let mut keys = vec![3; ids.len()];
+    cell_keys(rows, ids, grid, &mut keys).expect("the ids are rows");
+    for (&id, &key) in ids.iter().zip(&keys) {
+        let wide: Vec<f64> = rows.row(id as usize).iter().map(|x| x.to_f64()).collect();
+        let cell = oracle::cell(&wide, offsets, grid.width());
+        assert_eq!(key, oracle::cell_key(&cell, level, shift));
     }
 }

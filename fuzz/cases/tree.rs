@@ -1,5 +1,5 @@
 //! `tree::knn`, `tree::knn_before` with `tree::earliest_ranks`, `tree::search` for all points within a radius and for a
-//! covering node (with `tree::cover_ceilings`), and `tree::box_of_run`, over trees of both orders of storage.
+//! covering node (with `tree::cover_ceilings`), `tree::box_of_run` and `tree::farthest`, over trees of both orders of storage.
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
@@ -7,8 +7,8 @@ use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::oracle::tree::HandMade;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{
-    Covering, Ladder, Precedence, TWIN, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, knn, knn_before,
-    search, search_blocks,
+    Covering, Ladder, Precedence, TWIN, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, farthest, knn,
+    knn_before, search, search_blocks,
 };
 use covertree_kernels::view::Panels;
 
@@ -42,6 +42,9 @@ pub fn check(data: &[u8]) {
             let bounds = column.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
             assert_eq!((low[d], high[d]), bounds, "{tier}, dimension {d}");
         }
+        let reach = farthest(tier, &made.metric::<SquaredEuclidean>(), &query, len / 3, len).unwrap();
+        let run = want.iter().filter(|(_, id)| made.ids[len / 3..].contains(id));
+        assert_eq!(reach, run.map(|pair| pair.0).fold(0.0, f64::max), "{tier}");
     }
 }
 

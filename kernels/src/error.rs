@@ -47,6 +47,15 @@ pub enum KernelError {
         /// The value that was given.
         got: usize,
     },
+    /// `what` must be at most `most`.
+    Most {
+        /// The argument's name.
+        what: &'static str,
+        /// The largest legal value.
+        most: usize,
+        /// The value that was given.
+        got: usize,
+    },
     /// `what[at]` breaks a rule that the documentation of `what` states.
     Value {
         /// The argument's name.
@@ -64,6 +73,7 @@ impl fmt::Display for KernelError {
             Self::TooLong { len } => write!(f, "a length of {len} does not fit 32-bit indices"),
             Self::Key { at, key, limit } => write!(f, "keys[{at}] = {key} lies outside 0..{limit}"),
             Self::Least { what, least, got } => write!(f, "{what} must be at least {least}, not {got}"),
+            Self::Most { what, most, got } => write!(f, "{what} must be at most {most}, not {got}"),
             Self::Value { what, at } => write!(f, "{what}[{at}] has a value that is not allowed there"),
         }
     }

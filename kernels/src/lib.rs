@@ -2,14 +2,16 @@
 //! and independent sets, residual correlations and their bounds. No heap, no thread, no clock, no I/O, no std.
 //!
 //! # Layers
-//! Each module uses only those above it.
+//! Each module uses only those of the rows above its own, and those before it there; [`index`] and [`error`] name each
+//! other.
 //!
 //! | layer | modules | what they are |
 //! | --- | --- | --- |
-//! | ground | [`index`], [`error`], [`arena`], [`view`], [`hash`] | 32-bit indices, one error type, memory of the caller, checked views, seeded mixing |
+//! | ground | [`index`], [`error`], [`arena`], [`hash`] | 32-bit indices, one error type, memory of the caller, seeded mixing |
 //! | vectors | [`simd`] | one lane trait, its tiers, the choice between them at run time; the only `unsafe` |
-//! | loops over points | [`dist`], [`order`], [`grid`], [`projection`], [`covariance`], [`residual`] | tiles, keys, cells, principal axes, correlations |
-//! | sets and graphs | [`group`], [`conflict`], [`mis`], [`topk`], [`select`], [`landmark`] | counting sort, sparse rows, Luby rounds, the best few, bounds |
+//! | views | [`view`] | rows, panels as wide as the lanes, sparse rows: checked once, borrowed |
+//! | loops over points | [`dist`], [`order`], [`projection`], [`covariance`], [`residual`] | tiles, keys, principal axes, correlations |
+//! | sets and graphs | [`group`], [`grid`], [`conflict`], [`mis`], [`topk`], [`select`], [`landmark`] | counting sort, cells, conflicts, Luby rounds, the best few, bounds |
 //! | search | [`tree`] | the compressed cover tree as borrowed slices, and the traversals over it |
 //!
 //! # How a kernel is called
@@ -69,13 +71,17 @@
 //! | residual tiles | `m_i m_j`, one factor per point, made from its `p` | [`residual`] |
 //! | correlations of listed pairs | the same as the tiles' | [`residual::listed_pairs`] |
 //! | a loop over columns that is left early | the tail norms that were not looked at, and the margin | [`residual::one_to_run_cut`] |
-//! | the least correlation within a distance | a relative `2^-49`, always below | [`residual::least_correlation`] |
+//! | the least correlation within a distance | exact; a bound for the price of a product is at most `2^-49` below, never above | [`residual::least_correlation`], [`residual::correlation_floor`] |
+//! | feature distances of a gate, in `f32` | the sum a relative `(columns + 3) 2^-24`, and the rounding of the threshold's square; the gate itself is not proven | [`residual::gate_run`] |
 //! | landmark bounds | a slack per point, made from its `p` and the smallest pivot; by weights, a product per pair | [`landmark`] |
 //! | bounds between clusters | products of one number per point, and `gamma` of the landmarks of both times weights | [`landmark::bounds_between`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
 //! | distances of stored projections | a relative `4 e` and `8 e` of the spread, `e = gamma(dim + 3) + 2 u` | [`projection`] |
 //! | residual distances in `f64`, `V` and `p` included, against exact ones | a backward error times the weights, over `p` | `oracle::precise` |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
+//! | distances by pivots | the slack `s (D + C) + a` of the distance function, and four units in the last place of `D + C` | [`tree::PivotItems`] |
+//! | the squared length of a unit vector | `gamma(dim + 5)` | [`tree::unit_row`] |
+//! | the vector of a place on the sphere | a relative `6 u` | [`tree::haversine_row`] |
 //! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |
 //!
 //! # Features

@@ -144,7 +144,8 @@ pub fn pack_rows<T: Real>(rows: Rows<'_, T>, order: &[Idx], out: &mut [T]) -> Re
             return Err(KernelError::Key { at: idx_len(place)?, key: row, limit });
         }
     }
-    for (panel, members) in out.chunks_exact_mut((rows.dim * T::LANES).max(1)).zip(order.chunks(T::LANES)) {
+    // Without a row, the dimension may be any number.
+    for (panel, members) in out.chunks_exact_mut(rows.dim.saturating_mul(T::LANES)).zip(order.chunks(T::LANES)) {
         for lane in 0..T::LANES {
             let row = rows.row(at(members[lane.min(members.len() - 1)]));
             for (d, &value) in row.iter().enumerate() {
@@ -255,6 +256,8 @@ mod tests {
         let mut out = [9.0; 32];
         let refused = pack_rows(rows, &[0, 2], &mut out);
         assert_eq!((refused, out), (Err(KernelError::Key { at: 1, key: 2, limit: 2 }), [9.0; 32]));
+        let none = Rows::<f64>::new(&[], usize::MAX).unwrap();
+        assert_eq!(pack_rows(none, &[], &mut []), Ok(()), "of no rows the dimension may be anything");
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //!
 //! # What a row says
 //! `oracle_test` is `file::test` below `kernels/src`. `bench` and `fuzz` are the stems of a benchmark and of a fuzz target
-//! that call the kernel by its name; a step of a larger kernel, and what is nothing beside it, name that one: `stem:kernel`.
+//! that call the kernel by its name (a benchmark that merely imports it does not); a step of a larger kernel, and what is nothing beside it, name that one: `stem:kernel`.
 //! The row in the README stands in the section whose heading ends in the family, in backticks and parentheses.
 
 use std::collections::BTreeSet;
@@ -102,6 +102,23 @@ fn has_word(text: &str, word: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word)
         .any(|(at, _)| !text[..at].ends_with(inside) && !text[at + word.len()..].starts_with(inside))
+}
+
+/// Whether `text` calls `word`, or a function of the type `word`: in a line that is no comment and no part of an import, and
+/// not where it is defined.
+fn calls(text: &str, word: &str) -> bool {
+    let mut importing = false;
+    text.lines().map(str::trim).any(|line| {
+        importing |= line.starts_with("use ");
+        let silent = importing || line.starts_with("//");
+        importing &= !line.ends_with(';');
+        !silent
+            && line.match_indices(word).any(|(at, _)| {
+                let (before, after) = (&line[..at], &line[at + word.len()..]);
+                let whole = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_') && !before.ends_with("fn ");
+                whole && (after.starts_with('(') || after.starts_with("::"))
+            })
+    })
 }
 
 /// The kernels that the rule above finds in one source: `function` or `Type::method`.
@@ -242,8 +259,8 @@ fn every_kernel_has_a_benchmark() {
     for row in rows() {
         let (stem, kernel) = row.place(&row.bench);
         let text = read_or_empty(&benches.join(format!("benches/{stem}.rs")));
-        if !has_word(&text, kernel) || !manifest.contains(&format!("name = \"{stem}\"")) {
-            missing.push(format!("{}: not in benchmark {}", row.kernel, row.bench));
+        if !calls(&text, kernel) || !manifest.contains(&format!("name = \"{stem}\"")) {
+            missing.push(format!("{}: not called in benchmark {}", row.kernel, row.bench));
         }
     }
     assert_none(&missing);
@@ -333,4 +350,9 @@ mod tests {
     assert_eq!(kernels_of(source), ["entrance", "split", "Heap::new"]);
     assert_eq!(type_of_impl("impl Iterator for Walk<'_> {"), "Walk");
     assert!(has_word("call(mis)", "mis") && !has_word("mis_fast", "mis"));
+    assert!(calls("use mis::complete;\nlet x = 2 * mis(graph);", "mis") && calls("KBest::new(&mut ids)", "KBest"));
+    for idle in ["use a::{\n    mis::b,\n    mis,\n};", "// mis(graph)", "fn mis(graph) {", "\"mis\"", "mis_fast(mis)"]
+    {
+        assert!(!calls(idle, "mis"), "{idle}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use covertree_kernels::index::{Idx, NONE, at};
 
 use crate::error::Error;
-use crate::summary::check_memory;
+use crate::summary::fits_memory;
 
 /// The neighbours of many queries, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,9 @@ impl Answers {
         let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
         let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
         let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
-        check_memory(bytes, || format!("the answer of {count} x {k}"))?;
+        if !fits_memory(bytes) {
+            return Err(too_large(bytes));
+        }
         let (mut ids, mut distances) = (Vec::new(), Vec::new());
         let reserved = ids.try_reserve_exact(len).and_then(|()| distances.try_reserve_exact(len));
         reserved.map_err(|_| too_large(bytes))?;

@@ -87,7 +87,9 @@ impl Workload {
                 all.extend([2, 3, 8, 16, 64, 384].map(|dim| Self::made(distribution, 32_768, dim, &[8, 50])));
                 all.extend([2, 3].map(|dim| Self::made(distribution, 1_000_000, dim, &[8, 50])));
             }
+            all.push(Self::made(Gaussian, 131_072, 8, &[8]));
             all.extend([64, 384].map(|dim| Self::made(Manifold, 32_768, dim, &[8, 50])));
+            all.push(Self::made(Manifold, 200_000, 64, &[8]));
             for dim in [3, 8] {
                 all.extend(metrics.map(|kind| Self::made(Gaussian, 32_768, dim, &[8]).under(kind)));
             }

@@ -1,6 +1,9 @@
 //! Covariances, residual correlations and landmarks.
 
 use covertree::*;
+use covertree_kernels::covariance::{Covariance, CovarianceKind};
+use covertree_kernels::dist::{Dot, SquaredEuclidean};
+use covertree_kernels::oracle::dist::Truth;
 
 use super::hostile::Hostile;
 
@@ -52,12 +55,11 @@ pub(super) fn residual(call: &mut Hostile<'_>) {
     };
     call.settle(status);
 
-    // The norms are scratch, so they are no output here.
     let mut call = Hostile::new(call.data);
     let (v_len, scales_len, kind) = (call.len(lanes * columns), call.len(lanes), call.choice(4));
     let p = [[0.9, 0.5, 1.0][call.below(3)]; 32];
     let (v, p) = (call.input(&[0.25; 96], v_len), call.input(&p, points));
-    let norms = call.memory(points, false);
+    let norms = call.output(points);
     let (scales, margins, error) = (call.output(scales_len), call.output(scales_len), &raw mut call.error);
     let model = covertree_residual_model { kind, ..model };
     // SAFETY: as above.
@@ -110,4 +112,29 @@ pub(super) fn landmarks(call: &mut Hostile<'_>) {
         covertree_landmark_bounds_f64(tier, count, members, coordinates, spans, tails, slacks, least, out, masks, error)
     };
     next.settle(status);
+}
+
+/// The published correlation of two rows, against the formula of its sums.
+pub(super) fn rho(call: &mut Hostile<'_>) {
+    let (dim, columns, kind) = (1 + call.below(5), call.below(5), call.choice(4));
+    let variance = [1.0, 2.0, 0.0, f64::NAN][call.below(4)];
+    call.honest &= variance == 1.0 || variance == 2.0;
+    // Residual variances are not checked; where they have no root, the answer is no number.
+    let (p_x, p_y) = ([0.9, 0.5, 0.0, -1.0][call.below(4)], [1.0, 0.25, 1e-9][call.below(3)]);
+    let mut row =
+        |len: usize, unit: f64| -> Vec<f64> { (0..len).map(|_| (f64::from(call.u8()) - 64.0) * unit).collect() };
+    let (x, y, v_x, v_y) = (row(dim, 0.01), row(dim, 0.01), row(columns, 0.004), row(columns, 0.004));
+    let model = covertree_residual_model { kind, variance, dim, columns: call.claim(columns) };
+    let (x_given, v_x_given) = (call.input(&x, dim), call.input(&v_x, columns));
+    let (y_given, v_y_given) = (call.input(&y, dim), call.input(&v_y, columns));
+    let (out, error) = (call.output::<f64>(1), &raw mut call.error);
+    // SAFETY: every pointer that is not to be refused has its length.
+    let status = unsafe { covertree_residual_rho(model, x_given, v_x_given, p_x, y_given, v_y_given, p_y, out, error) };
+    if call.settle(status) {
+        let kind = CovarianceKind::ALL[kind as usize];
+        let covariance = Covariance::new(kind, variance).expect("the variance is in range");
+        let own = covariance.exact(SquaredEuclidean::published(&x, &y)) - Dot::published(&v_x, &v_y);
+        let (got, want) = (call.written(out, 1)[0], (own / (p_x * p_y).sqrt()).clamp(-1.0, 1.0));
+        assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{got} for {want}");
+    }
 }

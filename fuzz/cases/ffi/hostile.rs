@@ -3,8 +3,8 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr;
 
-use bytemuck::Pod;
-use covertree::{COVERTREE_NAME_LEN, covertree_error, covertree_status, covertree_tier_best};
+use bytemuck::{Pod, Zeroable};
+use covertree::{COVERTREE_NAME_LEN, covertree_block, covertree_error, covertree_status, covertree_tier_best};
 
 /// Memory of one argument.
 struct Piece {
@@ -13,6 +13,16 @@ struct Piece {
     /// The bytes before the call, of an output.
     before: Option<Vec<u8>>,
 }
+
+/// Memory of one block of scratch, as aligned as C must have it.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Room([u64; 8]);
+
+// SAFETY: it is numbers, and zeros are numbers.
+unsafe impl Zeroable for Room {}
+// SAFETY: it is numbers, as many as its alignment has bytes: nothing lies between or after them.
+unsafe impl Pod for Room {}
 
 /// One call and all its memory.
 pub(super) struct Hostile<'a> {
@@ -126,6 +136,27 @@ impl<'a> Hostile<'a> {
 
     pub(super) fn output<T: Pod>(&mut self, len: usize) -> *mut T {
         self.memory(len, true)
+    }
+
+    /// So many blocks of scratch, or a pointer that must be refused. What a failed call leaves there means nothing.
+    pub(super) fn scratch(&mut self, blocks: usize) -> *mut covertree_block {
+        self.memory::<Room>(blocks, false).cast()
+    }
+
+    /// What an honest call wrote to an output.
+    pub(super) fn written<T: Pod>(&self, output: *const T, len: usize) -> &[T] {
+        let own = |piece: &&Piece| piece.start.addr() == output.addr() && piece.before.is_some();
+        let piece = self.pieces.iter().find(own).expect("an honest call has outputs of its own");
+        assert!(len * size_of::<T>() <= piece.layout.size() && align_of::<T>() <= piece.layout.align());
+        // SAFETY: the allocation has room for so many, all of it was written, and any bits are a value.
+        unsafe { std::slice::from_raw_parts(piece.start.cast(), len) }
+    }
+
+    /// The length of memory, or one that no memory has: it is refused before anything is looked at.
+    pub(super) fn claim(&mut self, len: usize) -> usize {
+        let claimed = if self.u8() > 250 { usize::MAX / 8 } else { len };
+        self.honest &= claimed == len;
+        claimed
     }
 
     /// An input that holds the values, as far as there is room; padded with zeros.

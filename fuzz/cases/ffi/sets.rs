@@ -1,6 +1,8 @@
 //! Points, keys, groups, graphs, independent sets and selection.
 
 use covertree::*;
+use covertree_kernels::hash::mix64;
+use covertree_kernels::oracle::select as oracle;
 
 use super::hostile::Hostile;
 
@@ -162,4 +164,28 @@ pub(super) fn selection(call: &mut Hostile<'_>) {
     // SAFETY: as above.
     let status = unsafe { covertree_positions_at_most_f32(tier, floats, len, 1.0, 0, positions, found, error) };
     call.settle(status);
+}
+
+pub(super) fn kth_smallest(call: &mut Hostile<'_>) {
+    let (len, kinds, tier) = (1 + call.below(600), 1 + u64::from(call.u8()), call.tier());
+    let seed = u64::from(call.u8());
+    let mut values: Vec<f64> = (0..len as u64).map(|i| (mix64(seed << 32 | i) % kinds) as f64 - 8.0).collect();
+    if call.u8() > 240 {
+        values[len / 2] = f64::NAN;
+        call.honest = false;
+    }
+    let k = match call.u8() {
+        251.. => usize::MAX,
+        241..=250 => 0,
+        _ => 1 + call.below(len + 1),
+    };
+    call.honest &= (1..=len).contains(&k);
+    let scratch_len = call.len(covertree_kth_smallest_blocks_f64(len));
+    let (given, out, scratch) = (call.input(&values, len), call.output::<f64>(1), call.scratch(scratch_len));
+    let error = &raw mut call.error;
+    // SAFETY: every pointer that is not to be refused has its length.
+    let status = unsafe { covertree_kth_smallest_f64(tier, given, len, k, out, scratch, scratch_len, error) };
+    if call.settle(status) {
+        assert_eq!(call.written(out, 1)[0].to_bits(), oracle::kth_smallest(&values, k).to_bits());
+    }
 }

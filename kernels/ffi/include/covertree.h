@@ -111,6 +111,8 @@ enum covertree_status
   COVERTREE_STATUS_METRIC = 13,
   // The checksum of the file does not match its contents.
   COVERTREE_STATUS_CHECKSUM = 14,
+  // `what` must be at most `need`, not `have`.
+  COVERTREE_STATUS_MOST = 15,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -240,7 +242,7 @@ covertree_status covertree_residual_rho(struct covertree_residual_model model,
 // What the tiles need once per set of parameters: `norms` (at least the norms of the rows of `V`), `scales` and `margins`.
 //
 // `v` is packed with `model.columns` columns, `p` and `norms` have one element per point, `scales` and `margins`
-// `covertree_panels_len_f64(points, 1)`. `norms` may have been written even when the call fails.
+// `covertree_panels_len_f64(points, 1)`. `v` is read twice: once to see that all is well, once to write.
 //
 // # Safety
 // Each pointer points to as many elements as the length after it says; `p` and `norms` to `points`, `scales` and

@@ -1,6 +1,7 @@
 //! Residual correlations, and their bounds from landmarks.
 
 use covertree_kernels::arena::Arena;
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     self, Chosen, Extent, FrameMemory, FramePoints, LandmarkCounters, Limits, choose, choose_blocks, pack_members,
@@ -9,11 +10,12 @@ use covertree_kernels::residual::{
     self, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, rho_of_rows, row_norms,
     scales_and_margins,
 };
+use covertree_kernels::simd::LANES_F64;
 use covertree_kernels::view::{Panels, panels_len};
 
 use crate::boundary::{Call, covertree_block, tier_of};
 use crate::points::covariance;
-use crate::status::{Fault, covertree_error, covertree_status, finish};
+use crate::status::{Fault, covertree_error, covertree_status, finish, wide};
 
 /// A residual correlation `(K - V.V) / sqrt(p p)`: its covariance and its shape.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +74,30 @@ pub unsafe extern "C" fn covertree_residual_rho(
     unsafe { finish(run(), error) }
 }
 
+/// Refuses what [`row_norms`] and [`scales_and_margins`] would. The second needs the norms, so each panel goes through both
+/// of them here, in memory of its own, before anything of the caller is written.
+fn check_prepare(model: &ResidualModel, v: &[f64], p: &[f64], scales_len: usize) -> Result<(), Fault> {
+    let (columns, lanes) = (model.columns(), panels_len::<f64>(p.len(), 1));
+    let lengths = [("v", panels_len::<f64>(p.len(), columns), v.len()), ("scales", lanes, scales_len)];
+    if let Some((what, need, have)) = lengths.into_iter().find(|(_, need, have)| need != have) {
+        return Err(Fault::new(covertree_status::Shape, what, wide(need), wide(have)));
+    }
+    let [mut norms, mut scales, mut margins] = [[0.0; LANES_F64]; 3];
+    for (panel, p) in p.chunks(LANES_F64).enumerate() {
+        let norms = &mut norms[..p.len()];
+        row_norms(model, &v[panel * columns * LANES_F64..][..columns * LANES_F64], norms)?;
+        scales_and_margins(model, 0.0, norms, p, &mut scales, &mut margins).map_err(|error| match error {
+            KernelError::Value { what, at } => KernelError::Value { what, at: panel * LANES_F64 + at },
+            error => error,
+        })?;
+    }
+    Ok(())
+}
+
 /// What the tiles need once per set of parameters: `norms` (at least the norms of the rows of `V`), `scales` and `margins`.
 ///
 /// `v` is packed with `model.columns` columns, `p` and `norms` have one element per point, `scales` and `margins`
-/// `covertree_panels_len_f64(points, 1)`. `norms` may have been written even when the call fails.
+/// `covertree_panels_len_f64(points, 1)`. `v` is read twice: once to see that all is well, once to write.
 ///
 /// # Safety
 /// Each pointer points to as many elements as the length after it says; `p` and `norms` to `points`, `scales` and
@@ -105,6 +127,7 @@ pub unsafe extern "C" fn covertree_residual_prepare_f64(
                 call.write("margins", margins, scales_len)?,
             )
         };
+        check_prepare(&model, v, p, scales_len)?;
         row_norms(&model, v, norms)?;
         Ok(scales_and_margins(&model, 0.0, norms, p, scales, margins)?)
     };

@@ -42,6 +42,8 @@ pub enum covertree_status {
     Metric = 13,
     /// The checksum of the file does not match its contents.
     Checksum = 14,
+    /// `what` must be at most `need`, not `have`.
+    Most = 15,
 }
 
 /// What was wrong, with both numbers; see [`covertree_status`] for their meaning. Those without one are 0.
@@ -98,6 +100,7 @@ impl From<KernelError> for Fault {
                 Self { at: at.into(), ..Self::new(Code::Key, "key", limit.into(), key.into()) }
             }
             KernelError::Least { what, least, got } => fault(Code::Least, what, least, got),
+            KernelError::Most { what, most, got } => fault(Code::Most, what, most, got),
             KernelError::Value { what, at } => Self { at: wide(at), ..fault(Code::Value, what, 0, 0) },
             // An error that this crate does not know yet.
             _ => fault(Code::Value, "argument", 0, 0),

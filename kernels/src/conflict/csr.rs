@@ -321,8 +321,11 @@ pub fn scatter_pairs<W: Weight>(
 /// complete rows, which is all of them.
 ///
 /// `edges` must hold each edge in both of its rows with the same weight, as [`scatter_pairs`] leaves them: the rows are
-/// sorted by transposing. Among equal neighbours the order is that of `edges`. Otherwise arguments, errors and the
-/// meaning of the result are those of [`scatter_pairs`]; `out` has the shape of `edges` over `range`.
+/// sorted by transposing. Among equal neighbours the order is that of `edges`. Otherwise arguments and the meaning of the
+/// result are those of [`scatter_pairs`]; `out` has the shape of `edges` over `range`.
+///
+/// # Errors
+/// As [`scatter_pairs`].
 ///
 /// # Cost
 /// Reads all edges once; writes each edge of the range once, at random places.

@@ -290,7 +290,7 @@ pub fn emit_within<F: Form, T: Real, E: Entry>(
 /// | `out` | `[rows]` lengths, `[rows * cap]` entries and distances, overwritten |
 ///
 /// # Errors
-/// Those of [`count_within`], and [`KernelError::Least`] or [`KernelError::TooLong`] for a `cap` out of range.
+/// Those of [`count_within`], and [`KernelError::Least`] or [`KernelError::Most`] for a `cap` out of range.
 ///
 /// # Cost
 /// As [`emit_within`], and `log2 cap` comparisons for a pair that enters the heap.

@@ -34,7 +34,7 @@ impl<E: Entry> Nearest<'_, E> {
             return Err(KernelError::Least { what: "cap", least: 1, got: 0 });
         }
         if cap > CAP_MAX {
-            return Err(KernelError::TooLong { len: cap });
+            return Err(KernelError::Most { what: "cap", most: CAP_MAX, got: cap });
         }
         want("lens", rows, self.lens.len())?;
         let places = rows.saturating_mul(cap);
@@ -159,8 +159,8 @@ impl<F: Form, E: Entry> Sink for Heaps<'_, F, E> {
 /// | `out` | `[rows]` lengths, `[rows * cap]` entries and distances, overwritten |
 ///
 /// # Errors
-/// [`KernelError::Key`] when the range is not within the vertices, [`KernelError::Least`] or [`KernelError::TooLong`]
-/// for a `cap` out of range, [`KernelError::Shape`] when an output does not fit. Nothing is written then.
+/// [`KernelError::Key`] when the range is not within the vertices, [`KernelError::Least`] or [`KernelError::Most`] for
+/// a `cap` out of range, [`KernelError::Shape`] when an output does not fit. Nothing is written then.
 ///
 /// # Cost
 /// Reads the rows once; `log2 cap` comparisons for an edge that enters the heap.

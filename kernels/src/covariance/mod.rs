@@ -42,6 +42,7 @@
 
 mod exp;
 pub(crate) mod lanes;
+#[cfg(any(test, feature = "oracle"))]
 pub mod scalar;
 
 pub(crate) use exp::mul_add;

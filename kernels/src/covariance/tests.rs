@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::KernelError;
 use crate::oracle;
+use crate::oracle::double::Double;
 use crate::trials;
 
 const BOTH: [Rounding; 2] = [Rounding::Published, Rounding::Fused];
@@ -156,26 +157,97 @@ proptest! {
     }
 }
 
+/// Squares in one call and one by one, on every tier, against the published formula and the twin; both roundings.
+fn check_squares<T: Exponential>(covariance: Covariance, squares: &[T]) {
+    let len = squares.len();
+    let margin = covariance.margin::<T>(0, 0.0);
+    let mut twin = vec![T::default(); len];
+    scalar::covariances(covariance, squares, &mut twin);
+    let mut portable: Option<Vec<T>> = None;
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let (mut whole, mut split) = (vec![T::from_f64(-1.0); len], vec![T::from_f64(-2.0); len]);
+        covariances(tier, covariance, rounding, squares, &mut whole).unwrap();
+        for (square, out) in squares.chunks(1).zip(split.chunks_mut(1)) {
+            covariances(tier, covariance, rounding, square, out).unwrap();
+        }
+        assert_eq!(whole, split, "{tier} {rounding:?} {covariance:?} {len}");
+        for (i, &got) in whole.iter().enumerate() {
+            let (got, exact) = (got.to_f64(), covariance.exact(squares[i].to_f64()));
+            assert!((got - exact).abs() <= margin, "{tier} {covariance:?} {:?}: {got} for {exact}", squares[i]);
+            assert!((got - twin[i].to_f64()).abs() <= margin + T::ROUNDOFF * covariance.variance());
+        }
+        if rounding == Rounding::Published {
+            let first = portable.get_or_insert_with(|| whole.clone());
+            assert_eq!(&whole, first, "{tier}: unfused bits must not depend on the tier");
+        }
+    }
+}
+
+/// Squares of all lengths and sizes, and the ends of their range.
+fn check_lengths<T: Exponential>(covariance: Covariance) {
+    for len in trials::lengths([0, 1, 7, 8, 9, 15, 16, 17, 33, 40]) {
+        for scale in trials::thin(3, [0.37, 1e-9, 25.0]) {
+            let squares: Vec<T> = (0..len).map(|i| T::from_f64(i as f64 * scale)).collect();
+            check_squares(covariance, &squares);
+        }
+    }
+    let far = [0.0, 1e38, f64::INFINITY].map(T::from_f64);
+    let want = [covariance.variance(), 0.0, 0.0].map(T::from_f64);
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let mut out = [T::from_f64(9.0); 3];
+        covariances(tier, covariance, rounding, &far, &mut out).unwrap();
+        assert_eq!(out, want, "{tier} {rounding:?} {covariance:?}");
+    }
+}
+
 #[test]
 fn every_length_gives_what_each_square_gives_alone() {
-    let covariance = Covariance::new(CovarianceKind::Matern52, 3.0).unwrap();
-    for tier in Tier::all() {
-        for len in [0, 1, 7, 8, 9, 15, 16, 17, 40] {
-            let squares: Vec<f32> = (0..len).map(|i| i as f32 * 0.37).collect();
-            let (mut whole, mut split) = (vec![-1.0; len], vec![-2.0; len]);
-            covariances(tier, covariance, Rounding::Fused, &squares, &mut whole).unwrap();
-            for (square, out) in squares.chunks(1).zip(split.chunks_mut(1)) {
-                covariances(tier, covariance, Rounding::Fused, square, out).unwrap();
-            }
-            assert_eq!(whole, split, "{tier} {len}");
-            let mut twin = vec![0.0; len];
-            scalar::covariances(covariance, &squares, &mut twin);
-            let margin = covariance.margin::<f32>(0, 0.0) as f32;
-            assert!(whole.iter().zip(&twin).all(|(a, b)| (a - b).abs() <= margin), "{tier} {len}");
+    for kind in CovarianceKind::ALL {
+        let covariance = Covariance::new(kind, 3.0).unwrap();
+        check_lengths::<f32>(covariance);
+        check_lengths::<f64>(covariance);
+    }
+}
+
+/// A lengthscale per dimension: the lanes see coordinates that were divided by them, each rounded once or twice; the
+/// formula, in twice the precision, divides the differences.
+fn check_lengthscales<T: Exponential>(covariance: Covariance, rows: &[f64], lengthscales: &[f64]) {
+    let (dim, len) = (lengthscales.len(), rows.len() / lengthscales.len());
+    let scaled: Vec<f64> = rows.iter().zip(lengthscales.iter().cycle()).map(|(x, l)| x / l).collect();
+    let radius = scaled.chunks(dim).map(|row| row.iter().map(|z| z * z).sum::<f64>().sqrt()).fold(0.0, f64::max);
+    let narrowed = if T::IS_F64 { 0.0 } else { T::ROUNDOFF };
+    let margin = covariance.margin::<T>(dim, 1.01 * (f64::ROUNDOFF + narrowed) * radius);
+    let panels = pack::<T>(&scaled, dim);
+    let points = Panels::new(&panels, dim, len).unwrap();
+    let query: Vec<T> = scaled[..dim].iter().map(|&z| T::from_f64(z)).collect();
+    for (tier, rounding) in Tier::all().flat_map(|tier| BOTH.map(|rounding| (tier, rounding))) {
+        let mut out = vec![T::from_f64(-9.0); len.next_multiple_of(T::LANES)];
+        one_to_run(tier, covariance, rounding, &query, points, &mut out).unwrap();
+        for (row, got) in rows.chunks(dim).zip(&out) {
+            let apart =
+                (0..dim).map(|d| (Double::from(rows[d]) - Double::from(row[d])) / Double::from(lengthscales[d]));
+            let exact = oracle::covariance::of_square_double(covariance, apart.map(|z| z * z).sum());
+            let (got, exact) = (got.to_f64(), exact.high);
+            assert!((got - exact).abs() <= margin, "{tier} {covariance:?} {row:?}: {got} for {exact}, {margin}");
         }
-        let mut far = [9.0; 3];
-        covariances(tier, covariance, Rounding::Fused, &[0.0, 1e38, f32::INFINITY], &mut far).unwrap();
-        assert_eq!(far, [3.0, 0.0, 0.0]);
+    }
+}
+
+proptest! {
+    #![proptest_config(trials::cases(64))]
+    #[test]
+    fn each_dimension_may_have_a_lengthscale(
+        kind in 0..4usize,
+        variance in prop_oneof![Just(1.0), 1e-3..1e3],
+        lengthscales in proptest::collection::vec(prop_oneof![Just(1.0), 1e-3..1e-2, 1e2..1e3], 1..6),
+        spread in prop_oneof![Just(0.1), Just(1.0), Just(10.0)],
+        noise in proptest::collection::vec(-1.0..1.0f64, 6..80),
+    ) {
+        let covariance = Covariance::new(CovarianceKind::ALL[kind], variance).unwrap();
+        let noise = &noise[..noise.len() / lengthscales.len() * lengthscales.len()];
+        let rows: Vec<f64> = noise.iter().zip(lengthscales.iter().cycle()).map(|(x, l)| x * l * spread).collect();
+        check_lengthscales::<f64>(covariance, &rows, &lengthscales);
+        check_lengthscales::<f32>(covariance, &rows, &lengthscales);
     }
 }
 

@@ -58,8 +58,14 @@ use crate::simd::{Real, Tier};
 use crate::view::{Panels, Rows};
 use form::gamma;
 
-/// Dimensions below which [`one_to_run`] waits for the caches more than for arithmetic.
+/// Dimensions below which [`one_to_run`] and [`one_to_run_capped`] wait for the caches more than for arithmetic.
 const STREAMED: usize = 16;
+
+/// The tier for one query of so many dimensions: a panel of few is hardly read before its sums are written, and wider
+/// registers save nothing that it waits for.
+fn streaming(tier: Tier, dim: usize) -> Tier {
+    if dim < STREAMED { tier.at_256_bits() } else { tier }
+}
 
 /// How the operations of a sum are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,7 +141,8 @@ fn lanes_len<T: Real>(panels: &Panels<'_, T>) -> usize {
 /// The bound of the [module](self#error-bound). With [`Rounding::Published`] the same bits on every tier.
 ///
 /// # Cost
-/// `dim` steps of the form per lane (squared distance: 3 flops each); reads each input once.
+/// `dim` steps of the form per lane (squared distance: 3 flops each); reads each input once. Below sixteen dimensions in
+/// registers of 256 bits at most, for the caches decide there.
 pub fn one_to_run<T: Real, F: Form>(
     tier: Tier,
     form: F,
@@ -146,9 +153,7 @@ pub fn one_to_run<T: Real, F: Form>(
 ) -> Result<(), KernelError> {
     want("query", panels.dim(), query.len())?;
     want("out", lanes_len(&panels), out.len())?;
-    // A panel of few dimensions is hardly read before its sums are written: wider registers save nothing it waits for.
-    let tier = if query.len() < STREAMED { tier.at_256_bits() } else { tier };
-    tier.run(run::OneToRun { kind: run::Kind::of(form, rounding), query, panels, out });
+    streaming(tier, query.len()).run(run::OneToRun { kind: run::Kind::of(form, rounding), query, panels, out });
     Ok(())
 }
 
@@ -180,7 +185,7 @@ pub fn one_to_run<T: Real, F: Form>(
 ///
 /// # Cost
 /// At most that of [`one_to_run`], and one comparison per panel and sixteen dimensions. Up to sixteen dimensions nothing
-/// is cut.
+/// is cut; below sixteen registers of 256 bits are used at most, as there.
 #[allow(clippy::too_many_arguments, reason = "two of them name the formula, and the rest is inputs, output, counters")]
 pub fn one_to_run_capped<T: Real, F: Form>(
     tier: Tier,
@@ -198,7 +203,7 @@ pub fn one_to_run_capped<T: Real, F: Form>(
         return Err(KernelError::Value { what: "cap", at: 0 });
     }
     let kind = run::Kind::of(form, rounding);
-    Ok(tier.run(run::OneToRunCapped { kind, query, panels, cap, out, counters }))
+    Ok(streaming(tier, query.len()).run(run::OneToRunCapped { kind, query, panels, cap, out, counters }))
 }
 
 /// Sums of one `f64` query against packed `f32` points, in `f64`: the published formula for single-precision points.

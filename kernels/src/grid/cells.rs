@@ -92,8 +92,17 @@ fn step(key: u64, cell: i64) -> u64 {
 
 /// The offsets of one (level, shift): `fraction * width`, with a hashed fraction of `0..1` per dimension.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `seed`, `level`, `shift` | any; they alone choose the fractions |
+/// | `width` | side of a cell, as for [`Grid::new`] |
+/// | `offsets` | `[dim]`, overwritten |
+///
 /// # Errors
 /// [`KernelError::Value`] when `width` is not positive and finite; `offsets` is then untouched.
+///
+/// # Cost
+/// A mix per dimension.
 pub fn grid_offsets(seed: u64, level: Idx, shift: u32, width: f64, offsets: &mut [f64]) -> Result<(), KernelError> {
     if !(width.is_finite() && width > 0.0) {
         return Err(KernelError::Value { what: "width", at: 0 });

@@ -3,7 +3,7 @@
 //! | kernel | what it computes |
 //! | --- | --- |
 //! | [`group_by_key`] | stable counting sort of dense keys to starts and rows |
-//! | [`group_by_key_wide`] | the same with scratch, faster for more than `2^18` groups |
+//! | [`group_by_key_wide`] | the same with scratch: more than `2^18` groups go through buckets |
 //! | [`group_chunk`], [`scan_chunks`], [`gather_groups`] | the same in three steps that split over threads |
 //! | [`radix_sort_keys`] | stable radix sort of 64-bit keys with their rows |
 //! | [`merge_split`], [`merge_keys`] | the same over threads: stable merge of two sorted runs, cut anywhere |
@@ -17,8 +17,8 @@
 //! # Cost and measured rate
 //! [`group_by_key`] reads the keys twice and writes each row once, at the place of its group; scratch and starts are as long
 //! as there are groups. One thread of an AMD EPYC (Zen 4), 1,000,000 keys: 1.6 ns per key in 1,000 groups, 2.2 in 30,000, 3.6 in
-//! 1,000,000, where `sort_unstable_by_key` of the rows takes 44; the radix sort 13 where
-//! `sort_unstable_by_key` takes 29. `cargo bench --bench group`.
+//! 1,000,000, where [`group_by_key_wide`] takes 5.3 and `sort_unstable_by_key` of the rows 44; the radix sort 10.5 for evenly
+//! spread keys and 11.3 for Hilbert keys of normal points, where `sort_unstable_by_key` takes 37 (by AVX2, for 2.6 GHz). `cargo bench --bench group`.
 
 mod dense;
 mod groups;

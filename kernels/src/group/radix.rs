@@ -2,7 +2,8 @@
 //!
 //! Only bits that vary within a range are looked at, from the highest one down, so shared prefixes (a cluster on a
 //! space-filling curve, constant bytes) cost nothing. A long range is first cut by a digit into buckets that stay in the
-//! second-level cache. A range that does takes two stable passes, by the lower and then by the upper half of as many
+//! second-level cache. It is counted by eleven bits before the digit is chosen, because keys of a space-filling curve crowd:
+//! half of a million Hilbert keys of normal points lie in eight of 512 buckets. A range that does takes two stable passes, by the lower and then by the upper half of as many
 //! bits as tell nearly all of its keys apart, and one insertion sweep puts right what is left. A sweep that has to move
 //! keys far gives up, and the runs of keys that the passes did not tell apart are sorted by themselves.
 //!
@@ -168,7 +169,7 @@ fn sort(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
     runs(&mut range, shift, scratch);
 }
 
-/// Counts keys that differ in their low `top` bits by a digit below these, and returns how wide it is: as wide as buckets
+/// Counts keys that differ in their low `top` bits by the highest digit of these, and returns how wide it is: as wide as buckets
 /// of a good size take, were keys evenly spread, or the widest if one of those buckets would be long.
 fn count_buckets(keys: &[u64], top: u32, counts: &mut [u32]) -> u32 {
     let widest = DIGIT_MAX.min(top);

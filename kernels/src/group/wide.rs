@@ -33,7 +33,7 @@ pub const fn group_by_key_wide_blocks(len: usize, groups: usize) -> usize {
     blocks::<u64>(len).saturating_add(blocks::<Idx>(buckets_of(groups)))
 }
 
-/// Groups rows by key, with scratch that makes many groups fast: same arguments, same answer as
+/// Groups rows by key, with scratch for many groups: same arguments, same answer as
 /// [`group_by_key`](super::group_by_key).
 ///
 /// Above `2^18` groups the rows go into buckets of neighbouring groups first, so that the starts of a bucket and its
@@ -50,7 +50,8 @@ pub const fn group_by_key_wide_blocks(len: usize, groups: usize) -> usize {
 /// As [`group_by_key`](super::group_by_key), and [`KernelError::Scratch`]. Nothing is written then.
 ///
 /// # Cost
-/// Five passes; three times as fast as one scatter for a million keys in a million groups.
+/// Five passes. For a million keys in a million groups one thread of an AMD EPYC (Zen 4) takes 5.3 ns per key, and one
+/// scatter 3.6: measure before choosing this form.
 pub fn group_by_key_wide(
     keys: &[Idx],
     groups: Idx,

@@ -87,7 +87,8 @@ impl<'a> Combined<'a> {
     /// A view of what [`combine`] wrote.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`].
+    /// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`], [`KernelError::Most`] when `count` is
+    /// above [`LANDMARKS_MAX`].
     pub fn new(
         weights: &'a [f32],
         [sums, spans, tails]: [&'a [f32]; 3],
@@ -96,7 +97,7 @@ impl<'a> Combined<'a> {
     ) -> Result<Self, KernelError> {
         idx_len(len)?;
         if count > LANDMARKS_MAX {
-            return Err(KernelError::TooLong { len: count });
+            return Err(KernelError::Most { what: "count", most: LANDMARKS_MAX, got: count });
         }
         let lanes = panels_len::<f32>(len, 1);
         want("weights", panels_len::<f32>(len, count), weights.len())?;
@@ -406,6 +407,7 @@ pub const fn bounds_between_blocks(row_landmarks: usize) -> usize {
 /// | --- | --- |
 /// | `table` | `rows.count()` rows of `columns.count()` or more elements: correlations *not cut* |
 /// | `masks` | `[rows.len()][column panels]`, overwritten: bit `l` is set where the pair is not ruled out |
+/// | `arena` | [`bounds_between_blocks`]`(rows.count())`, given back |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Least`] when the table is too small,

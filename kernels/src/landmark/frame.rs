@@ -133,11 +133,12 @@ pub const fn choose_blocks(members: usize, count: usize) -> usize {
 /// | `errors` | `[members]`: the factors `mu` of the [module](super), each at least 0 |
 /// | `column` | called with a member; fills `[members]` with its correlations *not cut* to `[-1, 1]`; the diagonal is not read |
 /// | `chosen` | outputs, all overwritten up to the frame's count |
+/// | `arena` | [`choose_blocks`]`(members, limits.count)`, given back |
 ///
 /// # Errors
-/// [`KernelError::Shape`], [`KernelError::Scratch`], [`KernelError::Value`] for an error that is negative or NaN,
-/// [`KernelError::TooLong`] when `limits.count` is above [`LANDMARKS_MAX`]; nothing is written then. An error of `column`
-/// is passed on; outputs are then unspecified.
+/// [`KernelError::Shape`], [`KernelError::TooLong`], [`KernelError::Scratch`], [`KernelError::Value`] for an error that is
+/// negative or NaN, [`KernelError::Most`] when `limits.count` is above [`LANDMARKS_MAX`]; nothing is written then. An error
+/// of `column` is passed on; outputs are then unspecified.
 ///
 /// # Cost
 /// `members * count^2` multiply-adds and `count` columns.
@@ -150,7 +151,7 @@ pub fn choose(
 ) -> Result<Frame, KernelError> {
     let (members, stride) = (errors.len(), limits.count);
     if stride > LANDMARKS_MAX {
-        return Err(KernelError::TooLong { len: stride });
+        return Err(KernelError::Most { what: "limits.count", most: LANDMARKS_MAX, got: stride });
     }
     idx_len(members)?;
     want("landmarks", stride, chosen.landmarks.len())?;

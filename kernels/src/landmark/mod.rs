@@ -81,6 +81,7 @@ mod cross;
 mod frame;
 mod lanes;
 mod points;
+#[cfg(any(test, feature = "oracle"))]
 pub mod scalar;
 
 pub use between::{
@@ -118,6 +119,17 @@ impl LandmarkCounters {
 /// The factor `mu` of a point: from its [margin](ResidualModel::margin) in the tiles that computed the correlations, its
 /// residual variance, and a bound on how far an element of `K - V V'` is from a positive semidefinite one (0 if it is one
 /// exactly; [`solve_defect`] for the program's own `V`).
+///
+/// | argument | range |
+/// | --- | --- |
+/// | `margin`, `defect` | at least 0 |
+/// | `p` | above 0 |
+///
+/// # Errors
+/// None: out of these ranges the result means nothing, and may be NaN, which [`choose`] refuses.
+///
+/// # Cost
+/// A division and a square root.
 pub fn point_error(margin: f64, defect: f64, p: f64) -> f64 {
     libm::sqrt(margin * margin + defect / p) * (1.0 + 1e-9)
 }
@@ -134,6 +146,18 @@ pub fn point_error(margin: f64, defect: f64, p: f64) -> f64 {
 /// One number for all points is pessimistic where a few of them have large weights. A point's own `max(1, weights)^2` serves
 /// as well: of two numbers that are at least 1 the sum is at most twice the product, so the error `phi (w_x + w_y)` still has the
 /// form `mu_x mu_y`.
+///
+/// | argument | range |
+/// | --- | --- |
+/// | `model` | its columns and its variance are read |
+/// | `jitter` | above 0, in units of the variance |
+/// | `weights` | at least 0 |
+///
+/// # Errors
+/// None: a jitter that is too small gives infinity.
+///
+/// # Cost
+/// A dozen operations.
 pub fn solve_defect(model: &ResidualModel, jitter: f64, weights: f64) -> f64 {
     let (columns, variance) = (model.columns() as f64, model.covariance().variance());
     let relative = gamma(model.columns() + 1, f64::ROUNDOFF) + 16.0 * f64::ROUNDOFF;

@@ -207,8 +207,16 @@ pub(super) fn up<T: Real>(value: f64) -> T {
 
 /// Packs points of `f64` for the bounds in `f32`.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `points` | of any frame |
+/// | `memory` | for as many points and landmarks, overwritten; padding lanes repeat the last point |
+///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit; nothing is written then.
+///
+/// # Accuracy
+/// Spans, tails and slacks are rounded up, and the slacks pay for the rounding of the coordinates.
 ///
 /// # Cost
 /// Reads and writes each element once.

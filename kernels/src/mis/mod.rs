@@ -160,7 +160,10 @@ pub fn luby_select(
 /// An `OPEN` vertex with a neighbour that is `IN` becomes `OUT`; all other states are copied. Reads the state of all
 /// vertices, writes only `next`. The round has ended everything when the sum over all ranges is zero.
 ///
-/// Shapes and errors are those of [`luby_select`].
+/// Shapes are those of [`luby_select`].
+///
+/// # Errors
+/// As [`luby_select`]; `next` is then untouched.
 ///
 /// # Cost
 /// Reads the neighbours of each open vertex up to the first that is `IN`.
@@ -178,7 +181,10 @@ pub fn luby_exclude(graph: &Csr<'_>, state: &[i32], first: Idx, next: &mut [i32]
 /// the first lets at most one of two adjacent members stand, the second finds what lost its member by that. A
 /// [`luby_exclude`] then settles the open vertices beside a member, and rounds (or [`complete`]) the others.
 ///
-/// Shapes and errors are those of [`luby_select`].
+/// Shapes are those of [`luby_select`].
+///
+/// # Errors
+/// As [`luby_select`]; `next` is then untouched.
 ///
 /// # Cost
 /// Reads the neighbours of each decided vertex up to the first that is `IN`.
@@ -203,6 +209,9 @@ pub const fn mis_blocks(vertices: usize) -> usize {
 /// # Errors
 /// [`KernelError::Shape`] and [`KernelError::Value`] for a `state` that does not fit or holds no state,
 /// [`KernelError::Scratch`] when the arena is too small. `state` is then untouched.
+///
+/// # Cost
+/// That of [`luby_select`] and [`luby_exclude`] over all vertices.
 pub fn luby_round(
     graph: &Csr<'_>,
     seed: u64,
@@ -221,7 +230,10 @@ pub fn luby_round(
 /// Equal to any split of [`luby_select`] and [`luby_exclude`] with rounds counted from zero. Members that are set
 /// beforehand stay: if there are any, a [`luby_exclude`] comes first.
 ///
-/// Arguments and errors are those of [`luby_round`], without its condition on open vertices.
+/// Arguments are those of [`luby_round`], without its condition on open vertices.
+///
+/// # Errors
+/// As [`luby_round`]; `state` is then untouched.
 ///
 /// # Cost
 /// About `log n` rounds; in practice it reads each stored edge about once in all. On one thread [`complete`] is much
@@ -247,8 +259,11 @@ pub fn mis(
 
 /// The fast form: `rounds` Luby rounds (one or two), then [`complete`] over the few vertices that are still open.
 ///
-/// Equal to any split of the rounds, followed by [`complete`]. Arguments and errors are those of [`mis`], and
-/// [`KernelError::Least`] when `rounds` is zero.
+/// Equal to any split of the rounds, followed by [`complete`]. Arguments are those of [`mis`], with at least one of
+/// `rounds`.
+///
+/// # Errors
+/// As [`mis`], and [`KernelError::Least`] when `rounds` is zero; `state` is then untouched.
 ///
 /// # Cost
 /// On random geometric graphs of degree 4 to 256 a seventh to a quarter of the vertices are open after one round, and
@@ -303,7 +318,10 @@ pub fn complete(graph: &Csr<'_>, state: &mut [i32], counters: &mut MisCounters) 
 /// Makes a maximal independent set of any state: [`reopen`] twice, then [`complete`]. Equal to any split of those.
 ///
 /// Of two adjacent members the lower may stand; members and dominated vertices that break no law stay what they are;
-/// `INACTIVE` vertices stay so. Serial, in place, without scratch. Arguments and errors are those of [`complete`].
+/// `INACTIVE` vertices stay so. Serial, in place, without scratch. Arguments are those of [`complete`].
+///
+/// # Errors
+/// As [`complete`]; `state` is then untouched.
 ///
 /// # Cost
 /// Two passes over the decided vertices, each up to the first neighbour that is `IN`, and [`complete`].

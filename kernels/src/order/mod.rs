@@ -70,8 +70,16 @@ pub fn bounds<T: Real>(tier: Tier, rows: Rows<'_, T>, low: &mut [T], high: &mut 
 
 /// Widens the bounds `low`, `high` by the bounds of other rows.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `low`, `high` | `[dim]`, from [`bounds`], updated |
+/// | `other_low`, `other_high` | `[dim]`, from [`bounds`] of the other rows |
+///
 /// # Errors
 /// [`KernelError::Shape`] when the four lengths differ; nothing is written then.
+///
+/// # Cost
+/// Two comparisons per dimension.
 pub fn merge_bounds<T: Real>(
     low: &mut [T],
     high: &mut [T],

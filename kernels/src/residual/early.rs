@@ -98,6 +98,12 @@ pub struct CutRows<'o, T> {
 
 /// [`one_to_run`](super::one_to_run), leaving a group of panels as soon as all their lanes are below `least`.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `query`, `points`, `least` | as for `one_to_run` |
+/// | `tails` | of the query, and of all points of the set that `points` is a run of |
+/// | `rows` | for the panels of the run, overwritten |
+///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit; nothing is written then.
 ///

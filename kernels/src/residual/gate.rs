@@ -206,6 +206,7 @@ pub const fn gate_block_blocks(len: usize) -> usize {
 /// | `pairs` | as many features on both sides |
 /// | `counting` | with [`Counting::Earlier`], only the point of the higher rank is asked |
 /// | `masks` | `[rows][panels of 8]`, overwritten: bit `l` is set where the pair passes |
+/// | `arena` | [`gate_block_blocks`] of the columns, given back |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Scratch`] when the arena has less than
@@ -283,9 +284,16 @@ fn block<L: Lanes>(pairs: &GatePairs<'_>, earlier: bool, squares: &mut [f32], ma
 /// | --- | --- |
 /// | `masks` | `[panels]`, from [`gate_run`] |
 /// | `distances` | `[len]`: exact residual distances of the same pairs |
+/// | `radius` | the one that the gate was asked for |
+/// | `counters` | what was lost is added |
+///
+/// Returns how many pairs were lost.
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit.
+/// [`KernelError::Shape`] when a length does not fit; nothing is counted then.
+///
+/// # Cost
+/// Reads everything once.
 pub fn gate_audit(
     masks: &[u32],
     distances: &[f64],
@@ -334,13 +342,17 @@ impl GateBins {
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `bins` | not empty, with caps above 0 |
 /// | `squares` | `[len]`: squared feature distances, from [`gate_run`] |
 /// | `distances` | `[len]`: exact residual distances of the same pairs |
 /// | `counts` | `[radii][features]`, added to |
 ///
 /// # Errors
-/// [`KernelError::Shape`], [`KernelError::Least`], [`KernelError::Value`] for a cap that is not above 0; nothing is counted
-/// then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Least`] for no bins, [`KernelError::Value`] for a cap
+/// that is not above 0; nothing is counted then.
+///
+/// # Cost
+/// A square root and two divisions per pair within the cap.
 pub fn profile_pairs(
     bins: GateBins,
     squares: &[f32],
@@ -362,8 +374,18 @@ pub fn profile_pairs(
 /// Turns a profile into the table of a lookup gate: for each radius the smallest threshold that keeps the share `recall`
 /// of all counted pairs within it. Infinity where nothing was counted, or where the last bin is needed.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `bins` | as for [`profile_pairs`] |
+/// | `counts` | `[radii][features]`, from [`profile_pairs`] |
+/// | `recall` | `0..=1` |
+/// | `table` | `[radii]`, overwritten |
+///
 /// # Errors
-/// As [`profile_pairs`], with [`KernelError::Value`] for a recall outside `0..=1`; `table` (`[radii]`) is then untouched.
+/// As [`profile_pairs`], with [`KernelError::Value`] for a recall outside `0..=1`; `table` is then untouched.
+///
+/// # Cost
+/// `radii^2 features` additions.
 pub fn profile_thresholds(bins: GateBins, counts: &[u64], recall: f64, table: &mut [f64]) -> Result<(), KernelError> {
     bins.check(counts.len())?;
     want("table", bins.radii, table.len())?;

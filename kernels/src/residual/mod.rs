@@ -55,6 +55,7 @@ pub(crate) mod lanes;
 mod listed;
 mod points;
 mod rows;
+#[cfg(any(test, feature = "oracle"))]
 pub mod scalar;
 mod settle;
 mod shortlist;
@@ -176,7 +177,13 @@ const fn packed_len<T: Exponential>(panels: usize, columns: usize) -> usize {
     rows.saturating_mul(columns)
 }
 
-/// Packs the rows of `V` of a run for [`block_to_run`] on a tier, into memory that it cuts from the arena.
+/// Packs the rows of `V` of a run for [`block_to_run`] on a tier.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `tier` | the one that the tiles will run on |
+/// | `run` | the queries |
+/// | `arena` | [`pack_queries_blocks`]`(run.panels(), columns)`, kept by the result |
 ///
 /// # Errors
 /// [`KernelError::Scratch`] when the arena has less than [`pack_queries_blocks`]`(run.panels(), columns)`.
@@ -254,6 +261,12 @@ pub fn block_to_run<T: Exponential>(
     Ok(())
 }
 
+/// Blocks of scratch that [`block_where`] takes.
+pub const fn block_where_blocks<T: Real>(query_panels: usize, point_panels: usize) -> usize {
+    let rows = query_panels.saturating_mul(T::LANES);
+    blocks::<f64>(rows).saturating_add(blocks::<u32>(rows.saturating_mul(point_panels)))
+}
+
 /// Filtered correlations of the pairs that are wanted, and of some more.
 ///
 /// | argument | shape |
@@ -261,9 +274,10 @@ pub fn block_to_run<T: Exponential>(
 /// | `queries`, `points` | as for [`block_to_run`] |
 /// | `wanted` | `[query panels * LANES][point panels]`: bit `l` is set where the pair is wanted |
 /// | `out` | `[query panels * LANES][point panels][LANES]`: the filter `r` of each wanted pair; what stands elsewhere stays or becomes the filter of that pair |
+/// | `arena` | [`block_where_blocks`]`(query panels, point panels)`, given back |
 ///
 /// # Errors
-/// As [`block_to_run`].
+/// As [`block_to_run`], and [`KernelError::Scratch`] when the arena is too small; nothing is written then.
 ///
 /// # Accuracy
 /// As [`block_to_run`].
@@ -293,16 +307,15 @@ pub fn block_where<T: Exponential>(
     if run.points.model != points.points.model {
         return Err(KernelError::Value { what: "queries", at: 0 });
     }
+    let (need, have) = (block_where_blocks::<T>(run.count, points.count), arena.free());
+    if need > have {
+        return Err(KernelError::Scratch { need, have });
+    }
     let mut arena = arena.scope();
     let (least, masks) = (arena.take::<f64>(rows)?, arena.take::<u32>(rows * points.count)?);
     least.fill(0.0);
     tier.run(Body(lanes::Block { queries: run, packed, points: *points, least, wanted, out, masks }));
     Ok(pairs_of_tiles::<T>(tier, wanted, points.count))
-}
-
-/// Blocks of scratch that [`block_where`] takes.
-pub const fn block_where_blocks<T: Real>(query_panels: usize, point_panels: usize) -> usize {
-    blocks::<f64>(query_panels * T::LANES) + blocks::<u32>(query_panels * T::LANES * point_panels)
 }
 
 /// Pairs of the register tiles in which something is wanted.

@@ -13,12 +13,16 @@ use crate::simd::{LANES_F64, Lanes, OnLanes, Tier, Vector};
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `points` | packed, of any model |
 /// | `position` | below `points.len()` |
 /// | `coordinates`, `v` | `[dim]`, `[columns]`, overwritten |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Least`] when there are not that many points; nothing
 /// is written then.
+///
+/// # Cost
+/// Reads and writes `dim + columns` elements, each of another row of its panel.
 pub fn gather_row<T: Exponential>(
     points: &ResidualPoints<'_, T>,
     position: usize,

@@ -137,6 +137,12 @@ impl RhoTile<'_> {
 
 /// Offers the points of a tile to its rows; returns how many were taken.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `tile` | with the filter `r` |
+/// | `counting` | which columns count for a row |
+/// | `lists` | `[tile.rows.len]` lists, one for each of the members that the rows are of; appended to |
+///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for a place that is no member or does not ascend,
 /// [`KernelError::Least`] when a row of the tile has no [room](Shortlists::fits) for all columns. Nothing is written then.
@@ -166,6 +172,11 @@ pub fn offer_rows(
 }
 
 /// Offers the rows of a tile to its columns; returns how many were taken.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `tile`, `counting` | as for [`offer_rows`] |
+/// | `lists` | `[tile.columns.len]` lists, appended to |
 ///
 /// # Errors
 /// As [`offer_rows`], for the columns.
@@ -284,6 +295,11 @@ pub enum Offered {
 
 /// Offers listed pairs to one of their sides, whose lists these are; returns how many were taken.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `counting` | which points count for one of that side |
+/// | `lists` | `[pairs.rows.len]` or `[pairs.columns.len]` lists, as the side says, appended to |
+///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] for starts that do not rise, or a place that is
 /// no column or does not ascend, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
@@ -350,6 +366,9 @@ pub fn offer_listed<T: Real>(
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit; `wide` is then untouched.
+///
+/// # Cost
+/// Reads and writes each element once; widening is exact.
 pub fn widen_tile(narrow: &[f32], len: usize, wide: &mut [f64]) -> Result<(), KernelError> {
     let (from, to) = (panels_len::<f32>(len, 1), panels_len::<f64>(len, 1));
     let rows = wide.len().checked_div(to).unwrap_or(0);
@@ -456,7 +475,7 @@ fn wanted<L: Lanes>(
 /// A selection among the listed points.
 pub fn condense(row: usize, lists: &mut Shortlists<'_>, scratch: &mut [f32]) -> Result<(), KernelError> {
     lists.check(lists.counts.len())?;
-    want("row", lists.counts.len().max(row + 1), lists.counts.len())?;
+    want("row", lists.counts.len().max(row.saturating_add(1)), lists.counts.len())?;
     want("scratch", lists.room, scratch.len())?;
     let (first, count) = (row * lists.room, at(lists.counts[row]));
     if count < lists.k || lists.k == 0 {

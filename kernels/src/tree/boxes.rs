@@ -149,6 +149,8 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `points` | packed, finite |
+/// | `from`, `to` | `from < to <= points.len()` |
 /// | `low`, `high` | `[boxed]`, overwritten; `boxed <= dim` |
 ///
 /// # Errors
@@ -157,6 +159,9 @@ impl<T: Real> OnLanes for BoxOfRun<'_, '_, T> {
 ///
 /// # Accuracy
 /// Nothing rounds.
+///
+/// # Cost
+/// Reads the leading coordinates of the panels of the run once.
 pub fn box_of_run<T: Real>(
     tier: Tier,
     points: Panels<'_, T>,

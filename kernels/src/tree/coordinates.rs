@@ -207,6 +207,11 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     const SHORTLIST_FROM: usize = 1;
 
     #[inline]
+    fn positions(&self) -> usize {
+        self.points.len()
+    }
+
+    #[inline]
     fn check(&self, query: &[T], len: usize) -> Result<(), KernelError> {
         want("points", len, self.points.len())?;
         want("query", self.points.dim(), query.len())

@@ -93,11 +93,15 @@ impl<R: Real> Visitor<R> for Covering<'_, R> {
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `levels` | `[len]` |
+/// | `metric`, `ladder` | those of the tree |
+/// | `levels` | `[len]`; [`TWIN`] for twins |
 /// | `out` | `[len rounded up to whole panels]`, overwritten |
 ///
 /// # Errors
-/// [`KernelError::Shape`] unless `out` has that many elements.
+/// [`KernelError::Shape`] unless `out` has that many elements; it is then untouched.
+///
+/// # Cost
+/// A look-up and a ceiling per node.
 pub fn cover_ceilings<M: Metric>(
     metric: &M,
     ladder: Ladder<'_>,

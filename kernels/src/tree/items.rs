@@ -140,6 +140,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for Items<'_, X, D> {
     type Query<'q> = Item<'q, X>;
 
     #[inline]
+    fn positions(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
     fn check(&self, _query: Item<'_, X>, len: usize) -> Result<(), KernelError> {
         want("items", len, self.len())
     }

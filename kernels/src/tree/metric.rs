@@ -18,6 +18,9 @@ pub trait Metric {
     /// One prepared query.
     type Query<'q>: Copy;
 
+    /// Number of positions.
+    fn positions(&self) -> usize;
+
     /// Refuses a query of another shape than the points, and a tree of another number of points. A search asks once, before
     /// anything else.
     ///

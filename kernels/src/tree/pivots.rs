@@ -190,6 +190,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     const DEAR: bool = true;
 
     #[inline]
+    fn positions(&self) -> usize {
+        self.items.len()
+    }
+
+    #[inline]
     fn check(&self, query: PivotItem<'_, X>, len: usize) -> Result<(), KernelError> {
         self.items.check(query.item, len)
     }

@@ -7,7 +7,7 @@ use super::visit::{Nearest, Visitor};
 use super::{Group, Metric, TreeView, run_len};
 use crate::arena::{Arena, blocks};
 use crate::error::KernelError;
-use crate::index::Idx;
+use crate::index::{Idx, idx_len};
 use crate::simd::{Lanes, OnLanes, Real, Tier, Vector};
 use crate::topk::KBest;
 
@@ -170,9 +170,20 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 
 /// Runs a visitor over a tree; returns it with the work done.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `view`, `metric` | the same number of points, in the same order |
+/// | `query` | as the metric takes it |
+/// | `visitor` | what the points are for: see [`Visitor`] |
+/// | `arena` | [`search_blocks`] of the tree, given back |
+///
 /// # Errors
 /// [`KernelError::Shape`] when the query, or the number of points, does not [fit](Metric::check); [`KernelError::Scratch`] when
 /// the arena has fewer than [`search_blocks`] blocks for the tree.
+///
+/// # Cost
+/// A bound per group that is met, a surrogate per point of a group that the bound does not rule out, and a settled distance
+/// for each of these points that its surrogate does not rule out.
 pub fn search<M: Metric, V: Visitor<M::Real>>(
     tier: Tier,
     view: TreeView<'_>,
@@ -272,11 +283,26 @@ impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
 /// The largest of the distances from `query` to the points at `from..to`, by the published formula, so it is the same on
 /// every tier: the reach of a node whose strict descendants these are. Zero for an empty run.
 ///
+/// # Errors
+/// [`KernelError::Shape`] when the query does not [fit](Metric::check), [`KernelError::Key`] when the run ends behind the last
+/// point: element 1 is `to`, and the limit the number of points.
+///
 /// # Cost
 /// One surrogate per point, and a settled distance for each that may be farther than all before it.
-pub fn farthest<M: Metric>(tier: Tier, metric: &M, query: M::Query<'_>, from: usize, to: usize) -> f64 {
+pub fn farthest<M: Metric>(
+    tier: Tier,
+    metric: &M,
+    query: M::Query<'_>,
+    from: usize,
+    to: usize,
+) -> Result<f64, KernelError> {
+    let len = metric.positions();
+    metric.check(query, len)?;
     if from >= to {
-        return 0.0;
+        return Ok(0.0);
     }
-    tier.run(Farthest { metric, query, from, to })
+    if to > len {
+        return Err(KernelError::Key { at: 1, key: Idx::try_from(to).unwrap_or(Idx::MAX), limit: idx_len(len)? });
+    }
+    Ok(tier.run(Farthest { metric, query, from, to }))
 }

@@ -361,3 +361,35 @@ fn an_order_of_another_size_is_refused() {
     assert!(matches!(refused, Err(KernelError::Shape { what: "ranks", want: 90, got: 100 })), "{refused:?}");
     assert_eq!((distances, ids), ([-7.0; 2], [-7; 2]));
 }
+
+fn farthest_of_runs<T: Real, F: Form>(finish: fn(f64) -> f64) {
+    let (len, dim) = (200, 3);
+    for kind in 0..3 {
+        let made = HandMade::<T>::boxed(points(len, dim, 5, kind), dim, 11, 5);
+        let (metric, query) = (made.metric::<F>(), made.row(len / 2));
+        let mut distances = vec![-7.0; len];
+        for (distance, id) in made.brute::<F>(query, NONE, finish) {
+            distances[made.ids.iter().position(|&own| own == id).unwrap()] = distance;
+        }
+        for (from, to) in [(0, len), (0, 1), (15, 17), (3, 140), (130, 200), (199, 200), (7, 7), (9, 8), (900, 900)] {
+            let want = distances.get(from..to).unwrap_or_default().iter().copied().fold(0.0, f64::max);
+            for tier in Tier::all() {
+                assert_eq!(farthest(tier, &metric, query, from, to), Ok(want), "{tier} {from}..{to}");
+            }
+        }
+        for (from, to) in [(0, 201), (200, 201), (900, 901), (5, usize::MAX)] {
+            let refused = farthest(Tier::detect(), &metric, query, from, to);
+            let key = Idx::try_from(to).unwrap_or(Idx::MAX);
+            assert_eq!(refused, Err(KernelError::Key { at: 1, key, limit: 200 }), "{from}..{to}");
+        }
+        let refused = farthest(Tier::detect(), &metric, &query[..2], 0, 1);
+        assert_eq!(refused, Err(KernelError::Shape { what: "query", want: 3, got: 2 }));
+    }
+}
+
+#[test]
+fn the_farthest_of_a_run_is_that_of_brute_force() {
+    farthest_of_runs::<f32, SquaredEuclidean>(libm::sqrt);
+    farthest_of_runs::<f64, SquaredEuclidean>(libm::sqrt);
+    farthest_of_runs::<f64, Manhattan>(|sum| sum);
+}

@@ -12,7 +12,7 @@ use crate::space::{Projected, SINGLE_SQUARES};
 impl AnyIndex {
     /// Inserts points. They get the next ids, in their order; an id is never given twice, whatever is deleted.
     ///
-    /// The tree is then one over all of its points: queries are exact, and every law holds.
+    /// The tree is then one over all of its points: queries are exact, and every law holds. The telemetry has a row for each batch.
     ///
     /// # Errors
     /// [`Error::Usage`] when the columns are not those of the tree, when points stored in single precision would leave its
@@ -22,6 +22,17 @@ impl AnyIndex {
     /// # Cost
     /// A search for each new point, and laying out all points anew.
     pub fn insert(&mut self, label: &str, points: &Points) -> Result<Telemetry, Error> {
+        self.insert_with(label, points, &Workers::new())
+    }
+
+    /// [`insert`](Self::insert) with arenas that serve many builds and updates.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    ///
+    /// # Cost
+    /// As [`insert`](Self::insert); the second update of the same size grows no arena.
+    pub fn insert_with(&mut self, label: &str, points: &Points, workers: &Workers) -> Result<Telemetry, Error> {
         let (got, want) = (points.dim(), self.dim());
         if got != want {
             return Err(Error::Usage(format!(
@@ -43,12 +54,14 @@ impl AnyIndex {
             Some(projected) => projected.points(&prepared, self.tier),
             None => prepared,
         };
-        let telemetry = self.change(&vec![false; self.len()], Some(&prepared), projected.as_ref(), idx_len(after)?)?;
+        let (kept, after) = (vec![false; self.len()], idx_len(after)?);
+        let telemetry = self.change((&kept, Some(&prepared)), projected.as_ref(), after, workers)?;
         self.projected = projected;
         Ok(telemetry)
     }
 
-    /// Deletes points by their ids.
+    /// Deletes points by their ids. The last batch of the telemetry, `delete`, tells of the points that hung on deleted ones: its
+    /// candidates are all of them but twins, and selected are those that were promoted. None is there if no id is given.
     ///
     /// # Errors
     /// [`Error::Usage`] naming the first id that is not in the tree. Nothing has changed then.
@@ -57,6 +70,17 @@ impl AnyIndex {
     /// A few searches for each child of a deleted point, a pass over all points for each level that has such children, and laying
     /// out all points anew.
     pub fn delete(&mut self, ids: &[Idx]) -> Result<Telemetry, Error> {
+        self.delete_with(ids, &Workers::new())
+    }
+
+    /// [`delete`](Self::delete) with arenas that serve many builds and updates.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    ///
+    /// # Cost
+    /// As [`delete`](Self::delete); the second update of the same size grows no arena.
+    pub fn delete_with(&mut self, ids: &[Idx], workers: &Workers) -> Result<Telemetry, Error> {
         let mut wanted = ids.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
@@ -70,7 +94,7 @@ impl AnyIndex {
                 None => "two points of the tree have one id; build it anew".into(),
             }));
         }
-        self.change(&deleted, None, self.projected.clone().as_ref(), self.next_id)
+        self.change((&deleted, None), self.projected.clone().as_ref(), self.next_id, workers)
     }
 
     /// The first number that is not yet the id of a point.
@@ -78,14 +102,14 @@ impl AnyIndex {
         self.next_id
     }
 
+    /// Takes points out, given whether the one at each position goes, and adds prepared ones; `after` is the next id then.
     fn change(
         &mut self,
-        deleted: &[bool],
-        new: Option<&Values>,
+        (deleted, new): (&[bool], Option<&Values>),
         projected: Option<&Projected>,
         after: Idx,
+        workers: &Workers,
     ) -> Result<Telemetry, Error> {
-        let workers = Workers::new();
         let (_, ahead) = shape_of(&self.preparation, projected);
         let (next_id, config, tier) = (self.next_id, self.config.clone(), self.tier);
         macro_rules! changed {
@@ -95,7 +119,7 @@ impl AnyIndex {
                     Some(_) => unreachable!("points are prepared in the precision of the tree"),
                     None => &[],
                 };
-                let (body, telemetry) = $body.changed((deleted, new, next_id), ahead, &config, tier, &workers)?;
+                let (body, telemetry) = $body.changed((deleted, new, next_id), ahead, &config, tier, workers)?;
                 *$body = body;
                 telemetry
             }};

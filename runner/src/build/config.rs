@@ -1,5 +1,6 @@
 //! The builder's configuration: one plain value that says everything, and what of it does not go together.
 
+use covertree_kernels::index::LEN_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -45,6 +46,9 @@ macro_rules! named {
 
 /// Most axes with which `auto` chooses nets.
 const NETS_AXES: usize = 5;
+
+/// Conflicts that each point of a batch may have, whatever the cap on its graph.
+const CONFLICTS_PER_POINT: u64 = 16;
 
 named! {
     /// How points of a batch that want the same place are told apart.
@@ -123,8 +127,8 @@ pub struct BuildConfig {
     pub grid_shifts: u32,
     /// `parent`: groups above this size are not thinned by themselves.
     pub group_cap: usize,
-    /// `dense`, `two-phase`: conflicts of one batch that are kept at most, some fifty bytes each (but always 16 for each
-    /// of its points). What would have more is refused, or settled without its graph.
+    /// `dense`, `two-phase`: conflicts of one batch that are kept at most, some fifty bytes each; not less than 16 for each
+    /// of its points, nor more than 2^30. What would have more is refused, or settled without its graph.
     pub graph_cap: u64,
     /// The order of insertion.
     pub batch_order: BatchOrder,
@@ -180,6 +184,12 @@ impl BuildConfig {
         serde_json::from_str(text).ok()
     }
 
+    /// The most conflicts of a batch of so many points that are kept at once.
+    pub(super) fn graph_limit(&self, points: usize) -> u64 {
+        // In a random order a point has about one. Both directions of each are counted by an index.
+        (CONFLICTS_PER_POINT * points as u64).max(self.graph_cap).min(LEN_MAX as u64 / 2) // widens
+    }
+
     /// Refuses values out of range, and combinations that mean nothing.
     ///
     /// # Errors
@@ -224,6 +234,10 @@ impl BuildConfig {
                 "conflict nets takes all points at once: choose prefix auto or whole, and no chain-cap".into(),
             );
         }
+        let plain = self.batch_order == BatchOrder::default() && self.mis == MisForm::default();
+        if self.conflict == Conflict::Nets && !plain {
+            return refuse("conflict nets has an order and sets of its own: leave batch-order and mis away".into());
+        }
         if self.shard_pairs.is_some() && !graph && self.conflict != Conflict::TwoPhase {
             return refuse(format!("shard-pairs goes with dense, two-phase or auto: {} has no shards", self.conflict));
         }
@@ -233,10 +247,11 @@ impl BuildConfig {
     /// Whether nets settle all points at once, where the points admit it.
     pub(crate) fn asks_for_nets(&self, axes: usize) -> bool {
         let capped = self.chain_cap.is_some() || self.degree_cap.is_some() || self.shard_pairs.is_some();
+        // Settings of batches ask for batches.
+        let plain = !capped && self.batch_order == BatchOrder::default() && self.mis == MisForm::default();
         match (self.prefix, self.conflict) {
             (Prefix::Auto | Prefix::Whole, Conflict::Nets) => true,
-            (Prefix::Auto, Conflict::Auto) => !capped && axes <= NETS_AXES && self.batch_order == BatchOrder::Brio,
-            (Prefix::Whole, Conflict::Auto) => !capped && axes <= NETS_AXES,
+            (Prefix::Auto | Prefix::Whole, Conflict::Auto) => plain && axes <= NETS_AXES,
             _ => false,
         }
     }
@@ -309,6 +324,8 @@ mod tests {
             (BuildConfig { shard_pairs: Some(8), conflict: Conflict::Parent, ..fine.clone() }, "shard-pairs"),
             (BuildConfig { conflict: Conflict::Nets, prefix: Prefix::Doubling, ..fine.clone() }, "nets"),
             (BuildConfig { conflict: Conflict::Nets, chain_cap: Some(2), ..fine.clone() }, "nets"),
+            (BuildConfig { conflict: Conflict::Nets, mis: MisForm::Luby, ..fine.clone() }, "nets"),
+            (BuildConfig { conflict: Conflict::Nets, batch_order: BatchOrder::Random, ..fine.clone() }, "nets"),
         ] {
             let problem = config.check().unwrap_err().to_string();
             assert!(problem.contains(word) && !problem.contains('\n'), "{problem}");

@@ -9,7 +9,7 @@ use super::conflict::AXES_MAX;
 use super::{Builder, Placement, Prefix};
 use crate::error::Error;
 use crate::space::Space;
-use crate::summary::check_memory;
+use crate::summary::fits_memory;
 use crate::tree::Order;
 
 /// Points of a sample.
@@ -17,6 +17,9 @@ const SAMPLE: usize = 128;
 
 /// A random batch has about one conflict per point and member of the sample; many more mean an order that is sorted in space.
 const MANY: f64 = 4.0;
+
+/// Conflicts of a batch that are not worth an estimate.
+const FEW: f64 = (1u64 << 22) as f64;
 
 /// Bytes that a conflict takes while it is settled.
 const PAIR_BYTES: f64 = 50.0;
@@ -36,21 +39,22 @@ impl<S: Space> Builder<'_, S> {
         let config = self.config;
         let (before, batch) = schedule.last_batch();
         let graph = matches!(config.conflict, Conflict::Dense | Conflict::TwoPhase);
-        if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= config.graph_cap as f64 {
+        if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= FEW {
             return Ok(());
         }
-        let pairs = self.pairs_of(before, batch);
-        if pairs <= config.graph_cap as f64 {
-            let bytes = (pairs * PAIR_BYTES) as u64; // saturates
-            return check_memory(bytes, || format!("conflict {}, choose grid instead", config.conflict));
+        let (pairs, limit) = (self.pairs_of(before, batch), config.graph_limit(batch.len()));
+        let beyond = pairs > limit as f64;
+        if !beyond && fits_memory((pairs * PAIR_BYTES) as u64) {
+            return Ok(());
         }
-        let whole = config.prefix == Prefix::Whole;
         Err(Error::Usage(format!(
-            "conflict {}: the last batch would have about {pairs:.1e} conflicts ({:.0} GiB); choose conflict grid{}, or \
-             a larger graph-cap",
+            "conflict {}: the last batch would have about {pairs:.1e} conflicts ({:.0} GiB), more than {}; choose conflict \
+             grid{}{}",
             config.conflict,
             pairs * PAIR_BYTES / f64::from(1 << 30),
-            if whole { ", or prefix doubling" } else { ", or batch-order brio" }
+            if beyond { format!("graph-cap {limit}") } else { "there is memory".into() },
+            if config.prefix == Prefix::Whole { ", or prefix doubling" } else { ", or batch-order brio" },
+            if beyond { ", or a larger graph-cap" } else { "" }
         )))
     }
 
@@ -63,7 +67,10 @@ impl<S: Space> Builder<'_, S> {
         let ladder = self.ladder.view();
         let mut near = 0usize;
         for &slot in &members {
-            let distance = |position| farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
+            let distance = |position| {
+                let run = farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
+                run.expect("the position is one of the packed points")
+            };
             let nearest = (0..before.len()).map(distance).fold(f64::INFINITY, f64::min);
             if nearest > 0.0 {
                 let radius = ladder.radius(ladder.level_over(nearest) - 1);
@@ -84,7 +91,10 @@ impl<S: Space> Builder<'_, S> {
         let mut near = 0usize;
         for &slot in &members {
             let radius = ladder.radius(placement.levels[at(slot)]);
-            let distance = |position| farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
+            let distance = |position| {
+                let run = farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
+                run.expect("the position is one of the packed points")
+            };
             let within = (0..members.len()).filter(|&position| distance(position) <= radius).count();
             near += within.saturating_sub(1); // without itself, as above
         }
@@ -95,7 +105,7 @@ impl<S: Space> Builder<'_, S> {
     pub(super) fn is_quadratic(&self, batch: &[Idx], placement: &Placement) -> bool {
         let share = self.share_of_conflicts(batch, placement);
         let pairs = share * (batch.len() as f64).powi(2) / 2.0;
-        share * batch.len().min(SAMPLE) as f64 >= MANY && pairs > self.config.graph_cap as f64
+        share * batch.len().min(SAMPLE) as f64 >= MANY && pairs > self.config.graph_limit(batch.len()) as f64
     }
 
     /// What the builder decides by itself, in words.

@@ -270,7 +270,7 @@ impl<S: Space> Builder<'_, S> {
         let conflicts = || self.share_of_conflicts(batch, &progress.placement) * batch.len() as f64;
         let mut choice = choose(self.config, self.space.axes(), &crowding, conflicts);
         let siblings = crowding.siblings * batch.len() as f64;
-        let beyond = siblings > self.config.graph_cap as f64;
+        let beyond = siblings > self.config.graph_limit(batch.len()) as f64;
         if choice.makes_a_graph() && beyond && self.is_quadratic(batch, &progress.placement) {
             choice = Choice::without_graph(self.space.axes());
             progress.telemetry.without_graph(row.batch_index, choice.name());
@@ -378,12 +378,13 @@ impl<S: Space> Builder<'_, S> {
 
 /// The distance from the point of a slot to the farthest of a run of points, which several tasks look for where it is long.
 fn reach<'k, S: Space>(space: &'k S, tier: Tier, kernel: &S::Kernel<'k>, slot: usize, run: Range<usize>) -> f64 {
+    let farthest =
+        |from, to| farthest(tier, kernel, space.query(slot), from, to).expect("the run is one of the packed points");
     if run.len() <= REACH_SPLIT {
-        return farthest(tier, kernel, space.query(slot), run.start, run.end);
+        return farthest(run.start, run.end);
     }
-    let parts = parallel::pieces(run.len(), REACH_SPLIT, &|part| {
-        farthest(tier, kernel, space.query(slot), run.start + part.start, run.start + part.end)
-    });
+    let parts =
+        parallel::pieces(run.len(), REACH_SPLIT, &|part| farthest(run.start + part.start, run.start + part.end));
     parts.into_iter().fold(0.0, f64::max)
 }
 
@@ -392,3 +393,6 @@ pub(crate) fn round_up(value: f64) -> f32 {
     let near = value as f32; // rounds to nearest; repaired below
     if f64::from(near) < value { near.next_up() } else { near }
 }
+
+#[cfg(test)]
+mod tests;

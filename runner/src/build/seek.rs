@@ -394,6 +394,7 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
                 break;
             }
         }
+        found.all.shrink_to_fit(); // as above
         found.given_up = self.tell(&mut untold, true);
         found
     }
@@ -401,7 +402,7 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
 
 /// The distance to one point: the largest of a run of one.
 fn between<M: Metric>(tier: Tier, metric: &M, query: M::Query<'_>, position: usize) -> f64 {
-    farthest(tier, metric, query, position, position + 1)
+    farthest(tier, metric, query, position, position + 1).expect("the position is one of the tree's")
 }
 
 /// Puts the `cap` nearest in front, by (distance, slot); returns how many there are.

@@ -36,19 +36,19 @@ pub struct Telemetry {
 pub struct BatchRow {
     /// Number of the batch, from 0.
     pub batch_index: usize,
-    /// The strategy that settled its conflicts.
+    /// The strategy that settled its conflicts; `delete` for the points that a deletion left without a parent.
     pub conflict: &'static str,
     /// Points.
     pub batch_size: usize,
     /// Points that are no twins of points before the batch: they want a level of their own.
     pub candidates: usize,
-    /// Candidates that got it.
+    /// Candidates that got it; of a deletion, those that were promoted.
     pub selected: usize,
     /// Candidates that others of the batch forced lower.
     pub dominated: usize,
     /// Dominated points over the size of the batch.
     pub rho: f64,
-    /// By what factor the batch let the inserted points grow.
+    /// By what factor the batch let the inserted points grow; below 1 for a deletion.
     pub prefix_factor: f64,
     /// Rounds of independent sets.
     pub mis_iterations: u64,
@@ -248,7 +248,7 @@ pub struct Subject<'a> {
 impl Telemetry {
     /// Notes that a batch had to go without the graph of its conflicts.
     pub(super) fn without_graph(&mut self, batch: usize, strategy: &str) {
-        self.notes.push(format!("batch {batch}: its graph would be quadratic; {strategy} was used instead"));
+        self.notes.push(format!("batch {batch}: it has more conflicts than graph-cap; {strategy} was used instead"));
     }
 
     /// The totals over all batches.

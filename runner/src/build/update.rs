@@ -7,6 +7,11 @@
 //! the lowest with orphans on, an orphan that a node of a higher level covers hangs there now. Of the others, an independent
 //! set is promoted to the next level, where they are orphans again, and covers the rest. Without any node left above, the
 //! last orphan is the new root. Twins of deleted points are inserted anew.
+//!
+//! A root that was raised stays where it is when the far points go: searches go by boxes and measured reaches, so that it costs them
+//! nothing. If it goes itself, the new root is only as high as what is left asks for.
+//!
+//! The telemetry has one row for all of a deletion, behind those of the twins that are inserted anew, whose notes tell their numbers.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,6 +23,7 @@ use covertree_kernels::tree::{Conflict, TWIN};
 use super::batches::Schedule;
 use super::independent::Graph;
 use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
+use super::telemetry::{BatchRow, share, timed};
 use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots, reach};
 use crate::error::Error;
 use crate::space::Space;
@@ -67,8 +73,9 @@ pub(crate) fn update<S: Space>(
     let (mut placement, mut stays) = placed(change, &slot_of);
     let ladder = change.tree.ladder.clone();
     let builder = Builder { space: &*space, config, tier, ladder, workers };
+    let mut deletion = None;
     if change.deleted.contains(&true) {
-        builder.delete(change, &slot_of[..old], &mut placement, &mut stays);
+        deletion = Some(builder.delete(change, &slot_of[..old], &mut placement, &mut stays));
     }
     let live = |slot: Idx| at(order[at(slot)]) >= old || !change.deleted[at(order[at(slot)])];
     let slots: Vec<Idx> = (0..len).filter(|&slot| stays[at(slot)]).collect();
@@ -78,17 +85,25 @@ pub(crate) fn update<S: Space>(
     } else {
         builder.raise_root(&slots, &mut placement, live);
         builder.refuse_quadratic(&schedule)?;
-        let draft = match slots.len() == old {
+        let mut draft_ms = 0.0;
+        let draft = timed(&mut draft_ms, || match slots.len() == old {
             true => builder.taken_over(change.tree, &slot_of[..old], &placement),
             false => builder.draft(&slots, &placement),
-        };
+        });
+        deletion.iter_mut().for_each(|row| row.insert_ms += draft_ms);
         let progress = Progress { placement, scratch: vec![NONE; at(len)], telemetry: Telemetry::default() };
         builder.insert_all(draft, slots, &mut schedule, progress)
     };
     let Grown { mut tree, packed, .. } = grown;
     tree.ids.iter_mut().for_each(|slot| *slot = ids[at(*slot)]);
-    telemetry.build_s = started.elapsed().as_secs_f64();
     (telemetry.arena_bytes, telemetry.arena_growths) = (workers.bytes(), workers.growths());
+    if let Some(mut row) = deletion {
+        row.batch_index = telemetry.batches.len();
+        (row.arena_bytes, row.arena_growths) = (telemetry.arena_bytes, telemetry.arena_growths);
+        row.read_memory();
+        telemetry.batches.push(row);
+    }
+    telemetry.build_s = started.elapsed().as_secs_f64();
     Ok((tree, packed, telemetry))
 }
 
@@ -127,7 +142,7 @@ impl<S: Space> Builder<'_, S> {
         Grown { tree, runs: Runs::default(), packed }
     }
 
-    /// Lifts the root to a level on which it covers all points.
+    /// Lifts the root to a level on which it covers all points; never lowers it.
     fn raise_root(&self, slots: &[Idx], placement: &mut Placement, live: impl Fn(Idx) -> bool) {
         let root = slots.iter().copied().find(|&slot| placement.parents[at(slot)] == NONE);
         let root = root.expect("a tree of points has a root");
@@ -141,29 +156,55 @@ impl<S: Space> Builder<'_, S> {
     }
 
     /// Takes the deleted points out of the placement, given the slot of each position; `stays` is then true for the slots that keep a
-    /// place in the tree.
-    fn delete(&self, change: &Change<'_>, slots: &[Idx], placement: &mut Placement, stays: &mut [bool]) {
+    /// place in the tree. Returns what that took: the candidates are the orphans, and selected are those that were promoted.
+    fn delete(&self, change: &Change<'_>, slots: &[Idx], placement: &mut Placement, stays: &mut [bool]) -> BatchRow {
+        let mut row = BatchRow { conflict: "delete", coverage_ratio: 1.0, ..BatchRow::default() };
         // The tree as it was is what is searched; marks say which of its points count.
-        let draft = self.taken_over(change.tree, slots, placement);
+        let draft = timed(&mut row.insert_ms, || self.taken_over(change.tree, slots, placement));
         let scene = Draft { builder: self, grown: &draft };
         let mut positions = vec![0usize; stays.len()];
         slots.iter().enumerate().for_each(|(position, &slot)| positions[at(slot)] = position);
-        let mut deletion = Deletion { scene: &scene, config: self.config, ladder: &self.ladder, positions, placement };
-        let mut orphans: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();
-        for &slot in slots {
-            let parent = deletion.placement.parents[at(slot)];
-            if !stays[at(slot)] || parent == NONE || stays[at(parent)] {
-                continue;
+        let mut orphans = orphaned(slots, placement, stays);
+        let by_level = orphans.iter().flat_map(|(&level, slots)| slots.iter().map(move |&slot| (at(slot), level)));
+        let before: Vec<(usize, i32)> = by_level.collect();
+        let mut parents: Vec<Idx> = before.iter().map(|&(slot, _)| placement.parents[slot]).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        let mut deletion =
+            Deletion { scene: &scene, config: self.config, ladder: &self.ladder, positions, placement, row };
+        let mut all_ms = 0.0;
+        timed(&mut all_ms, || {
+            while let Some((level, orphans_here)) = orphans.pop_first() {
+                deletion.level(level, orphans_here, stays, &mut orphans);
             }
-            match deletion.placement.levels[at(slot)] {
-                TWIN => stays[at(slot)] = false, // it comes back as a new point
-                level => orphans.entry(level).or_default().push(slot),
-            }
+        });
+        let Deletion { placement, mut row, .. } = deletion;
+        // What is neither spent on graphs nor on their sets is spent on looking for parents.
+        row.traversal_ms = (all_ms - row.conflict_graph_ms - row.mis_ms).max(0.0);
+        (row.batch_size, row.candidates) = (before.len(), before.len());
+        row.selected = before.iter().filter(|&&(slot, level)| placement.levels[slot] > level).count();
+        row.conflict_scope_groups_unique = parents.len();
+        row.avg_degree_before_cap = row.pairs_before as f64 / before.len().max(1) as f64;
+        row.avg_degree_after_cap = row.avg_degree_before_cap;
+        row.prefix_factor = share(change.deleted.iter().filter(|&&deleted| !deleted).count(), change.deleted.len());
+        row
+    }
+}
+
+/// The points that hang on deleted ones and stay, by their levels. Twins among them do not: they come back as new points.
+fn orphaned(slots: &[Idx], placement: &Placement, stays: &mut [bool]) -> BTreeMap<i32, Vec<Idx>> {
+    let mut orphans: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();
+    for &slot in slots {
+        let parent = placement.parents[at(slot)];
+        if !stays[at(slot)] || parent == NONE || stays[at(parent)] {
+            continue;
         }
-        while let Some((level, orphans_here)) = orphans.pop_first() {
-            deletion.level(level, orphans_here, stays, &mut orphans);
+        match placement.levels[at(slot)] {
+            TWIN => stays[at(slot)] = false,
+            level => orphans.entry(level).or_default().push(slot),
         }
     }
+    orphans
 }
 
 /// A deletion under way.
@@ -174,15 +215,19 @@ struct Deletion<'a> {
     /// Position of each slot in the draft.
     positions: Vec<usize>,
     placement: &'a mut Placement,
+    /// What it took so far.
+    row: BatchRow,
 }
 
 impl Deletion<'_> {
     /// The nearest of the marked slots within the radius, for each of some slots that has one.
-    fn nearest(&self, of: &[Idx], among: &[Idx], radius: f64, goal: Goal) -> Vec<Conflict> {
+    fn nearest(&mut self, of: &[Idx], among: &[Idx], radius: f64, goal: Goal) -> Vec<Conflict> {
         let marks = Marks::new(self.scene.tree(), among.iter().map(|&slot| self.positions[at(slot)] as Idx));
         let query = |&slot: &Idx| Query { slot, position: self.positions[at(slot)], level: 0, radius };
         let queries: Vec<Query> = of.iter().map(query).collect();
-        self.scene.seek(&marks, &queries, &even_shards(queries.len()), goal, usize::MAX).all
+        let found = self.scene.seek(&marks, &queries, &even_shards(queries.len()), goal, usize::MAX);
+        self.row.distance_evals += found.evals;
+        found.all
     }
 
     /// Finds parents for the orphans of a level, or promotes them.
@@ -218,15 +263,30 @@ impl Deletion<'_> {
     fn thin(&mut self, level: i32, mut near: Vec<Idx>, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
         near.sort_unstable();
         let radius = self.ladder.view().radius(level + 1);
-        let pairs = self.nearest(&near, &near, radius, Goal::Later);
-        let mut local = vec![NONE; self.positions.len()];
-        let (members, _) = Graph::new(&near, &pairs, &mut local).independent(&near, self.config, level);
+        let (mut graph_ms, mut mis_ms) = (0.0, 0.0);
+        let pairs = timed(&mut graph_ms, || self.nearest(&near, &near, radius, Goal::Later));
+        let (members, rounds) = timed(&mut mis_ms, || {
+            let mut local = vec![NONE; self.positions.len()];
+            Graph::new(&near, &pairs, &mut local).independent(&near, self.config, level)
+        });
+        self.count(pairs.len() as u64, rounds, (graph_ms, mis_ms)); // widens
         let mut rest = near;
         rest.retain(|slot| members.binary_search(slot).is_err()); // both ascend
         for cover in self.nearest(&rest, &members, radius, Goal::Nearest) {
             self.placement.parents[at(cover.id)] = cover.other;
         }
         members.into_iter().for_each(|slot| self.promote(slot, level + 1, orphans));
+    }
+
+    /// Counts a graph and its independent set.
+    fn count(&mut self, pairs: u64, rounds: u64, (graph_ms, mis_ms): (f64, f64)) {
+        let row = &mut self.row;
+        row.pairs_before += pairs;
+        row.pairs_after += pairs;
+        row.conflict_adj_pairs += pairs;
+        row.mis_iterations += rounds;
+        row.conflict_graph_ms += graph_ms;
+        row.mis_ms += mis_ms;
     }
 
     fn promote(&mut self, slot: Idx, level: i32, orphans: &mut BTreeMap<i32, Vec<Idx>>) {

@@ -11,9 +11,10 @@ use covertree::error::{Error, shown};
 use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
 use covertree::points::{Dtype, Points, Values};
-use covertree::{AnyIndex, BuildConfig, MetricName, Workers};
+use covertree::{AnyIndex, BuildConfig, MetricName, Telemetry, Workers};
 use covertree_kernels::simd::Tier;
 
+use super::gate::add_telemetry;
 use super::session::Session;
 use super::tell;
 
@@ -197,6 +198,20 @@ pub(crate) struct StrategyArgs {
     pub telemetry: Option<PathBuf>,
 }
 
+/// Says what the builder decided by itself, and adds the telemetry to the outputs if a file is asked for.
+pub(super) fn report(
+    (index, telemetry): (&AnyIndex, &Telemetry),
+    path: Option<&PathBuf>,
+    session: &Session,
+    outputs: &mut Outputs,
+) -> Result<(), Error> {
+    if !session.quiet {
+        telemetry.notes.iter().for_each(|note| tell(note));
+    }
+    let subject = Subject { rows: index.len(), dim: index.dim(), metric: index.metric().name(), tier: session.tier };
+    add_telemetry(outputs, path, telemetry.to_jsonl(index.config(), &subject))
+}
+
 /// Three factors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Growth([f64; 3]);
@@ -226,14 +241,7 @@ impl StrategyArgs {
     ) -> Result<AnyIndex, Error> {
         let workers = Workers::new();
         let (index, telemetry) = AnyIndex::build_with(session.tier, label, points, metric, config, &workers)?;
-        if !session.quiet {
-            telemetry.notes.iter().for_each(|note| tell(note));
-        }
-        if let Some(path) = &self.telemetry {
-            let subject = Subject { rows: index.len(), dim: index.dim(), metric: metric.name(), tier: session.tier };
-            let text = telemetry.to_jsonl(config, &subject);
-            outputs.add(path, |out| out.write_all(text.as_bytes()))?;
-        }
+        report((&index, &telemetry), self.telemetry.as_ref(), session, outputs)?;
         Ok(index)
     }
 

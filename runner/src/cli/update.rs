@@ -7,18 +7,33 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use covertree::AnyIndex;
+use covertree::build::Telemetry;
 use covertree::error::{Error, shown};
 use covertree::formats::npy::read_ids;
-use covertree::formats::output::check_targets;
+use covertree::formats::output::{Outputs, check_targets};
 use covertree::formats::read_points;
 use covertree::points::Points;
 use covertree::tree::file::ReadMode;
 use covertree_kernels::index::Idx;
 
-use super::args::{DtypeArg, ReadingArgs, convert, in_files};
+use super::args::{DtypeArg, ReadingArgs, convert, in_files, report};
 use super::build::{built, described};
 use super::record::{Outcome, Record};
 use super::session::Session;
+
+/// The tree that changes, and what is written.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// The saved tree, which is replaced unless --output names another file
+    #[arg(value_name = "TREE.ct")]
+    pub tree: PathBuf,
+    /// The file to write
+    #[arg(long, short, value_name = "NEW.ct")]
+    pub output: Option<PathBuf>,
+    /// Write what was done, batch by batch and level by level: one JSON object per line
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub telemetry: Option<PathBuf>,
+}
 
 /// Insert points into a saved tree
 ///
@@ -26,15 +41,11 @@ use super::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covertree insert tree.ct new.npy")]
 pub(crate) struct InsertArgs {
-    /// The saved tree, which is replaced unless --output names another file
-    #[arg(value_name = "TREE.ct")]
-    pub tree: PathBuf,
+    #[command(flatten)]
+    pub change: ChangeArgs,
     /// The points, one per row: .npy or .csv
     #[arg(value_name = "POINTS")]
     pub points: PathBuf,
-    /// The file to write
-    #[arg(long, short, value_name = "NEW.ct")]
-    pub output: Option<PathBuf>,
     #[command(flatten)]
     pub reading: ReadingArgs,
     /// Convert the points to this precision first: to that of the tree, say
@@ -48,18 +59,14 @@ pub(crate) struct InsertArgs {
     after_help = "Examples:\n  covertree delete tree.ct --id 3,17\n  covertree delete tree.ct --ids gone.npy -o smaller.ct"
 )]
 pub(crate) struct DeleteArgs {
-    /// The saved tree, which is replaced unless --output names another file
-    #[arg(value_name = "TREE.ct")]
-    pub tree: PathBuf,
+    #[command(flatten)]
+    pub change: ChangeArgs,
     /// The ids
     #[arg(long, value_name = "ID,..", value_delimiter = ',', required_unless_present = "ids")]
     pub id: Vec<Idx>,
     /// A file of ids: .npy
     #[arg(long, value_name = "IDS.npy", conflicts_with = "id")]
     pub ids: Option<PathBuf>,
-    /// The file to write
-    #[arg(long, short, value_name = "NEW.ct")]
-    pub output: Option<PathBuf>,
 }
 
 /// A checked request.
@@ -70,6 +77,49 @@ pub(crate) enum UpdatePlan {
     Delete(DeleteArgs),
 }
 
+impl ChangeArgs {
+    /// The file of the tree in the end.
+    fn target(&self) -> &Path {
+        self.output.as_ref().unwrap_or(&self.tree)
+    }
+
+    /// Refuses early what could never be written, or would replace what is read.
+    fn check(&self, input: Option<&Path>) -> Result<(), Error> {
+        let telemetry = self.telemetry.as_deref();
+        check_targets([self.target()].into_iter().chain(telemetry), input)?;
+        // The tree alone may be written over, and by a tree alone.
+        check_targets(telemetry, [self.tree.as_path()])
+    }
+
+    /// Keeps other runs from the tree while the result lives, if it is to be replaced.
+    fn hold(&self) -> Result<Option<File>, Error> {
+        match self.output {
+            Some(_) => Ok(None),
+            None => hold(&self.tree).map(Some),
+        }
+    }
+
+    fn load(&self, session: &Session) -> Result<AnyIndex, Error> {
+        AnyIndex::load_on(session.tier, &self.tree, ReadMode::default())
+    }
+
+    /// Saves the tree, its telemetry with it if that is asked for, and tells about it.
+    fn finish(
+        &self,
+        (index, telemetry): (&AnyIndex, &Telemetry),
+        (what, seconds): (&str, f64),
+        record: Record,
+        session: &Session,
+    ) -> Result<Outcome, Error> {
+        let mut outputs = Outputs::new();
+        report((index, telemetry), self.telemetry.as_ref(), session, &mut outputs)?;
+        let write = || index.stage(&mut outputs, self.target()).and_then(|()| outputs.commit());
+        session.stage("writing", write).0?;
+        let message = format!("{}: {what} in {seconds:.3} s; {}", shown(self.target()), described(index));
+        Ok(Outcome { record, message, ..Outcome::default() })
+    }
+}
+
 impl InsertArgs {
     fn read(&self) -> Result<Points, Error> {
         let points = read_points(&self.points, &self.reading.options())?;
@@ -77,57 +127,57 @@ impl InsertArgs {
     }
 
     pub fn plan(self) -> Result<UpdatePlan, Error> {
-        check_targets([self.output.as_ref().unwrap_or(&self.tree).as_path()], [self.points.as_path()])?;
+        self.change.check(Some(&self.points))?;
         Ok(UpdatePlan::Insert(self))
+    }
+
+    fn run(&self, session: &Session) -> Result<Outcome, Error> {
+        let _held = self.change.hold()?;
+        let read = || Ok::<_, Error>((self.change.load(session)?, self.read()?));
+        let (mut index, points) = session.stage("reading", read).0?;
+        let first = index.next_id();
+        let (told, seconds) = session.stage("inserting", || index.insert(&shown(&self.points), &points));
+        let told = told?;
+        let what = format!("{} points inserted with ids {first} to {}", points.len(), index.next_id() - 1);
+        let record = built(&index, "insert", seconds);
+        let record = Record { first_id: Some(first), changed: Some(points.len()), ..record };
+        self.change.finish((&index, &told), (&what, seconds), record, session)
     }
 }
 
 impl DeleteArgs {
+    /// The ids that are asked for.
+    fn read(&self) -> Result<Vec<Idx>, Error> {
+        match &self.ids {
+            Some(path) => Ok(read_ids(path)?.values),
+            None => Ok(self.id.clone()),
+        }
+    }
+
     pub fn plan(self) -> Result<UpdatePlan, Error> {
-        let output = self.output.as_ref().unwrap_or(&self.tree);
-        check_targets([output.as_path()], self.ids.as_deref())?;
+        self.change.check(self.ids.as_deref())?;
         Ok(UpdatePlan::Delete(self))
+    }
+
+    fn run(&self, session: &Session) -> Result<Outcome, Error> {
+        let _held = self.change.hold()?;
+        let read = || Ok::<_, Error>((self.change.load(session)?, self.read()?));
+        let (mut index, ids) = session.stage("reading", read).0?;
+        let before = index.len();
+        let (told, seconds) = session.stage("deleting", || index.delete(&ids));
+        let told = told.map_err(|error| in_files(error, self.ids.as_deref()))?;
+        let deleted = before - index.len();
+        let record = Record { changed: Some(deleted), ..built(&index, "delete", seconds) };
+        self.change.finish((&index, &told), (&format!("{deleted} points deleted"), seconds), record, session)
     }
 }
 
 impl UpdatePlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
         session.stages(3);
-        let load = |path: &Path| AnyIndex::load_on(session.tier, path, ReadMode::default());
-        let _held = match &self {
-            Self::Insert(InsertArgs { tree, output: None, .. })
-            | Self::Delete(DeleteArgs { tree, output: None, .. }) => Some(hold(tree)?),
-            _ => None,
-        };
         match self {
-            Self::Insert(args) => {
-                let read = || Ok::<_, Error>((load(&args.tree)?, args.read()?));
-                let (mut index, points) = session.stage("reading", read).0?;
-                let first = index.next_id();
-                let (done, seconds) = session.stage("inserting", || index.insert(&shown(&args.points), &points));
-                done?;
-                let what = format!("{} points inserted with ids {first} to {}", points.len(), index.next_id() - 1);
-                let record = built(&index, "insert", seconds);
-                let record = Record { first_id: Some(first), changed: Some(points.len()), ..record };
-                finish(&index, (&what, seconds), record, args.output.as_ref().unwrap_or(&args.tree), session)
-            }
-            Self::Delete(args) => {
-                let read = || {
-                    let ids = match &args.ids {
-                        Some(path) => read_ids(path)?.values,
-                        None => args.id.clone(),
-                    };
-                    Ok::<_, Error>((load(&args.tree)?, ids))
-                };
-                let (mut index, ids) = session.stage("reading", read).0?;
-                let before = index.len();
-                let (done, seconds) = session.stage("deleting", || index.delete(&ids));
-                done.map_err(|error| in_files(error, args.ids.as_deref()))?;
-                let deleted = before - index.len();
-                let record = Record { changed: Some(deleted), ..built(&index, "delete", seconds) };
-                let what = format!("{deleted} points deleted");
-                finish(&index, (&what, seconds), record, args.output.as_ref().unwrap_or(&args.tree), session)
-            }
+            Self::Insert(args) => args.run(session),
+            Self::Delete(args) => args.run(session),
         }
     }
 }
@@ -158,17 +208,4 @@ fn has_name(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn has_name(_: &File, _: &Path) -> bool {
     true
-}
-
-/// Saves the tree and tells about it.
-fn finish(
-    index: &AnyIndex,
-    (what, seconds): (&str, f64),
-    record: Record,
-    path: &Path,
-    session: &Session,
-) -> Result<Outcome, Error> {
-    session.stage("writing", || index.save(path)).0?;
-    let message = format!("{}: {what} in {seconds:.3} s; {}", shown(path), described(index));
-    Ok(Outcome { record, message, ..Outcome::default() })
 }

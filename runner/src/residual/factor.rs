@@ -9,6 +9,7 @@ use faer::{Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::summary::fits_memory;
 
 /// Points whose rows of `V` are solved for at a time.
 const BLOCK: usize = 256;
@@ -36,6 +37,14 @@ impl Factor {
     /// [`Error::Usage`] where it fails with the largest jitter, too.
     pub fn new(tier: Tier, covariance: Covariance, dim: usize, inducing: Vec<f64>, jitter: f64) -> Result<Self, Error> {
         let count = inducing.len() / dim;
+        // The matrix, what it is made from, the factor, and its rows.
+        let bytes = (32 * count as u64).saturating_mul(count as u64); // widens
+        if !fits_memory(bytes) {
+            return Err(Error::Usage(format!(
+                "the factor of {count} inducing points takes {:.0} GiB, more than there is memory; choose fewer",
+                bytes as f64 / f64::from(1 << 30)
+            )));
+        }
         let order: Vec<i32> = (0..count as i32).collect(); // inducing points were counted as rows
         let mut panels = vec![0.0; panels_len::<f64>(count, dim)];
         pack_rows(Rows::new(&inducing, dim)?, &order, &mut panels)?;

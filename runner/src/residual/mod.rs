@@ -65,7 +65,6 @@ use covertree_kernels::simd::{LANES_F64, Tier};
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::points::Points;
-use crate::summary::check_memory;
 use crate::within::{Neighborhoods, check_radius};
 use factor::Factor;
 use layout::Layout;
@@ -98,8 +97,8 @@ impl ResidualIndex {
     /// Fits points to a metric on the best tier of this machine. `seed` draws the inducing points, where they are drawn.
     ///
     /// # Errors
-    /// [`Error::Usage`] for parameters out of range, inducing points that cannot be, or a `K_UU` that is not positive definite
-    /// even with a million times the jitter; [`Error::Lengthscale`] for scaled coordinates whose squares leave the range.
+    /// [`Error::Usage`] for parameters out of range, inducing points that cannot be, a `V` or a factor beyond the memory of the
+    /// machine, or a `K_UU` that is not positive definite even with a million times the jitter; [`Error::Lengthscale`] for scaled coordinates whose squares leave the range.
     ///
     /// # Cost
     /// `M^2 / 2` multiply-adds per point on all threads of the current pool, and before these `M^3 / 3` for the factor on one
@@ -173,9 +172,6 @@ impl ResidualIndex {
         earlier: Option<PointSet>,
     ) -> Result<Self, Error> {
         let (covariance, dim) = (config.check(points.dim())?, points.dim());
-        if let (Some(inducing), None) = (&inducing, &earlier) {
-            check_room(points.len(), inducing.len())?;
-        }
         let scaled = config.scaled(label, points)?;
         let mut source = match (source, &inducing) {
             (Some(source), _) => source,
@@ -411,14 +407,6 @@ impl ResidualIndex {
         };
         search.run()
     }
-}
-
-/// Refuses a `V` that the memory of the machine does not hold: it is there up to two and a half times while tiles and
-/// landmarks are made of it, beside the factor.
-fn check_room(points: usize, inducing: usize) -> Result<(), Error> {
-    let [points, inducing] = [points as u64, inducing as u64]; // widens
-    let bytes = inducing.saturating_mul(20 * points + 16 * inducing);
-    check_memory(bytes, || format!("V of {points} points and {inducing} inducing points"))
 }
 
 /// Refuses `V` and `p` that make no metric.

@@ -29,6 +29,7 @@ use super::factor::Factor;
 use super::frames::{Landmarks, LeafCluster, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, PLACES, boxes, permute};
 use crate::error::Error;
+use crate::summary::fits_memory;
 
 /// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.063.
 const HARD: f64 = 0.25;
@@ -98,6 +99,18 @@ struct Narrow {
     wide_margins: Vec<f64>,
 }
 
+/// Refuses a `V` that the memory of the machine does not hold: two copies, in double precision, are there in any case.
+pub(super) fn check_room(points: usize, columns: usize) -> Result<(), Error> {
+    let bytes = (16 * points as u64).saturating_mul(columns as u64); // widens
+    if fits_memory(bytes) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "V of {points} points and {columns} inducing points takes {:.0} GiB, more than there is memory; choose fewer of either",
+        bytes as f64 / f64::from(1 << 30)
+    )))
+}
+
 impl PointSet {
     /// Fits points to a metric. `diagonal` is the prior variance of a point, its nugget included; memory of an earlier fit
     /// of as many points is reused.
@@ -111,6 +124,9 @@ impl PointSet {
         earlier: Option<Self>,
     ) -> Result<Self, Error> {
         let (len, columns) = (layout.len(), source.columns());
+        if earlier.is_none() {
+            check_room(len, columns)?;
+        }
         let model = ResidualModel::new(covariance, dim, columns)?;
         let lanes = panels_len::<f64>(len, 1);
         let mut set = earlier.unwrap_or_else(|| Self::empty(tier, layout, model));

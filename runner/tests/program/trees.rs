@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::{Place, values};
 
 #[test]
@@ -53,8 +55,32 @@ fn the_benchmark_checks_what_it_measures_and_draws_it() {
     place.done("generate annulus --rows 600 --dim 2 -o points.npy");
     let text = place.done("bench points.npy --singles --repeats 1 -o rows.jsonl --report page.html");
     assert!(text.contains("two-phase") && text.contains("valid, exact") && !text.contains("IN"), "{text}");
+    assert!(text.contains("Queries above 1.1 x those of the reference: "), "{text}");
     let page = String::from_utf8(place.bytes("page.html")).unwrap();
     assert!(page.contains("<svg") && !page.contains("href=") && !page.contains("src="));
+    for title in [
+        "Build time by points: log10 of milliseconds over log2 of points",
+        "Time per stage, ms",
+        "Conflicts per point by batch",
+        "Points per parent by batch",
+        "Cells by batch",
+        "Points in conflict by level",
+        "Nodes by level of the tree",
+    ] {
+        assert!(page.contains(&format!("<h3>{title}</h3><svg")), "{title}");
+    }
+    let rows = String::from_utf8(place.bytes("rows.jsonl")).unwrap();
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row["rows"].as_u64().unwrap()).max(), Some(600));
+    let grid = rows.iter().find(|row| row["strategy"] == "grid").unwrap();
+    assert_eq!([&grid["set"], &grid["metric"], &grid["config"]["conflict"]], ["points.npy", "euclidean", "grid"]);
+    assert_eq!([&grid["valid"], &grid["exact"], &grid["reference"]], [true, true, false]);
+    assert!(grid["build_ms"].as_f64().unwrap() > 0.0 && grid["query_ratio"].as_f64().unwrap() > 0.0);
+    let nodes = grid["nodes"].as_object().unwrap().values().map(|count| count.as_u64().unwrap());
+    assert_eq!(nodes.sum::<u64>(), 600);
+    place.done("generate gaussian --rows 16 --dim 2 -o few.npy");
+    let text = place.done("bench few.npy --repeats 1");
+    assert!(text.contains("grid + degree-cap 32           refused: degree-cap goes with"), "{text}");
     place.done("bench --sweep scale --rows 4096 --repeats 1 --threads 2");
     place.done("bench --sweep metrics --rows 300 --repeats 1");
 }

@@ -20,6 +20,9 @@ use covertree_kernels::landmark::{
 };
 use covertree_kernels::mis::{MisCounters, OPEN, mis, mis_blocks, verify_mis};
 use covertree_kernels::order::{self, Fit, Frame, hilbert_keys};
+use covertree_kernels::projection::{
+    AXES, Projection, excess, principal_axes, principal_axes_blocks, project_rows, stretch,
+};
 use covertree_kernels::residual::{
     PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, one_to_run, rho_of_rows, row_norms,
     scales_and_margins,
@@ -51,6 +54,7 @@ pub extern "C" fn run() -> ! {
         keys_and_groups(tier);
         graphs(tier);
         correlations(tier);
+        projections(tier);
         search_tree(tier);
         let _ = writeln!(bare::Voice, "{tier}: the Rust program agrees with brute force");
     }
@@ -186,6 +190,27 @@ fn correlations(tier: Tier) {
     bounds(tier, &points.queries(), &points, &[0.5; LEN], &mut out, &mut masks, &mut counters).unwrap();
     for (i, j) in (0..LEN).flat_map(|i| (0..i).map(move |j| (i, j))) {
         assert!(out[i * LEN + j] >= rho_of_rows(covariance, row(i), row(j)).abs());
+    }
+}
+
+/// No two projections are farther apart than their points, but for rounding.
+fn projections(tier: Tier) {
+    const LEN: usize = 20;
+    const WIDE: usize = 24;
+    let rows: [f64; LEN * WIDE] = core::array::from_fn(|i| uniform(6, i));
+    let rows = Rows::new(&rows, WIDE).unwrap();
+    let (mut center, mut axes) = ([0.0; WIDE], [0.0; WIDE * AXES]);
+    let mut memory = [Block::splat(7); principal_axes_blocks(WIDE)];
+    let count = principal_axes(tier, rows, &mut center, &mut axes, &mut Arena::new(&mut memory)).unwrap();
+    let projection = Projection::new(&center, &axes, count).unwrap();
+    let (width, mut out) = (projection.width(), [0.0; LEN * (WIDE + AXES)]);
+    let out = &mut out[..LEN * width];
+    let spread = project_rows(tier, &projection, rows, out).unwrap();
+    let apart = |a: &[f64], b: &[f64]| libm::sqrt(a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b)));
+    for (i, j) in (0..LEN).flat_map(|i| (0..i).map(move |j| (i, j))) {
+        let (a, b) = (&out[i * width..][..width], &out[j * width..][..width]);
+        let (whole, part) = (apart(rows.row(i), rows.row(j)), apart(&a[..count], &b[..count]));
+        assert!(a.ends_with(rows.row(i)) && part <= whole * stretch::<f64>(WIDE) + excess::<f64>(WIDE, spread));
     }
 }
 

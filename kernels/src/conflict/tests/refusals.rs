@@ -44,7 +44,7 @@ fn wrong_tiles_are_refused_and_nothing_is_written() {
     let (mut lens, mut entries, mut distances) = ([-7; 3], [-7; 6], [-7.0; 6]);
     for (cap, len, error) in [
         (0, 6, KernelError::Least { what: "cap", least: 1, got: 0 }),
-        (65, 6, KernelError::TooLong { len: 65 }),
+        (65, 6, KernelError::Most { what: "cap", most: 64, got: 65 }),
         (3, 6, KernelError::Shape { what: "entries", want: 9, got: 6 }),
         (2, 5, KernelError::Shape { what: "distances", want: 6, got: 5 }),
     ] {

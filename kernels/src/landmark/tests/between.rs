@@ -332,7 +332,8 @@ fn wrong_shapes_are_refused_and_nothing_is_written() {
     assert!(combined(&one.weights[1..], &sums[..]).is_err_and(shape("weights")));
     assert!(combined(&one.weights, &sums[1..]).is_err_and(shape("sums")));
     let many = Combined::new(&one.weights, [&sums[..], &spans[..], &tails[..]], 10, LANDMARKS_MAX + 1);
-    assert_eq!(many.err(), Some(KernelError::TooLong { len: LANDMARKS_MAX + 1 }));
+    let most = KernelError::Most { what: "count", most: LANDMARKS_MAX, got: LANDMARKS_MAX + 1 };
+    assert_eq!(many.err(), Some(most));
     let errors = combination_errors(&one.combined(), &[0.0; 9], &[0.0; 10], &mut [0.0; 16]);
     assert!(errors.is_err_and(shape("errors")));
     let errors = combination_errors(&one.combined(), &[0.0; 10], &[0.0; 9], &mut [0.0; 16]);

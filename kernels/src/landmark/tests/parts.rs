@@ -200,7 +200,7 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
         let limits = Limits { count, pivot: 0.0 };
         choose(limits, errors, |_, _| Ok(()), chosen, &mut Arena::new(&mut memory[..blocks])).err()
     };
-    assert_eq!(call(65, &[0.0; 4], have + 1, 0), Some(KernelError::TooLong { len: 65 }));
+    assert_eq!(call(65, &[0.0; 4], have + 1, 0), Some(KernelError::Most { what: "limits.count", most: 64, got: 65 }));
     assert_eq!(call(3, &[0.0; 4], have, 0), Some(KernelError::Scratch { need: have + 1, have }));
     assert_eq!(call(3, &[0.0, -1.0, 0.0, 0.0], have + 1, 0), Some(KernelError::Value { what: "errors", at: 1 }));
     for (short, what, want) in [(1, "landmarks", 3), (2, "factor", 9), (3, "coordinates", 12), (4, "extents", 4)] {

@@ -31,6 +31,11 @@ fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
     assert!(pairs as usize >= wanted.iter().filter(|bits| **bits != 0).count());
     let short = block_where(&queries, &run, &wanted[1..], &mut part, &mut arena);
     assert!(matches!(short, Err(KernelError::Shape { what: "wanted", .. })));
+    let (need, mut untouched) = (block_where_blocks::<T>(panels, panels), vec![T::from_f64(-7.0); whole.len()]);
+    let mut few = vec![Block::default(); need - 1];
+    let refused = block_where(&queries, &run, &wanted, &mut untouched, &mut Arena::new(&mut few));
+    assert_eq!(refused, Err(KernelError::Scratch { need, have: need - 1 }));
+    assert!(untouched.iter().all(|value| value.to_f64() == -7.0));
 }
 
 /// [`listed_pairs`] against the published formula, with the rows that [`unpack_rows`] makes. Of every fifth point nothing is

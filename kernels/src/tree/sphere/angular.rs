@@ -14,6 +14,11 @@ use crate::view::Panels;
 /// square leaves the range; `|y|` is the square root of the sum of squares, unfused, in order of dimension. Scaling by a power
 /// of two rounds nothing but what becomes subnormal, so this is `row / |row|` wherever that can be computed.
 ///
+/// | argument | shape |
+/// | --- | --- |
+/// | `row` | `[dim]`, finite, not all 0 |
+/// | `out` | `[dim]`, overwritten |
+///
 /// # Errors
 /// [`KernelError::Shape`] when the lengths differ; [`KernelError::Value`] naming `row` at the first value that is not
 /// finite, or at 0 for a zero vector, which has no direction. `out` is then untouched.
@@ -21,6 +26,9 @@ use crate::view::Panels;
 /// # Accuracy
 /// `| |out|^2 - 1 | <= gamma(dim + 5)` with `gamma(n) = n u / (1 - n u)`, `u = 2^-53`: the sum has at most `dim` roundings,
 /// which the square root halves, the root and the quotient one each, and the square doubles them all.
+///
+/// # Cost
+/// Three passes, with a scaling and a division per dimension.
 pub fn unit_row<T: Real>(row: &[T], out: &mut [f64]) -> Result<(), KernelError> {
     want("out", row.len(), out.len())?;
     let mut largest = 0.0;
@@ -109,6 +117,11 @@ impl Metric for Angular<'_> {
     type Real = f64;
     type Query<'q> = &'q [f64];
     const SHORTLIST_FROM: usize = 1;
+
+    #[inline]
+    fn positions(&self) -> usize {
+        self.sums.positions()
+    }
 
     #[inline]
     fn check(&self, query: &[f64], len: usize) -> Result<(), KernelError> {

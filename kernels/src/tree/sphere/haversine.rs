@@ -17,6 +17,11 @@ const VECTOR: usize = 3;
 
 /// Prepares a place, given by longitude and latitude in degrees, as [`Haversine`] stores it and takes it as a query.
 ///
+/// | argument | range |
+/// | --- | --- |
+/// | `lon` | finite |
+/// | `lat` | `-90..=90` |
+///
 /// | value | computed as |
 /// | --- | --- |
 /// | `phi` | `lat * (pi / 180)`, the constant rounded once |
@@ -31,6 +36,9 @@ const VECTOR: usize = 3;
 ///
 /// # Accuracy
 /// Beside the roundings of `phi` and `lambda`, which define the place, `x, y, z` has a relative error below `6 * 2^-53`.
+///
+/// # Cost
+/// Four sines and cosines, and the remainder of the longitude.
 pub fn haversine_row(lon: f64, lat: f64) -> Result<[f64; HAVERSINE_WIDTH], KernelError> {
     const RADIANS: f64 = PI / 180.0;
     if !lon.is_finite() {
@@ -120,6 +128,11 @@ impl Metric for Haversine<'_> {
     type Real = f64;
     type Query<'q> = &'q [f64];
     const SHORTLIST_FROM: usize = 1;
+
+    #[inline]
+    fn positions(&self) -> usize {
+        self.points.len()
+    }
 
     #[inline]
     fn check(&self, query: &[f64], len: usize) -> Result<(), KernelError> {

@@ -1,6 +1,6 @@
 //! The whole graph: every conflict of the batch is found by one search per point.
 
-use covertree_kernels::index::{Idx, LEN_MAX, at};
+use covertree_kernels::index::{Idx, at};
 use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::{graph, proposals};
@@ -10,15 +10,11 @@ use crate::build::seek::{Goal, Query, even_shards};
 use crate::build::telemetry::timed;
 
 /// Finds all conflicts and settles them; with a cap on the degrees, what the cap leaves out is repaired. Where the graph is
-/// [beyond all bounds](graph_max), nothing is settled, and the answer is no.
+/// [beyond all bounds](crate::build::config::BuildConfig::graph_limit), nothing is settled, and the answer is no.
 pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     let nodes: Vec<Idx> = (0..crowd.slots.len() as Idx).filter(|&place| crowd.levels[at(place)] != TWIN).collect();
     let cap = crowd.config.degree_cap.unwrap_or(usize::MAX);
     let Some(conflicts) = find(crowd, nodes, cap) else { return false };
-    if conflicts.is_empty() && crowd.deferred.is_empty() {
-        crowd.placed.fill(true);
-        return true;
-    }
     if crowd.config.degree_cap.is_none() {
         graph::settle(crowd, conflicts);
         return true;
@@ -38,15 +34,6 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     true
 }
 
-/// Conflicts that a point of a large batch may have on average; in a random order it has about one.
-const PER_POINT: u64 = 16;
-
-/// The most conflicts of a batch of so many points that are kept at once: the cap, or some for each point. Both directions
-/// of each are counted by an index.
-fn graph_max(points: usize, cap: u64) -> u64 {
-    (PER_POINT * points as u64).max(cap).min(LEN_MAX as u64 / 2)
-}
-
 /// The conflicts of some places with all of the batch on their levels or above, at most `cap` for each; nothing where these are
 /// too many to be kept.
 pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> Option<Vec<Conflict>> {
@@ -63,7 +50,7 @@ pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> O
             .collect();
         let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
         let both = cap < usize::MAX || places.len() < everybody.len();
-        let goal = Goal::Conflicts { both, most: graph_max(everybody.len(), crowd.config.graph_cap) };
+        let goal = Goal::Conflicts { both, most: crowd.config.graph_limit(everybody.len()) };
         let found = crowd.scene.seek(&crowd.marks(&everybody), &queries, &shards, goal, cap);
         crowd.row.pairs_before += found.before;
         crowd.row.pairs_after += found.all.len() as u64;

@@ -87,17 +87,23 @@ pub(super) fn settle(crowd: &mut Crowd<'_>, conflicts: Vec<Conflict>) {
     crowd.row.conflict_adj_scatter_ms += scatter_ms;
     crowd.row.conflict_graph_ms += scatter_ms;
     let mut levels = crowd.by_level();
+    let mut alone: BTreeMap<i32, usize> = BTreeMap::new();
     if crowd.deferred.is_empty() {
         // A point without conflicts stays where it is, and nobody asks for it.
-        levels.values_mut().for_each(|places| places.retain(|&place| !conflicting.of(place).is_empty()));
-        levels.retain(|_, places| !places.is_empty());
+        for (&level, places) in &mut levels {
+            let all = places.len();
+            places.retain(|&place| !conflicting.of(place).is_empty());
+            alone.insert(level, all - places.len());
+        }
     }
     let mut local = vec![NONE; crowd.slots.len()];
     while let Some((level, group)) = levels.pop_last() {
+        let alone = alone.remove(&level).unwrap_or(0);
         let mut row = LevelRow {
             batch_index: crowd.row.batch_index,
             level,
-            candidates: group.len(),
+            candidates: group.len() + alone,
+            selected: alone,
             coverage_ratio: 1.0,
             ..LevelRow::default()
         };

@@ -43,4 +43,4 @@ pub(super) fn settle(crowd: &mut Crowd<'_>, choice: Choice) -> Choice {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -130,7 +130,8 @@ fn bounds<Q: SelfQueries>(points: &Q, tier: Tier, from: usize, run: (Idx, Idx), 
     let mut room = Q::Room::default();
     let query = points.query(from, &mut room);
     let metric = points.metric();
-    if reach == round_up(farthest(tier, metric, query, first, end)) {
+    let farthest = farthest(tier, metric, query, first, end).expect("the run lies within the tree");
+    if reach == round_up(farthest) {
         return Bounds::Kept; // what the builder computes, on the same tier
     }
     let (mut place, mut largest) = (first, 0.0);
