@@ -76,6 +76,10 @@ fn no_strategy_makes_queries_cost_a_tenth_more_than_the_whole_graph() {
             BuildConfig { prefix: Prefix::Adaptive, batch_order: BatchOrder::Morton, ..dense.clone() },
             BuildConfig { degree_cap: Some(16), mis: MisForm::Luby, ..dense.clone() },
             BuildConfig { chain_cap: Some(3), shard_pairs: Some(1_000), ..dense.clone() },
+            BuildConfig { batch_order: BatchOrder::Random, ..dense.clone() },
+            BuildConfig { batch_order: BatchOrder::Natural, ..dense.clone() },
+            BuildConfig { batch_order: BatchOrder::Hilbert, conflict: Conflict::Auto, ..dense.clone() },
+            BuildConfig { prefix: Prefix::Whole, conflict: Conflict::Grid, ..dense.clone() },
             BuildConfig::default(),
         ];
         for config in strategies {

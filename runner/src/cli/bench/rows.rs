@@ -143,7 +143,8 @@ impl Row {
         let batches = telemetry.batches.iter();
         self.worst_scatter_ms = batches.clone().map(|batch| batch.conflict_adj_scatter_ms).fold(0.0, f64::max);
         let dominated = batches.filter(|batch| batch.rho > 0.5);
-        self.dominated_conflict_ms = dominated.map(|batch| batch.conflict_graph_ms + batch.mis_ms).sum();
+        // Not a sum: that of nothing is minus zero.
+        self.dominated_conflict_ms = dominated.fold(0.0, |sum, batch| sum + batch.conflict_graph_ms + batch.mis_ms);
         self.batches = telemetry.batches;
         self.levels = telemetry.levels;
     }
