@@ -29,10 +29,13 @@ pub fn check(data: &[u8]) {
         assert!(residual_distance(reached) <= distance);
         assert!(reached == 0.0 || residual_distance(reached.next_down()) > distance, "{distance}");
     }
-    many_columns(&metric, 130 - bytes.below(130), least);
+    // The factor of many columns costs more than all the rest.
+    if bytes.u8() % 8 == 7 {
+        many_columns(&metric, 34 + bytes.below(97), least);
+    }
 }
 
-/// The loop with tails over up to 130 columns, so that it may leave at each of four tests: the points of a metric with
+/// The loop with tails over 34 to 130 columns, so that it may leave at each of four tests: the points of a metric with
 /// other inducing points, which are none of them.
 fn many_columns(metric: &Residual, columns: usize, least: f64) {
     let mut coordinates: Vec<f64> =
