@@ -35,20 +35,24 @@ struct Case {
 
 /// The distance of the closure: of the square root of the sum of absolute differences, which is a metric.
 #[allow(clippy::ptr_arg)] // the items are rows
-fn rooted(a: &Vec<f64>, b: &Vec<f64>) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>().sqrt()
+fn rooted<T: Value>(a: &Vec<T>, b: &Vec<T>) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| (a.into() - b.into()).abs()).sum::<f64>().sqrt()
 }
 
-type Rooted = ItemSpace<Vec<f64>, fn(&Vec<f64>, &Vec<f64>) -> f64>;
+/// An element of an item.
+trait Value: Copy + Into<f64> + Send + Sync + 'static {}
+impl<T: Copy + Into<f64> + Send + Sync + 'static> Value for T {}
+
+type Rooted<T> = ItemSpace<Vec<T>, fn(&Vec<T>, &Vec<T>) -> f64>;
 
 /// An index over items, as a validation wants to see it.
-struct Members<'a> {
-    index: &'a Index<Rooted>,
-    kernel: <Rooted as Space>::Kernel<'a>,
+struct Members<'a, T: Value> {
+    index: &'a Index<Rooted<T>>,
+    kernel: <Rooted<T> as Space>::Kernel<'a>,
 }
 
-impl<'a> SelfQueries for Members<'a> {
-    type Metric = <Rooted as Space>::Kernel<'a>;
+impl<'a, T: Value> SelfQueries for Members<'a, T> {
+    type Metric = <Rooted<T> as Space>::Kernel<'a>;
     type Room = ();
 
     fn len(&self) -> usize {
@@ -59,7 +63,7 @@ impl<'a> SelfQueries for Members<'a> {
         &self.kernel
     }
 
-    fn query<'q>(&'q self, position: usize, (): &'q mut ()) -> PivotItem<'q, Vec<f64>> {
+    fn query<'q>(&'q self, position: usize, (): &'q mut ()) -> PivotItem<'q, Vec<T>> {
         self.index.space().member(self.index.id(position) as usize) // a row
     }
 }
@@ -97,7 +101,10 @@ impl Case {
     fn check(&self) {
         match self.under {
             Under::Name(metric) => self.check_named(metric),
-            Under::Closure => self.check_closure(),
+            Under::Closure => match self.dtype {
+                Dtype::F32 => self.check_closure(|value| value as f32), // as they were made
+                Dtype::F64 => self.check_closure(|value| value),
+            },
         }
     }
 
@@ -115,11 +122,12 @@ impl Case {
         assert_eq!(answers, brute::knn(&points, &queries, metric, 5, |_| -1).unwrap(), "{self:?}");
     }
 
-    fn check_closure(&self) {
+    fn check_closure<T: Value>(&self, value: fn(f64) -> T) {
         let points = self.points(self.rows, 7);
-        let items: Vec<Vec<f64>> = points.to_f64().chunks(self.dim).map(<[f64]>::to_vec).collect();
+        let row = |row: &[f64]| row.iter().map(|&x| value(x)).collect();
+        let items: Vec<Vec<T>> = points.to_f64().chunks(self.dim).map(row).collect();
         let build = || {
-            let space: Rooted = ItemSpace::new(items.clone(), rooted as fn(&Vec<f64>, &Vec<f64>) -> f64).unwrap();
+            let space: Rooted<T> = ItemSpace::new(items.clone(), rooted as fn(&Vec<T>, &Vec<T>) -> f64).unwrap();
             Index::build(space, &self.config, Tier::detect()).unwrap()
         };
         let (index, other) = (on_threads(1, build), on_threads(2, build));
@@ -132,7 +140,7 @@ impl Case {
         assert_eq!(answers, self.nearest(&items), "{self:?}");
     }
 
-    fn nearest(&self, items: &[Vec<f64>]) -> Answers {
+    fn nearest<T: Value>(&self, items: &[Vec<T>]) -> Answers {
         let mut answers = Answers { ids: Vec::new(), distances: Vec::new(), k: 5 };
         for query in (0..8).map(|number| &items[number * 7]) {
             let mut all: Vec<(f64, Idx)> = items.iter().zip(0..).map(|(item, id)| (rooted(query, item), id)).collect();
