@@ -181,7 +181,12 @@ impl BuildConfig {
 
     /// Reads [`to_json`](Self::to_json) back; what is not mentioned has its default.
     pub fn from_json(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let config: Self = serde_json::from_str(text).ok()?;
+        // Nets were once given settings of batches, which they did not look at: such trees can still be changed.
+        match config.conflict {
+            Conflict::Nets => Some(Self { batch_order: BatchOrder::default(), mis: MisForm::default(), ..config }),
+            _ => Some(config),
+        }
     }
 
     /// The most conflicts of a batch of so many points that are kept at once.
@@ -303,6 +308,13 @@ mod tests {
         }
         let refused = "sparse".parse::<Conflict>().unwrap_err().to_string();
         assert_eq!(refused, "\"sparse\" is none of dense, grid, two-phase, parent, nets, auto");
+    }
+
+    #[test]
+    fn nets_of_old_with_settings_of_batches_can_be_changed() {
+        let old = BuildConfig { conflict: Conflict::Nets, batch_order: BatchOrder::Morton, ..BuildConfig::default() };
+        assert!(old.check().is_err());
+        BuildConfig::from_json(&old.to_json()).unwrap().check().unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is refused or replaced before any work: graphs that would be quadratic, and strategies that the points cannot have.
 
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, LEN_MAX, at};
 use covertree_kernels::tree::farthest;
 
 use super::batches::Schedule;
@@ -39,10 +39,11 @@ impl<S: Space> Builder<'_, S> {
         let config = self.config;
         let (before, batch) = schedule.last_batch();
         let graph = matches!(config.conflict, Conflict::Dense | Conflict::TwoPhase);
-        if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= FEW {
+        let limit = config.graph_limit(batch.len());
+        if !graph || before.is_empty() || (batch.len() as f64).powi(2) / 2.0 <= FEW.min(limit as f64) {
             return Ok(());
         }
-        let (pairs, limit) = (self.pairs_of(before, batch), config.graph_limit(batch.len()));
+        let pairs = self.pairs_of(before, batch);
         let beyond = pairs > limit as f64;
         if !beyond && fits_memory((pairs * PAIR_BYTES) as u64) {
             return Ok(());
@@ -52,9 +53,9 @@ impl<S: Space> Builder<'_, S> {
              grid{}{}",
             config.conflict,
             pairs * PAIR_BYTES / f64::from(1 << 30),
-            if beyond { format!("graph-cap {limit}") } else { "there is memory".into() },
+            if beyond { format!("the limit of {limit}") } else { "there is memory".into() },
             if config.prefix == Prefix::Whole { ", or prefix doubling" } else { ", or batch-order brio" },
-            if beyond { ", or a larger graph-cap" } else { "" }
+            if beyond && limit < LEN_MAX as u64 / 2 { ", or a larger graph-cap" } else { "" }
         )))
     }
 

@@ -93,9 +93,9 @@ impl ChangeArgs {
 
     /// Keeps other runs from the tree while the result lives, if it is to be replaced.
     fn hold(&self) -> Result<Option<File>, Error> {
-        match self.output {
-            Some(_) => Ok(None),
-            None => hold(&self.tree).map(Some),
+        match &self.output {
+            Some(output) if !is_same(output, &self.tree) => Ok(None),
+            _ => hold(&self.tree).map(Some),
         }
     }
 
@@ -180,6 +180,11 @@ impl UpdatePlan {
             Self::Delete(args) => args.run(session),
         }
     }
+}
+
+/// Whether two paths lead to one file that is there.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Waits until no other run updates a tree, and keeps others waiting while the result lives. Two at once would start from the same

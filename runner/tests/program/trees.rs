@@ -64,7 +64,7 @@ fn the_benchmark_checks_what_it_measures_and_draws_it() {
         "Conflicts per point by batch",
         "Points per parent by batch",
         "Cells by batch",
-        "Points in conflict by level",
+        "Points by level",
         "Nodes by level of the tree",
     ] {
         assert!(page.contains(&format!("<h3>{title}</h3><svg")), "{title}");

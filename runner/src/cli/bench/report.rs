@@ -68,7 +68,7 @@ fn of_set(block: &[Row], page: &mut String) {
         })
     });
     plot("Cells by batch", &|row| by_batch(row, |batch| batch.grid_cells as f64));
-    plot("Points in conflict by level", &|row| {
+    plot("Points by level", &|row| {
         let mut levels = BTreeMap::new();
         for level in &row.levels {
             *levels.entry(level.level).or_insert(0) += level.candidates;
