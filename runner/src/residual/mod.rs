@@ -177,6 +177,9 @@ impl ResidualIndex {
             (Some(source), _) => source,
             (None, None) => Source::Prior,
             (None, Some(inducing)) => {
+                if earlier.is_none() {
+                    set::check_room(points.len(), inducing.len())?; // the factor takes its time
+                }
                 let inducing = config.scaled("inducing points", inducing)?;
                 Source::Factor(Factor::new(tier, covariance, dim, inducing, config.jitter)?)
             }

@@ -271,7 +271,10 @@ fn more_inducing_points_than_the_memory_holds_are_refused() {
     let fit = |points: &Points, inducing: Inducing| {
         ResidualIndex::fit(points, &CovarianceConfig::default(), &inducing, 1).map(|_| ()).unwrap_err().to_string()
     };
-    assert!(fit(&long, Inducing::Random(1 << 20)).contains("the factor of 1048576 inducing points takes 32768 GiB"));
+    let refused = fit(&long, Inducing::Random(1 << 20));
+    assert!(refused.contains("V of 1048576 points and 1048576 inducing points takes 16384 GiB"), "{refused}");
+    let refused = fit(&points(8, 1, 3), Inducing::Points(long));
+    assert!(refused.contains("the factor of 1048576 inducing points takes 32768 GiB"), "{refused}");
     let refused = set::check_room(1 << 31, 1 << 20).unwrap_err().to_string();
     assert!(refused.contains("takes 33554432 GiB") && refused.contains("choose fewer"), "{refused}");
 }

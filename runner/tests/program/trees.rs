@@ -107,8 +107,10 @@ fn updates_at_the_same_time_follow_one_another() {
     place.points("new.npy", 2, &line[..100]);
     place.done("build points.npy -o tree.ct");
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| place.done("insert tree.ct new.npy"));
+        // An output that is the tree, by whatever name, is waited for as well.
+        for output in ["", "", " -o tree.ct", " -o ./tree.ct"] {
+            let place = &place;
+            scope.spawn(move || place.done(&format!("insert tree.ct new.npy{output}")));
         }
     });
     let text = place.done("check tree.ct --json");
