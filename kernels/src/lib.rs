@@ -21,6 +21,13 @@
 //! One that needs scratch takes an [`Arena`](arena::Arena), and a `const fn ..._blocks` above it says exactly how much.
 //! Contents of scratch and outputs are never assumed to be zero.
 //!
+//! Counters say what the arguments do not: how much of the work the data decided. There is one plain struct per family, to
+//! which a call adds once, without atomics. A kernel whose work the shapes of its arguments tell, or its result, takes none;
+//! `catalogue.csv` says which is which, and a test compares it with the signatures.
+//!
+//! A kernel with lanes has a *plain twin*, the same by simple loops, in the module `scalar` of its family (feature `oracle`):
+//! what a port to another language begins with, and what the lanes are tested and timed against.
+//!
 //! Kernels start no threads. They read whole inputs and write one disjoint range of outputs, so that a caller splits
 //! them as it likes; random choices are hashes of (seed, round, vertex), never a stream, so that any split gives the
 //! same bits.

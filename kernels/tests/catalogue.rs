@@ -1,5 +1,5 @@
 //! `catalogue.csv` is the machine-readable list of the kernels: this test fails if a kernel is not in it, or if one that
-//! is lacks its oracle test, its benchmark, its fuzz target or its row in `README.md`.
+//! is lacks its twin, its counters, its oracle test, its benchmark, its fuzz target or its row in `README.md`.
 //!
 //! # What is a kernel
 //! A kernel is a `pub fn` that
@@ -15,6 +15,14 @@
 //! find, such as a kernel that cannot fail.
 //!
 //! # What a row says
+//! `twin` is `file::function` below `kernels/src`: the same by plain loops, which the tests and the benchmark of the family
+//! call beside the lanes. A search has brute force as its twin, from `oracle`. A kernel that takes no `Tier` has no lanes: it
+//! is `plain` itself, and the oracle is what it is compared with.
+//!
+//! `counters` is the type of the counters that the kernel adds to. Counters say what the arguments do not: how much of the
+//! work the data decided. Where the shapes of the arguments tell the work it is `shape`, and where the result tells it,
+//! such as a count that is returned, `returned`; then the kernel takes none.
+//!
 //! `oracle_test` is `file::test` below `kernels/src`. `bench` and `fuzz` are the stems of a benchmark and of a fuzz target
 //! that call the kernel by its name (a benchmark that merely imports it does not); a step of a larger kernel, and what is nothing beside it, name that one: `stem:kernel`.
 //! The row in the README stands in the section whose heading ends in the family, in backticks and parentheses.
@@ -23,7 +31,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const HEADER: &str = "kernel,family,oracle_test,bench,fuzz";
+const HEADER: &str = "kernel,family,twin,counters,oracle_test,bench,fuzz";
 
 /// The root of the workspace.
 fn root() -> PathBuf {
@@ -43,6 +51,8 @@ fn read_or_empty(path: &Path) -> String {
 struct Row {
     kernel: String,
     family: String,
+    twin: String,
+    counters: String,
     oracle_test: String,
     bench: String,
     fuzz: String,
@@ -51,10 +61,10 @@ struct Row {
 impl Row {
     fn parse(line: &str) -> Self {
         let fields: Vec<String> = line.split(',').map(|field| field.trim().to_owned()).collect();
-        let Ok([kernel, family, oracle_test, bench, fuzz]) = <[String; 5]>::try_from(fields) else {
-            panic!("not five fields: {line}");
+        let Ok([kernel, family, twin, counters, oracle_test, bench, fuzz]) = <[String; 7]>::try_from(fields) else {
+            panic!("not seven fields: {line}");
         };
-        Self { kernel, family, oracle_test, bench, fuzz }
+        Self { kernel, family, twin, counters, oracle_test, bench, fuzz }
     }
 
     /// The kernel as a caller names it: `function`, `Type` or `Type::method`.
@@ -121,8 +131,26 @@ fn calls(text: &str, word: &str) -> bool {
     })
 }
 
-/// The kernels that the rule above finds in one source: `function` or `Type::method`.
-fn kernels_of(source: &str) -> Vec<String> {
+/// A public function outside of tests: `function` or `Type::method`, what it takes and what it returns.
+struct Function<'a> {
+    name: String,
+    arguments: &'a str,
+    returns: &'a str,
+}
+
+impl Function<'_> {
+    /// Whether the rule above finds it.
+    fn is_kernel(&self) -> bool {
+        let cuts = self.arguments.contains("Arena") && !self.returns.contains("Self");
+        let works = cuts
+            || ["Tier", "&mut [", "&mut self"].iter().any(|&word| self.arguments.contains(word))
+            || (self.arguments.contains("&'") && self.arguments.contains(" mut ["));
+        self.returns.contains("KernelError") && works
+    }
+}
+
+/// The public functions of one source.
+fn functions_of(source: &str) -> Vec<Function<'_>> {
     let mut found = Vec::new();
     let mut owner = None;
     for (at, line) in line_starts(source) {
@@ -138,16 +166,31 @@ fn kernels_of(source: &str) -> Vec<String> {
         let name = rest.split(['(', '<']).next().unwrap_or_default();
         let signature = source[at..].split_once(" {").map_or("", |(signature, _)| signature);
         let (arguments, returns) = signature.rsplit_once("->").unwrap_or((signature, ""));
-        let cuts = arguments.contains("Arena") && !returns.contains("Self");
-        let works = cuts
-            || ["Tier", "&mut [", "&mut self"].iter().any(|&word| arguments.contains(word))
-            || (arguments.contains("&'") && arguments.contains(" mut ["));
-        if returns.contains("KernelError") && works {
-            let owner = owner.filter(|_| line.starts_with(' '));
-            found.push(owner.map_or(name.to_owned(), |owner: &str| format!("{owner}::{name}")));
+        let owner = owner.filter(|_| line.starts_with(' '));
+        let name = owner.map_or(name.to_owned(), |owner: &str| format!("{owner}::{name}"));
+        found.push(Function { name, arguments, returns });
+    }
+    found
+}
+
+/// What the kernel of a row takes and returns: the function, or all methods of the type.
+fn signatures_of(families: &[(String, String)], row: &Row) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, source) in families.iter().filter(|(family, _)| *family == row.family) {
+        for function in functions_of(source) {
+            let owner = function.name.split_once("::").map(|(owner, _)| owner);
+            if function.name == row.short() || owner == Some(row.short()) {
+                found.push([function.arguments, function.returns].join("->"));
+            }
         }
     }
     found
+}
+
+/// Whether `text` uses the twin of a row, which stands in a module `scalar` or is a function of the oracle.
+fn uses_twin(text: &str, row: &Row) -> bool {
+    let (file, twin) = row.twin.rsplit_once("::").unwrap_or_default();
+    if file.starts_with("oracle/") { calls(text, twin) } else { has_word(text, &format!("scalar::{twin}")) }
 }
 
 /// Each line with where it begins.
@@ -171,21 +214,29 @@ fn type_of_impl(line: &str) -> &str {
     subject.split(['<', ' ', '{']).next().unwrap_or_default()
 }
 
-/// Every kernel that the rule finds, as (family, name).
-fn kernels() -> BTreeSet<(String, String)> {
+/// The sources in which kernels stand, each with its family.
+fn families() -> Vec<(String, String)> {
     let src = root().join("kernels/src");
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     for file in sources(&src) {
         let path = file.strip_prefix(&src).expect("a file below the folder");
         let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
         let [family, inner @ ..] = &parts[..] else { continue };
-        let aside = inner.iter().any(|part| part.starts_with("tests") || *part == "scalar.rs");
-        if inner.is_empty() || ["simd", "oracle"].contains(family) || aside {
-            continue;
+        let aside = inner.iter().any(|part| part.starts_with("tests") || part.starts_with("scalar"));
+        if !inner.is_empty() && !["simd", "oracle"].contains(family) && !aside {
+            found.push(((*family).to_owned(), read(&file)));
         }
-        found.extend(kernels_of(&read(&file)).into_iter().map(|name| ((*family).to_owned(), name)));
     }
     found
+}
+
+/// Every kernel that the rule finds, as (family, name).
+fn kernels() -> BTreeSet<(String, String)> {
+    let of_source = |(family, source): &(String, String)| -> Vec<(String, String)> {
+        let kernels = functions_of(source).into_iter().filter(Function::is_kernel);
+        kernels.map(|kernel| (family.clone(), kernel.name)).collect()
+    };
+    families().iter().flat_map(of_source).collect()
 }
 
 /// Fails with the whole list, so that one run names everything that is missing.
@@ -222,6 +273,57 @@ fn every_row_names_something_that_exists_once() {
         }
         if !seen.insert(row.kernel.clone()) {
             missing.push(format!("{} is listed twice", row.kernel));
+        }
+    }
+    assert_none(&missing);
+}
+
+#[test]
+fn every_kernel_with_lanes_has_a_plain_twin_that_is_tested_and_timed() {
+    let src = root().join("kernels/src");
+    let families = families();
+    let mut missing = Vec::new();
+    for row in rows() {
+        let lanes = signatures_of(&families, &row).iter().any(|signature| signature.contains("Tier"));
+        if row.twin == "plain" {
+            if lanes {
+                missing.push(format!("{} takes a Tier, and has no twin", row.kernel));
+            }
+            continue;
+        }
+        let (file, twin) = row.twin.rsplit_once("::").unwrap_or((&row.twin, ""));
+        let tests = sources(&src.join(&row.family)).into_iter().filter(|file| file.to_string_lossy().contains("tests"));
+        let (stem, kernel) = row.place(&row.bench);
+        let bench = read_or_empty(&root().join(format!("benches/benches/{stem}.rs")));
+        let checks = [
+            (has_word(&read_or_empty(&src.join(file)), &format!("fn {twin}")), "there"),
+            (tests.map(|file| read(&file)).any(|text| uses_twin(&text, &row)), "tested"),
+            (uses_twin(&bench, &row) || kernel != row.last(), "timed"),
+        ];
+        missing.extend(
+            checks
+                .iter()
+                .filter(|(ok, _)| !ok)
+                .map(|(_, what)| format!("{}: twin {} is not {what}", row.kernel, row.twin)),
+        );
+    }
+    assert_none(&missing);
+}
+
+#[test]
+fn every_kernel_counts_the_work_that_its_data_decides() {
+    let families = families();
+    let mut missing = Vec::new();
+    for row in rows() {
+        let signatures = signatures_of(&families, &row);
+        let takes = |counters: &str| signatures.iter().any(|signature| has_word(signature, counters));
+        let counts = signatures.iter().any(|signature| signature.contains("Counters"));
+        if ["shape", "returned"].contains(&row.counters.as_str()) {
+            if counts {
+                missing.push(format!("{} takes counters, and says {}", row.kernel, row.counters));
+            }
+        } else if !takes(&row.counters) {
+            missing.push(format!("{} does not take {}", row.kernel, row.counters));
         }
     }
     assert_none(&missing);
@@ -347,7 +449,10 @@ mod tests {
     }
 }
 ";
-    assert_eq!(kernels_of(source), ["entrance", "split", "Heap::new"]);
+    let functions = functions_of(source);
+    let kernels: Vec<&str> = functions.iter().filter(|it| it.is_kernel()).map(|it| it.name.as_str()).collect();
+    assert_eq!(kernels, ["entrance", "split", "Heap::new"]);
+    assert!(functions.iter().any(|it| it.name == "pure" && it.arguments.contains("value") && it.returns == " f64"));
     assert_eq!(type_of_impl("impl Iterator for Walk<'_> {"), "Walk");
     assert!(has_word("call(mis)", "mis") && !has_word("mis_fast", "mis"));
     assert!(calls("use mis::complete;\nlet x = 2 * mis(graph);", "mis") && calls("KBest::new(&mut ids)", "KBest"));
