@@ -11,7 +11,8 @@ use covertree_kernels::order::{Fit, Frame, bounds, hilbert_keys};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::{
-    Boxes, Item, Items, PIVOTS_MAX, PivotItem, PivotItems, TreeView, knn, pivots_worth_having, search_blocks,
+    Boxes, Item, Items, PIVOTS_MAX, PivotItem, PivotItems, PivotScale, TreeView, knn, pivots_worth_having,
+    search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -69,6 +70,8 @@ fn items(criterion: &mut Criterion) {
     let items: Vec<Point> = order.iter().map(|&row| given[row]).collect();
 
     let (pivots, table, farthest) = choose(&items);
+    let scale = PivotScale::of(farthest);
+    let table: Vec<f32> = table.into_iter().map(|distance| scale.coordinate(distance)).collect();
     let made = HandMade::boxed(table, PIVOTS, 32, 16);
     let places: Vec<Idx> = (0..LEN as Idx).collect(); // rows of the data
     let plain = Items::new(&items, &places, &cubic, &()).expect("every item is there");
@@ -91,7 +94,9 @@ fn items(criterion: &mut Criterion) {
     for tier in Tier::all() {
         let mut nearest = |query: &Point, distances: &mut [f64], found: &mut [Idx]| {
             let mut to_pivots = [0.0; PIVOTS];
-            to_pivots.iter_mut().zip(&pivots).for_each(|(out, &row)| *out = cubic(query, &items[row]));
+            for (out, &row) in to_pivots.iter_mut().zip(&pivots) {
+                *out = scale.coordinate(cubic(query, &items[row]));
+            }
             let item = Item { value: query, row: 0, outside: true };
             let query = PivotItem::new(item, &to_pivots).expect("not too many");
             let answer = knn(tier, view, &metric, query, NONE, distances, found, &mut Arena::new(&mut memory));

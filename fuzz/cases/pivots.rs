@@ -6,7 +6,8 @@ use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::oracle::tree::HandMade;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{
-    Boxes, Item, Items, PIVOTS_MAX, PivotItem, PivotItems, Slack, TreeView, knn, pivots_worth_having, search_blocks,
+    Boxes, Item, Items, PIVOTS_MAX, PivotItem, PivotItems, PivotScale, Slack, TreeView, knn, pivots_worth_having,
+    search_blocks,
 };
 use covertree_kernels::view::Panels;
 
@@ -50,12 +51,15 @@ fn answers<X: Copy + 'static>(items: &[X], [leaf, fan, most, k]: [usize; 4], dis
     let all: Vec<f64> = items.iter().flat_map(|a| items.iter().map(|b| distance(a, b))).collect();
     assert!((1..=most).contains(&pivots_worth_having(&all, &table, most).unwrap()));
 
+    let scale = PivotScale::of(farthest);
+    let table: Vec<f32> = table.into_iter().map(|distance| scale.coordinate(distance)).collect();
     let made = HandMade::boxed(table, most, leaf, fan);
     let panels = Panels::new(&made.packed, most, len).unwrap();
     let boxes = Boxes::new(Panels::new(&made.corners, 2 * most, made.groups.len()).unwrap()).unwrap();
     let metric =
         PivotItems::new(plain.with_slack(Slack::default()), panels, farthest).unwrap().with_boxes(boxes).unwrap();
-    let to_pivots: Vec<f64> = pivots[..most].iter().map(|&pivot| distance(asked, &items[pivot])).collect();
+    let to_pivots = pivots[..most].iter().map(|&pivot| scale.coordinate(distance(asked, &items[pivot])));
+    let to_pivots: Vec<f32> = to_pivots.collect();
     let query = PivotItem::new(Item { value: asked, row: 0, outside: true }, &to_pivots).unwrap();
     let mut want: Vec<(f64, Idx)> =
         items.iter().zip(&made.ids).map(|(item, &id)| (distance(asked, item), id)).collect();

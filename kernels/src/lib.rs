@@ -86,7 +86,7 @@
 //! | distances of stored projections | a relative `4 e` and `8 e` of the spread, `e = gamma(dim + 3) + 2 u` | [`projection`] |
 //! | residual distances in `f64`, `V` and `p` included, against exact ones | a backward error times the weights, over `p` | `oracle::precise` |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
-//! | distances by pivots | the slack `s (D + C) + a` of the distance function, and four units in the last place of `D + C` | [`tree::PivotItems`] |
+//! | distances by pivots | the slack `s (D + C) + a` of the distance function, and two roundings to `f32` of `D + 2 C` | [`tree::PivotItems`] |
 //! | the squared length of a unit vector | `gamma(dim + 5)` | [`tree::unit_row`] |
 //! | the vector of a place on the sphere | a relative `6 u` | [`tree::haversine_row`] |
 //! | neighbouring cells of a grid | `(c + 2) 2^-51` of a cell's width | [`grid`] |

@@ -71,7 +71,7 @@ pub use ladder::Ladder;
 pub use metric::{Metric, run_len};
 pub use near_pairs::{near_pairs, near_pairs_blocks};
 pub use panel::{knn_panel, knn_panel_blocks};
-pub use pivots::{PIVOTS_MAX, PivotItem, PivotItems, Remotest, pivots_worth_having};
+pub use pivots::{PIVOTS_MAX, PivotItem, PivotItems, PivotScale, Remotest, pivots_worth_having};
 pub use scan::{SCAN_QUERIES, ScanCounters, scan, scan_blocks, sweep};
 pub use search::{SearchCounters, farthest, knn, search, search_blocks};
 pub use sphere::{Angular, HAVERSINE_WIDTH, Haversine, haversine_row, unit_row};

@@ -5,6 +5,9 @@
 //! them: cells, boxes around groups, vector operations that rule out whole panels. The distance function, which nothing is
 //! known of and which may be arbitrarily slow, is asked only about what is left.
 //!
+//! Since they only rule out, the coordinates are kept in single precision ([`PivotScale`]): twice as many to a vector, and half
+//! the memory.
+//!
 //! Sources: Mico, Oncina and Vidal, *A new version of the nearest-neighbour approximating and eliminating search algorithm*
 //! (Pattern Recognition Letters 1994), for the bound; Traina, Filho, Traina, Vieira and Faloutsos, *The Omni-family of all-purpose
 //! access methods* (VLDB Journal 2007), for boxes in the space of the pivots.
@@ -18,11 +21,36 @@ use crate::view::Panels;
 /// Most pivots.
 pub const PIVOTS_MAX: usize = 16;
 
-/// An item as a query, with its distances to the pivots.
+/// How distances to pivots become coordinates in single precision: times a power of two, by which the largest of the table
+/// comes to be at most 1 (or 4, at the end of the range of `f64`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PivotScale(f64);
+
+impl PivotScale {
+    /// The largest coordinate, of queries that are farther than that: far beyond the items, whose coordinates are near 1 at most.
+    const FAR: f64 = (1u128 << 100) as f64;
+
+    /// The scale of a table in which no distance is above `farthest`.
+    pub fn of(farthest: f64) -> Self {
+        // Of any `farthest`, also one that is 0, infinite or no number: a power that has an inverse.
+        let exponent = (farthest.to_bits() >> 52 & 0x7ff) as i64 - 1023;
+        let power = (-exponent - 1).clamp(-1022, 1000);
+        Self(f64::from_bits(((1023 + power) as u64) << 52)) // 1..=2023
+    }
+
+    /// The coordinate of a distance: rounded to nearest.
+    #[inline]
+    pub fn coordinate(self, distance: f64) -> f32 {
+        let scaled = distance * self.0;
+        (if scaled < Self::FAR { scaled } else { Self::FAR }) as f32
+    }
+}
+
+/// An item as a query, with its distances to the pivots as coordinates.
 #[derive(Debug)]
 pub struct PivotItem<'q, X> {
     item: Item<'q, X>,
-    distances: [f64; PIVOTS_MAX],
+    coordinates: [f32; PIVOTS_MAX],
 }
 
 impl<X> Clone for PivotItem<'_, X> {
@@ -34,15 +62,15 @@ impl<X> Clone for PivotItem<'_, X> {
 impl<X> Copy for PivotItem<'_, X> {}
 
 impl<'q, X> PivotItem<'q, X> {
-    /// The item with its distances to the pivots, in their order.
+    /// The item with its distances to the pivots as coordinates, in their order and by the [`PivotScale`] of the table.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there are more than [`PIVOTS_MAX`].
-    pub fn new(item: Item<'q, X>, distances: &[f64]) -> Result<Self, KernelError> {
-        want("distances", distances.len().min(PIVOTS_MAX), distances.len())?;
+    pub fn new(item: Item<'q, X>, coordinates: &[f32]) -> Result<Self, KernelError> {
+        want("coordinates", coordinates.len().min(PIVOTS_MAX), coordinates.len())?;
         let mut all = [0.0; PIVOTS_MAX];
-        all[..distances.len()].copy_from_slice(distances);
-        Ok(Self { item, distances: all })
+        all[..coordinates.len()].copy_from_slice(coordinates);
+        Ok(Self { item, coordinates: all })
     }
 }
 
@@ -133,7 +161,7 @@ pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> R
 
 /// [`Items`] with their distances to pivots.
 ///
-/// A surrogate is the largest difference of two items' distances to a pivot; it bounds the distance from below only, so
+/// A surrogate is the largest difference of two items' coordinates; it bounds the distance from below only, so
 /// [`at_most`](Metric::at_most) is infinite and [`floor`](Metric::floor) is 0.
 ///
 /// # Margins
@@ -145,46 +173,58 @@ pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> R
 /// d(x, c) <= d(q, x) + d(q, c) + s (d(q, x) + d(q, c)) + a  <=  d(q, c) + D + s (D + C) + a,
 /// ```
 ///
-/// the last where `d(q, c) <= d(x, c) <= C`, which is where it matters. So no surrogate exceeds `D + s (D + C) + a` but for
-/// the rounding of a difference, which the Chebyshev metric over the table accounts for; four units in the last place of `D + C` pay
-/// for the arithmetic here.
+/// the last where `d(q, c) <= d(x, c) <= C`, which is where it matters. So the two differ by at most `E = D + s (D + C) + a`.
+///
+/// Coordinates are these distances times the scale `w`, which is exact, rounded to `f32`: each is off by at most `u = 2^-24` of itself,
+/// or by half of the smallest number, `2^-150`, and a query that is beyond the range of coordinates has one that is too small, which
+/// only lessens a difference. As `d(x, c) <= C` and `d(q, c) <= C + E`, no difference of coordinates exceeds
+///
+/// ```text
+/// w (E + u (E + 2 C)) + 2^-149  =  w (1 + u) (1 + s) D  +  w ((1 + u) (s C + a) + 2 u C) + 2^-149.
+/// ```
+///
+/// The rounding of the difference is what the Chebyshev metric over the table accounts for. With `2 u` for `u`, and eight units in the
+/// last place more than `s`, both terms also pay for the arithmetic here.
 pub struct PivotItems<'a, X, D> {
     items: Items<'a, X, D>,
-    table: Coordinates<'a, f64, Chebyshev>,
+    table: Coordinates<'a, f32, Chebyshev>,
     axes: usize,
-    relative: f64,
-    /// `s C + a`, with the units.
-    constant: f64,
+    /// By how much a difference of coordinates grows with the distance,
+    factor: f64,
+    /// and what it may be at none.
+    term: f64,
 }
 
 impl<'a, X, D> PivotItems<'a, X, D> {
-    /// The metric over items of which `table` holds the distances to the pivots, in the order of the tree; none of them is
-    /// above `farthest`.
+    /// The metric over items of which `table` holds the distances to the pivots as [coordinates](PivotScale::coordinate), in the order
+    /// of the tree; none of the distances is above `farthest`, which the scale is [of](PivotScale::of).
     ///
     /// # Errors
     /// [`KernelError::Shape`] when the table has more than [`PIVOTS_MAX`] columns, or not a row for each item.
-    pub fn new(items: Items<'a, X, D>, table: Panels<'a, f64>, farthest: f64) -> Result<Self, KernelError> {
+    pub fn new(items: Items<'a, X, D>, table: Panels<'a, f32>, farthest: f64) -> Result<Self, KernelError> {
         want("table", items.len(), table.len())?;
         let axes = table.dim();
         want("pivots", axes.min(PIVOTS_MAX), axes)?;
-        let slack = items.slack();
-        let relative = slack.relative + 4.0 * f64::EPSILON;
-        let constant = relative * farthest + slack.absolute;
-        Ok(Self { items, table: Coordinates::new(table), axes, relative, constant })
+        let (slack, PivotScale(scale)) = (items.slack(), PivotScale::of(farthest));
+        let (relative, rounding) = (slack.relative + 8.0 * f64::EPSILON, 2.0 * f32::ROUNDOFF);
+        let factor = scale * ((1.0 + rounding) * (1.0 + relative));
+        let differences = (1.0 + rounding) * (relative * farthest + slack.absolute);
+        let term = scale * (differences + 2.0 * rounding * farthest) + f64::from(f32::from_bits(2));
+        Ok(Self { items, table: Coordinates::new(table), axes, factor, term })
     }
 
     /// The same with a box around each group of the tree, in the space of the pivots.
     ///
     /// # Errors
     /// [`KernelError::Shape`] unless a box has an axis for each pivot.
-    pub fn with_boxes(self, boxes: Boxes<'a, f64>) -> Result<Self, KernelError> {
+    pub fn with_boxes(self, boxes: Boxes<'a, f32>) -> Result<Self, KernelError> {
         want("boxes", self.axes, boxes.axes())?;
         Ok(Self { table: self.table.with_boxes(boxes), ..self })
     }
 }
 
 impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
-    type Real = f64;
+    type Real = f32;
     type Query<'q> = PivotItem<'q, X>;
     const SHORTLIST_FROM: usize = usize::MAX;
     const DEAR: bool = true;
@@ -200,8 +240,8 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     }
 
     #[inline(always)]
-    fn surrogates<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, ceiling: f64, out: &mut [f64]) {
-        self.table.surrogates::<L>(&query.distances[..self.axes], from, to, ceiling, out);
+    fn surrogates<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, ceiling: f32, out: &mut [f32]) {
+        self.table.surrogates::<L>(&query.coordinates[..self.axes], from, to, ceiling, out);
     }
 
     #[inline(always)]
@@ -210,9 +250,9 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
         query: PivotItem<'_, X>,
         from: usize,
         to: usize,
-        ceiling: f64,
-    ) -> <f64 as Real>::On<L> {
-        self.table.surrogate_panel::<L>(&query.distances[..self.axes], from, to, ceiling)
+        ceiling: f32,
+    ) -> <f32 as Real>::On<L> {
+        self.table.surrogate_panel::<L>(&query.coordinates[..self.axes], from, to, ceiling)
     }
 
     #[inline(always)]
@@ -221,41 +261,41 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     }
 
     #[inline(always)]
-    fn box_bounds<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, out: &mut [f64]) {
-        self.table.box_bounds::<L>(&query.distances[..self.axes], from, to, out);
+    fn box_bounds<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize, out: &mut [f32]) {
+        self.table.box_bounds::<L>(&query.coordinates[..self.axes], from, to, out);
     }
 
     #[inline(always)]
-    fn box_panel<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize) -> <f64 as Real>::On<L> {
-        self.table.box_panel::<L>(&query.distances[..self.axes], from, to)
+    fn box_panel<L: Lanes>(&self, query: PivotItem<'_, X>, from: usize, to: usize) -> <f32 as Real>::On<L> {
+        self.table.box_panel::<L>(&query.coordinates[..self.axes], from, to)
     }
 
     #[inline(always)]
-    fn ceiling(&self, distance: f64) -> f64 {
+    fn ceiling(&self, distance: f64) -> f32 {
         if distance < 0.0 {
             return self.table.ceiling(distance);
         }
-        self.table.ceiling(distance + (self.relative * distance + self.constant))
+        self.table.ceiling(self.factor * distance + self.term)
     }
 
     #[inline(always)]
-    fn floor(&self, _distance: f64) -> f64 {
+    fn floor(&self, _distance: f64) -> f32 {
         0.0
     }
 
     #[inline(always)]
-    fn at_least<L: Lanes>(&self, surrogate: f64) -> f64 {
-        let bound = (self.table.at_least::<L>(surrogate) - self.constant) / (1.0 + self.relative);
+    fn at_least<L: Lanes>(&self, surrogate: f32) -> f64 {
+        let bound = (self.table.at_least::<L>(surrogate) - self.term) / self.factor;
         if bound > 0.0 { bound * (1.0 - 4.0 * f64::EPSILON) } else { 0.0 }
     }
 
     #[inline(always)]
-    fn at_most<L: Lanes>(&self, _surrogate: f64) -> f64 {
+    fn at_most<L: Lanes>(&self, _surrogate: f32) -> f64 {
         f64::INFINITY
     }
 
     #[inline(always)]
-    fn distance<L: Lanes>(&self, query: PivotItem<'_, X>, position: usize, _surrogate: f64) -> f64 {
+    fn distance<L: Lanes>(&self, query: PivotItem<'_, X>, position: usize, _surrogate: f32) -> f64 {
         self.items.between(query.item, position)
     }
 

@@ -109,15 +109,18 @@ where
     pub fn outside<'q>(&'q self, value: &'q X, number: usize) -> PivotItem<'q, X> {
         let row = Idx::try_from(number).unwrap_or(Idx::MAX); // it only serves to name the query
         let item = Item { value, row, outside: true };
-        let (metric, mut distances) = (self.metric(&self.pivots.rows), [0.0; PIVOTS_MAX]);
-        let distances = &mut distances[..self.pivots.len()];
-        distances.iter_mut().enumerate().for_each(|(pivot, distance)| *distance = metric.between(item, pivot));
-        PivotItem::new(item, distances).expect("there are not too many pivots")
+        let (metric, scale) = (self.metric(&self.pivots.rows), self.pivots.scale());
+        let mut coordinates = [0.0; PIVOTS_MAX];
+        let coordinates = &mut coordinates[..self.pivots.len()];
+        for (pivot, coordinate) in coordinates.iter_mut().enumerate() {
+            *coordinate = scale.coordinate(metric.between(item, pivot));
+        }
+        PivotItem::new(item, coordinates).expect("there are not too many pivots")
     }
 
     /// The slots along a curve through their distances to the pivots.
     fn along(&self, curve: Curve, tier: Tier) -> Option<Vec<Idx>> {
-        let table: Vec<f64> = self.rows.iter().flat_map(|&row| self.pivots.of(at(row))).copied().collect();
+        let table: Vec<f32> = self.rows.iter().flat_map(|&row| self.pivots.of(at(row))).copied().collect();
         Some(curve_order(curve, tier, &table, self.pivots.width()))
     }
 
@@ -132,8 +135,8 @@ where
 #[derive(Debug)]
 pub struct PackedItems {
     rows: Vec<Idx>,
-    /// The distances to the pivots.
-    table: PackedPoints<f64>,
+    /// The distances to the pivots, as coordinates.
+    table: PackedPoints<f32>,
 }
 
 impl<X, D> Space for ItemSpace<X, D>
@@ -181,7 +184,7 @@ where
     }
 
     fn coordinate(&self, slot: usize, axis: usize) -> f64 {
-        self.pivots.of(at(self.rows[slot]))[axis]
+        f64::from(self.pivots.of(at(self.rows[slot]))[axis])
     }
 
     fn pack(&self, tree: &Tree, tier: Tier) -> PackedItems {

@@ -1,7 +1,7 @@
 //! The pivots of items: few of them, far from each other, by whose distances the others are told apart.
 
 use covertree_kernels::index::Idx;
-use covertree_kernels::tree::{Item, Items, PIVOTS_MAX, Remotest, pivots_worth_having};
+use covertree_kernels::tree::{Item, Items, PIVOTS_MAX, PivotScale, Remotest, pivots_worth_having};
 
 use crate::parallel;
 
@@ -16,9 +16,9 @@ const SAMPLE: usize = 256;
 pub(super) struct Pivots {
     /// Rows of the pivots.
     pub rows: Vec<Idx>,
-    /// `[items][pivots]`.
-    pub table: Vec<f64>,
-    /// The largest of them.
+    /// `[items][pivots]`: the distances as coordinates.
+    pub table: Vec<f32>,
+    /// The largest of the distances.
     pub farthest: f64,
 }
 
@@ -58,7 +58,9 @@ impl Pivots {
         let enough = pivots_worth_having(&distances, &table, columns.len()).expect("one row per item of the sample");
         columns.truncate(enough);
         pivots.rows.truncate(enough);
-        pivots.table = (0..items.len()).flat_map(|row| columns.iter().map(move |column| column[row])).collect();
+        let scale = pivots.scale();
+        pivots.table =
+            (0..items.len()).flat_map(|row| columns.iter().map(move |column| scale.coordinate(column[row]))).collect();
         pivots
     }
 
@@ -72,8 +74,13 @@ impl Pivots {
         self.len().max(1)
     }
 
-    /// The distances of a row.
-    pub fn of(&self, row: usize) -> &[f64] {
+    /// What makes coordinates of distances.
+    pub fn scale(&self) -> PivotScale {
+        PivotScale::of(self.farthest)
+    }
+
+    /// The coordinates of a row.
+    pub fn of(&self, row: usize) -> &[f32] {
         &self.table[row * self.len()..][..self.len()]
     }
 }

@@ -18,7 +18,7 @@ fn member<X>(items: &[X], row: usize) -> Item<'_, X> {
     Item { value: &items[row], row: row as Idx, outside: false }
 }
 
-/// Pivots, each the farthest from those before it, and the distances of all items to them, row by row.
+/// Pivots, each the farthest from those before it, the distances of all items to them, row by row, and the largest.
 fn chosen<X: 'static, D: Fn(&X, &X) -> f64>(
     metric: &Items<'_, X, D>,
     items: &[X],
@@ -42,13 +42,13 @@ fn chosen<X: 'static, D: Fn(&X, &X) -> f64>(
 struct Measure<'m, 'q, X: 'static, D: Fn(&X, &X) -> f64>(&'m PivotItems<'m, X, D>, PivotItem<'q, X>);
 
 impl<X: 'static, D: Fn(&X, &X) -> f64> OnLanes for Measure<'_, '_, X, D> {
-    type Out = Vec<(f64, f64, f64)>;
+    type Out = Vec<(f32, f64, f64)>;
     #[inline(always)]
     fn run<L: Lanes>(self) -> Self::Out {
         let Self(metric, query) = self;
-        let mut out = vec![-7.0; metric.items.len().next_multiple_of(f64::LANES)];
-        metric.surrogates::<L>(query, 0, metric.items.len(), f64::INFINITY, &mut out);
-        let one = |(position, surrogate): (usize, &f64)| {
+        let mut out = vec![-7.0; metric.items.len().next_multiple_of(f32::LANES)];
+        metric.surrogates::<L>(query, 0, metric.items.len(), f32::INFINITY, &mut out);
+        let one = |(position, surrogate): (usize, &f32)| {
             (*surrogate, metric.distance::<L>(query, position, *surrogate), metric.at_least::<L>(*surrogate))
         };
         out[..metric.items.len()].iter().enumerate().map(one).collect()
@@ -61,6 +61,9 @@ fn check<X: Clone + 'static, D: Fn(&X, &X) -> f64>(items: &[X], other: &X, pivot
     let order: Vec<Idx> = (0..len as Idx).collect();
     let plain = || Items::new(items, &order, distance, &()).unwrap().with_slack(slack);
     let (rows, table, farthest) = chosen(&plain(), items, pivots);
+    let scale = PivotScale::of(farthest);
+    let table: Vec<f32> = table.into_iter().map(|distance| scale.coordinate(distance)).collect();
+    assert!(table.iter().all(|coordinate| (0.0..=4.0).contains(coordinate)));
     let packed = pack(&table, pivots);
     let panels = Panels::new(&packed, pivots, len).unwrap();
     let half = 1 + len / 2;
@@ -86,11 +89,11 @@ fn check<X: Clone + 'static, D: Fn(&X, &X) -> f64>(items: &[X], other: &X, pivot
         let boxes = Boxes::new(Panels::new(&corners, 2 * pivots, 3).unwrap()).unwrap();
         let metric = PivotItems::new(plain(), panels, farthest).unwrap().with_boxes(boxes).unwrap();
         for query in trials::thin(5, (0..len).map(|row| member(items, row)).chain([outside])) {
-            let mut distances = [0.0; PIVOTS_MAX];
-            for (out, &row) in distances.iter_mut().zip(&rows) {
-                *out = metric.items.between(query, row);
+            let mut coordinates = [0.0; PIVOTS_MAX];
+            for (out, &row) in coordinates.iter_mut().zip(&rows) {
+                *out = scale.coordinate(metric.items.between(query, row));
             }
-            let query = PivotItem::new(query, &distances[..pivots]).unwrap();
+            let query = PivotItem::new(query, &coordinates[..pivots]).unwrap();
             let mut all = Vec::new();
             for (id, (surrogate, distance, at_least)) in tier.run(Measure(&metric, query)).into_iter().enumerate() {
                 assert!(surrogate <= metric.ceiling(distance), "{surrogate:e} hides an item at {distance:e}");
@@ -167,7 +170,35 @@ fn what_does_not_fit_is_refused() {
     let boxes = Boxes::new(Panels::new(&table[..16], 2, 1).unwrap()).unwrap();
     assert_eq!(fine.with_boxes(boxes).err(), Some(KernelError::Shape { what: "boxes", want: 2, got: 1 }));
     let refused = PivotItem::new(member(&items, 0), &[0.0; 17]).err();
-    assert_eq!(refused, Some(KernelError::Shape { what: "distances", want: 16, got: 17 }));
+    assert_eq!(refused, Some(KernelError::Shape { what: "coordinates", want: 16, got: 17 }));
+}
+
+#[test]
+fn coordinates_are_near_one_and_far_queries_stay_in_range() {
+    let tiny = f64::from_bits(1);
+    for farthest in [1.0, 0.3, 4.0, 1e-300, tiny, f64::MIN_POSITIVE, 1e300, f64::MAX] {
+        let scale = PivotScale::of(farthest);
+        let largest = scale.coordinate(farthest);
+        assert!((0.0..=if farthest > 1e307 { 4.0 } else { 1.0 }).contains(&largest), "{farthest:e} has {largest:e}");
+        assert!(farthest < 1e-301 || largest >= 0.5, "{farthest:e} has {largest:e}");
+        let far = scale.coordinate(f64::MAX);
+        assert!((largest..=1.5e30).contains(&far), "{farthest:e}: {far:e}");
+    }
+    for odd in [0.0, f64::INFINITY, f64::NAN, -1.0] {
+        assert!(PivotScale::of(odd).coordinate(0.0) == 0.0 && PivotScale::of(odd).coordinate(1.0).is_finite());
+    }
+}
+
+#[test]
+fn distances_of_every_size_are_bounded() {
+    let apart = |a: &f64, b: &f64| (a - b).abs();
+    // Near ties beside what is far, in the whole range of `f64`, and queries far outside of the items.
+    for magnitude in trials::thin(5, [1.0, 1e-310, 1e-160, 1e30, 1e150, 1e300]) {
+        let items: Vec<f64> = (0..40).map(|i| magnitude * (f64::from(i % 8) + 1e-9 * f64::from(i))).collect();
+        for other in [magnitude * 3.000_000_1, magnitude * 1e7, 1e307, 0.0] {
+            check(&items, &other, 3, Slack::default(), &apart);
+        }
+    }
 }
 
 #[test]
@@ -197,7 +228,7 @@ proptest! {
         places in prop::collection::vec((-100.0f64..100.0, -1.0f64..1.0), 8..40),
         pivots in 1usize..5,
         (relative, absolute) in (0.0f64..1e-3, 0.0f64..1e-2),
-        magnitude in -30i32..30,
+        magnitude in -200i32..200,
     ) {
         let scale = libm::pow(10.0, f64::from(magnitude));
         // A distance that is off by a share that depends on the pair, and symmetric.
