@@ -7,7 +7,9 @@ use std::time::Duration;
 use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::grid::*;
-use covertree_kernels::group::{Groups, key_runs, least_per_group, radix_sort_keys, radix_sort_keys_blocks};
+use covertree_kernels::group::{
+    GroupCounters, Groups, key_runs, least_per_group, radix_sort_keys, radix_sort_keys_blocks,
+};
 use covertree_kernels::hash::{GOLDEN, mix64, stream};
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::view::Rows;
@@ -134,7 +136,8 @@ fn leaders(c: &mut Criterion) {
     group.bench_function(BenchmarkId::new("radix_sort_and_least_per_group", LEN), |b| {
         b.iter(|| {
             let (mut keys, mut ids) = (keys.clone(), ids.clone());
-            radix_sort_keys(&mut keys, &mut ids, &mut Arena::new(&mut scratch)).expect("the shapes fit");
+            let (arena, counters) = (&mut Arena::new(&mut scratch), &mut GroupCounters::default());
+            radix_sort_keys(&mut keys, &mut ids, arena, counters).expect("the shapes fit");
             let runs = key_runs(&keys, &mut starts).expect("the keys rise") as usize;
             let groups = Groups::new(&starts[..=runs], &ids, LEN as Idx).expect("the runs are whole");
             least_per_group(groups, &priorities, 0, &mut winners[..runs])

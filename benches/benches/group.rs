@@ -156,7 +156,8 @@ fn sorted(c: &mut Criterion) {
     let (mut keys, mut rows) = (vec![0; LEN], vec![0; LEN]);
     let (left_rows, right_rows) = ids.split_at(LEN / 2);
     let merge = |keys: &mut [u64], rows: &mut [Idx]| {
-        merge_keys((black_box(left), left_rows), (black_box(right), right_rows), keys, rows)
+        let counters = &mut GroupCounters::default();
+        merge_keys((black_box(left), left_rows), (black_box(right), right_rows), keys, rows, counters)
     };
     merge(&mut keys, &mut rows).expect("the halves are sorted");
     assert!(keys.iter().copied().zip(rows.iter().copied()).eq(whole));
@@ -216,14 +217,17 @@ fn sparse(c: &mut Criterion) {
             let mut memory = vec![Block::splat(0); radix_sort_keys_blocks(len)];
             let identity: Vec<Idx> = (0..len as Idx).collect();
             let (mut k, mut r) = (keys.clone(), identity.clone());
-            radix_sort_keys(&mut k, &mut r, &mut Arena::new(&mut memory)).expect("the shapes fit");
+            let mut sort = |keys: &mut [u64], rows: &mut [Idx]| {
+                radix_sort_keys(keys, rows, &mut Arena::new(&mut memory), &mut GroupCounters::default())
+            };
+            sort(&mut k, &mut r).expect("the shapes fit");
             let mut sorted = pairs.clone();
             sorted.sort_by_key(|pair| pair.0);
             assert!(sorted.iter().map(|pair| (pair.0, pair.1)).eq(k.into_iter().zip(r)));
             group.bench_function(BenchmarkId::new("radix", &size), |b| {
                 b.iter_batched_ref(
                     || (keys.clone(), identity.clone()),
-                    |(keys, rows)| radix_sort_keys(keys, rows, &mut Arena::new(&mut memory)),
+                    |(keys, rows)| sort(keys, rows),
                     BatchSize::LargeInput,
                 )
             });

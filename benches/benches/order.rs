@@ -60,19 +60,6 @@ fn keys<T: Real>(c: &mut Criterion, element: &str, dims: &[usize]) {
     }
 }
 
-/// What one writes first.
-fn plain_bounds<T: Real>(data: &[T], low: &mut [T], high: &mut [T]) {
-    let dim = low.len();
-    low.copy_from_slice(&data[..dim]);
-    high.copy_from_slice(&data[..dim]);
-    for row in data.chunks_exact(dim) {
-        for d in 0..dim {
-            low[d] = if row[d] < low[d] { row[d] } else { low[d] };
-            high[d] = if row[d] > high[d] { row[d] } else { high[d] };
-        }
-    }
-}
-
 fn extent<T: Real>(c: &mut Criterion, element: &str) {
     let mut group = c.benchmark_group("bounds");
     for dim in [3, 8, 64] {
@@ -81,7 +68,7 @@ fn extent<T: Real>(c: &mut Criterion, element: &str) {
         let rows = Rows::new(&data, dim).expect("whole rows");
         let (mut low, mut high) = (vec![T::default(); dim], vec![T::default(); dim]);
         let (mut least, mut most) = (low.clone(), high.clone());
-        plain_bounds(&data, &mut least, &mut most);
+        scalar::bounds(&data, &mut least, &mut most);
         group.throughput(Throughput::Bytes(size_of_val(&data[..]) as u64));
         for tier in Tier::all() {
             bounds(tier, rows, &mut low, &mut high).expect("the bounds fit");
@@ -90,8 +77,8 @@ fn extent<T: Real>(c: &mut Criterion, element: &str) {
                 b.iter(|| bounds(tier, black_box(rows), &mut low, &mut high))
             });
         }
-        group.bench_function(BenchmarkId::new("loop", format!("{element}/{len}x{dim}")), |b| {
-            b.iter(|| plain_bounds(black_box(&data), &mut least, &mut most))
+        group.bench_function(BenchmarkId::new("twin", format!("{element}/{len}x{dim}")), |b| {
+            b.iter(|| scalar::bounds(black_box(&data), &mut least, &mut most))
         });
     }
     group.finish();
@@ -104,9 +91,9 @@ fn merged(c: &mut Criterion) {
     let ([mut low, mut least, mut other_low], [mut high, mut most, mut other_high]) =
         ([[0.0; DIM]; 3], [[0.0; DIM]; 3]);
     let (one, other) = data.split_at(data.len() / 2);
-    plain_bounds(&data, &mut least, &mut most);
-    plain_bounds(one, &mut low, &mut high);
-    plain_bounds(other, &mut other_low, &mut other_high);
+    scalar::bounds(&data, &mut least, &mut most);
+    scalar::bounds(one, &mut low, &mut high);
+    scalar::bounds(other, &mut other_low, &mut other_high);
     merge_bounds(&mut low, &mut high, &other_low, &other_high).expect("the lengths are equal");
     assert!(low == least && high == most);
     let mut group = c.benchmark_group("merge_bounds");

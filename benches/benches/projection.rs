@@ -7,7 +7,9 @@ use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
 use covertree_kernels::index::{Idx, NONE};
-use covertree_kernels::projection::{AXES, Projection, excess, principal_axes, principal_axes_blocks, project_rows};
+use covertree_kernels::projection::{
+    AXES, Projection, excess, principal_axes, principal_axes_blocks, project_rows, scalar,
+};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{Coordinates, Group, TreeParts, TreeView, knn, search_blocks};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
@@ -56,12 +58,18 @@ fn projection(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("principal_axes");
     group.throughput(Throughput::Elements(SAMPLE as u64));
-    let (mut other_center, mut other_axes) = (center.clone(), axes.clone());
+    let (mut other_center, mut other_axes, mut moments) = (vec![0.0; DIM], vec![0.0; DIM * AXES], axes.clone());
     for tier in Tier::all() {
+        assert_eq!(find(tier, &mut other_center, &mut other_axes), count);
+        assert!(other_center == center && other_axes == axes, "{tier}");
         group.bench_function(BenchmarkId::new("64 dimensions", tier), |bench| {
             bench.iter(|| find(tier, black_box(&mut other_center), &mut other_axes));
         });
     }
+    let mut by_twin = || scalar::principal_axes(black_box(sample), &mut other_center, &mut other_axes, &mut moments);
+    assert_eq!(by_twin(), count);
+    group.bench_function("64 dimensions/twin", |bench| bench.iter(&mut by_twin));
+    assert!(other_center == center && other_axes == axes);
     let mut matrix = vec![0.0; DIM * DIM];
     group.bench_function("64 dimensions/plain loop, the matrix of covariances alone", |bench| {
         bench.iter(|| covariances(black_box(sample), &center, &mut matrix));
@@ -83,17 +91,7 @@ fn covariances(rows: Rows<'_, f32>, center: &[f64], matrix: &mut [f64]) {
 }
 
 fn projected_rows(criterion: &mut Criterion, projection: &Projection<'_>, rows: Rows<'_, f32>, want: &[f32]) {
-    let (width, count) = (projection.width(), projection.count());
-    let mut out = vec![0.0; LEN * width];
-    let by_loop = |out: &mut [f32]| {
-        for (row, out) in black_box(rows).data().chunks_exact(DIM).zip(out.chunks_exact_mut(width)) {
-            for (axis, out) in out[..count].iter_mut().enumerate() {
-                let terms = row.iter().zip(projection.center()).zip(projection.axes().chunks_exact(AXES));
-                *out = terms.fold(0.0, |sum, ((&x, c), axes)| sum + (f64::from(x) - c) * axes[axis]) as f32; // rounds
-            }
-            out[count..].copy_from_slice(row);
-        }
-    };
+    let mut out = vec![0.0; LEN * projection.width()];
     let mut group = criterion.benchmark_group("project_rows");
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
@@ -103,9 +101,11 @@ fn projected_rows(criterion: &mut Criterion, projection: &Projection<'_>, rows: 
         assert!(out == want, "{tier}");
     }
     out.fill(0.0);
-    by_loop(&mut out);
+    scalar::project_rows(projection, rows, &mut out);
     assert!(out == want);
-    group.bench_function("64 dimensions/plain loop", |bench| bench.iter(|| by_loop(&mut out)));
+    group.bench_function("64 dimensions/twin", |bench| {
+        bench.iter(|| scalar::project_rows(projection, black_box(rows), &mut out));
+    });
     group.finish();
 }
 

@@ -1,7 +1,7 @@
 //! Bounds of any rows, whole and merged from two parts.
 
 use covertree_kernels::oracle::order as oracle;
-use covertree_kernels::order::{bounds, merge_bounds};
+use covertree_kernels::order::{bounds, merge_bounds, scalar};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::view::Rows;
 
@@ -12,6 +12,9 @@ pub fn check(data: &[u8]) {
     let points: Vec<f64> = (0..dim * len).map(|_| bytes.coordinate()).collect();
     let single: Vec<f32> = points.iter().map(|&x| x as f32).collect();
     let want = oracle::bounds(&points, dim);
+    let (mut low, mut high) = (vec![-1e9; dim], vec![1e9; dim]);
+    scalar::bounds(&points, &mut low, &mut high);
+    assert_eq!((&low, &high), (&want.0, &want.1), "twin");
     for tier in Tier::all() {
         let of = |points: &[f64]| {
             let (mut low, mut high) = (vec![-1e9; dim], vec![1e9; dim]);

@@ -4,7 +4,9 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
 use covertree_kernels::index::{Idx, NONE};
 use covertree_kernels::oracle::tree::HandMade;
-use covertree_kernels::projection::{AXES, Projection, excess, principal_axes, principal_axes_blocks, project_rows};
+use covertree_kernels::projection::{
+    AXES, Projection, excess, principal_axes, principal_axes_blocks, project_rows, scalar,
+};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{Boxes, Coordinates, TreeView, knn, scan, scan_blocks, search_blocks};
 use covertree_kernels::view::{Panels, Rows};
@@ -22,19 +24,41 @@ pub fn check(data: &[u8]) {
     answers(&single, dim, [leaf, fan, k]);
 }
 
+/// The center, the axes and their number, the same by every tier and by the twin.
+fn axes_of<T: Real>(sample: Rows<'_, T>) -> (Vec<f64>, Vec<f64>, usize) {
+    let dim = sample.dim();
+    let (mut center, mut axes, mut moments) = (vec![9.0; dim], vec![9.0; dim * AXES], vec![9.0; dim * AXES]);
+    let count = scalar::principal_axes(sample, &mut center, &mut axes, &mut moments);
+    for tier in Tier::all() {
+        let (mut other_center, mut other_axes) = (vec![-7.0; dim], vec![f64::NAN; dim * AXES]);
+        let mut memory = vec![Block::splat(0xdead_beef); principal_axes_blocks(dim)];
+        let arena = &mut Arena::new(&mut memory);
+        let other = principal_axes(tier, sample, &mut other_center, &mut other_axes, arena).unwrap();
+        assert!((&other_center, &other_axes, other) == (&center, &axes, count), "{tier}");
+    }
+    (center, axes, count)
+}
+
+/// Projected rows and their spread, the same by every tier and by the twin.
+fn projected_by<T: Real>(projection: &Projection<'_>, rows: Rows<'_, T>) -> (Vec<T>, f64) {
+    let mut plain = vec![T::INFINITY; rows.len() * projection.width()];
+    let spread = scalar::project_rows(projection, rows, &mut plain);
+    for tier in Tier::all() {
+        let mut out = vec![T::INFINITY; plain.len()];
+        let found = project_rows(tier, projection, rows, &mut out).unwrap();
+        assert!(out == plain && found == spread, "{tier}");
+    }
+    (plain, spread)
+}
+
 fn answers<T: Real>(rows: &[T], dim: usize, [leaf, fan, k]: [usize; 3]) {
     let (points, asked) = rows.split_at(rows.len() - dim);
-    let (mut center, mut axes) = (vec![-7.0; dim], vec![f64::NAN; dim * AXES]);
-    let mut memory = vec![Block::splat(0xdead_beef); principal_axes_blocks(dim)];
     let sample = Rows::new(points, dim).unwrap();
-    let arena = &mut Arena::new(&mut memory);
-    let count = principal_axes(Tier::detect(), sample, &mut center, &mut axes, arena).unwrap();
+    let (center, axes, count) = axes_of(sample);
     let projection = Projection::new(&center, &axes, count).unwrap();
     let width = projection.width();
-    let mut projected = vec![T::INFINITY; points.len() / dim * width];
-    let mut query = vec![T::INFINITY; width];
-    let spread = project_rows(Tier::detect(), &projection, sample, &mut projected).unwrap();
-    project_rows(Tier::detect(), &projection, Rows::new(asked, dim).unwrap(), &mut query).unwrap();
+    let (projected, spread) = projected_by(&projection, sample);
+    let (query, _) = projected_by(&projection, Rows::new(asked, dim).unwrap());
 
     // Boxes around the projections alone, over a tree of the whole rows.
     let leading = projected.chunks_exact(width).flat_map(|row| row[..count].iter().copied()).collect();

@@ -25,9 +25,11 @@ pub fn check(data: &[u8]) {
     let j = place - i;
     let (mut keys, mut rows) = (vec![1; len], vec![-1; len]);
     let (k, r) = (keys.split_at_mut(place), rows.split_at_mut(place));
-    merge_keys((&left.0[..i], &left.1[..i]), (&right.0[..j], &right.1[..j]), k.0, r.0).expect("the shapes fit");
-    merge_keys((&left.0[i..], &left.1[i..]), (&right.0[j..], &right.1[j..]), k.1, r.1).expect("the shapes fit");
+    let work = &mut GroupCounters::default();
+    merge_keys((&left.0[..i], &left.1[..i]), (&right.0[..j], &right.1[..j]), k.0, r.0, work).expect("the shapes fit");
+    merge_keys((&left.0[i..], &left.1[i..]), (&right.0[j..], &right.1[j..]), k.1, r.1, work).expect("the shapes fit");
     assert_eq!((&keys, &rows), (&want.0, &want.1));
+    assert!(work.compared <= len as u64, "a key is taken once");
 
     let mut starts = vec![-7; len + 1];
     let runs = key_runs(&keys, &mut starts).expect("the keys rise");
@@ -37,6 +39,8 @@ pub fn check(data: &[u8]) {
 fn sorted(keys: &[u64], rows: &[Idx]) -> (Vec<u64>, Vec<Idx>) {
     let (mut keys, mut rows) = (keys.to_vec(), rows.to_vec());
     let mut memory = vec![Block::splat(0xdead_beef); radix_sort_keys_blocks(keys.len())];
-    radix_sort_keys(&mut keys, &mut rows, &mut Arena::new(&mut memory)).expect("the shapes fit");
+    let mut work = GroupCounters::default();
+    radix_sort_keys(&mut keys, &mut rows, &mut Arena::new(&mut memory), &mut work).expect("the shapes fit");
+    assert_eq!(work.inserted + work.tied + work.swept, keys.len() as u64, "a key is settled once");
     (keys, rows)
 }

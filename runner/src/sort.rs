@@ -7,7 +7,7 @@
 //! With `t` threads a `t`-th of a radix sort and `log2 t` times a `t`-th of a merge; twice the memory of keys and rows.
 
 use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::group::{merge_keys, merge_split, radix_sort_keys, radix_sort_keys_blocks};
+use covertree_kernels::group::{GroupCounters, merge_keys, merge_split, radix_sort_keys, radix_sort_keys_blocks};
 use covertree_kernels::index::{Idx, at};
 
 use crate::parallel;
@@ -24,7 +24,8 @@ fn sort_in_parts(keys: &mut Vec<u64>, rows: &mut Vec<Idx>, parts: usize) {
     let mut size = keys.len().div_ceil(parts).max(1);
     parallel::chunk_pairs((keys, size), (rows, size), &|_, keys, rows| {
         let mut memory = vec![Block::default(); radix_sort_keys_blocks(keys.len())];
-        radix_sort_keys(keys, rows, &mut Arena::new(&mut memory)).expect("the memory has the size");
+        let (arena, counters) = (&mut Arena::new(&mut memory), &mut GroupCounters::default());
+        radix_sort_keys(keys, rows, arena, counters).expect("the memory has the size");
     });
     if size >= keys.len() {
         return;
@@ -60,6 +61,7 @@ fn merge_by_twos((keys, rows): (&[u64], &[Idx]), (out_keys, out_rows): (&mut [u6
                 (&keys[right..right_end], &rows[right..right_end]),
                 done_keys,
                 done_rows,
+                &mut GroupCounters::default(),
             )
             .expect("as many as the two pieces have");
             (out_keys, out_rows) = (rest_keys, rest_rows);

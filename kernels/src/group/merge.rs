@@ -1,5 +1,6 @@
 //! Stable merge of two sorted runs, in pieces that are found by bisection.
 
+use super::GroupCounters;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 
@@ -47,12 +48,13 @@ pub fn merge_split(left: &[u64], right: &[u64], place: Idx) -> Result<Idx, Kerne
 /// rise come out in some order.
 ///
 /// # Cost
-/// One comparison per key, without a branch that depends on it.
+/// One comparison per key until one run ends, without a branch that depends on it; what is left of the other is copied.
 pub fn merge_keys(
     left: (&[u64], &[Idx]),
     right: (&[u64], &[Idx]),
     keys: &mut [u64],
     rows: &mut [Idx],
+    counters: &mut GroupCounters,
 ) -> Result<(), KernelError> {
     let len = left.0.len().saturating_add(right.0.len());
     idx_len(len)?;
@@ -70,6 +72,7 @@ pub fn merge_keys(
         j += usize::from(!from_left);
     }
     let place = i + j;
+    counters.compared += place as u64;
     let (left_rest, right_rest) = ((&left.0[i..], &left.1[i..]), (&right.0[j..], &right.1[j..]));
     let middle = place + left_rest.0.len();
     keys[place..middle].copy_from_slice(left_rest.0);

@@ -12,7 +12,12 @@
 //! | [`group_counts`] | sizes, and pairs `sum m (m - 1) / 2` |
 //!
 //! All results are exact and unique: a stable order leaves no choice, so any split over threads gives the same bytes.
-//! Groups are stored as compressed rows: group `g` is `rows[starts[g]..starts[g + 1]]`; [`Groups`] is the checked view.
+//!
+//! # Formula and shapes
+//! Groups are stored as compressed rows: group `g` is `rows[starts[g]..starts[g + 1]]`, with `starts[g]` the number of rows whose key
+//! is below `g`; [`Groups`] is the checked view. Dense keys are `[len]` of `0..groups` and make `starts`, `[groups + 1]`, and `rows`,
+//! `[len]`. Sparse keys are `[len]` words with a row each, `[len]`, sorted together; [`key_runs`] makes `starts` of them, so that run
+//! `g` is the group of the `g`-th smallest key.
 //!
 //! # Cost and measured rate
 //! [`group_by_key`] reads the keys twice and writes each row once, at the place of its group; scratch and starts are as long
@@ -31,6 +36,40 @@ pub use groups::{GroupCounts, Groups, group_counts, least_per_group};
 pub use merge::{merge_keys, merge_split};
 pub use radix::{key_runs, radix_sort_keys, radix_sort_keys_blocks};
 pub use wide::{group_by_key_wide, group_by_key_wide_blocks};
+
+/// Work done on sparse keys. What is done on dense ones follows from how many keys and groups there are.
+///
+/// A sort settles each of its keys once: `inserted + tied + swept` of a call is the number of its keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupCounters {
+    /// Keys that sorts settled by insertion alone, in ranges too short for passes.
+    pub inserted: u64,
+    /// Keys that sorts settled by finding that all keys of their range are equal.
+    pub tied: u64,
+    /// Keys that sorts settled by two passes and a sweep.
+    pub swept: u64,
+    /// Keys of sweeps that gave up, after the same two passes: once for each such sweep.
+    pub given_up: u64,
+    /// Keys that sorts put into buckets: once for each range too long for passes that they were in.
+    pub cut: u64,
+    /// Places by which insertions and sweeps moved keys.
+    pub places: u64,
+    /// Keys that merges took by a comparison; those of the run that is left at the end are copied without.
+    pub compared: u64,
+}
+
+impl GroupCounters {
+    /// Adds the work of another call.
+    pub fn merge(&mut self, other: &Self) {
+        self.inserted += other.inserted;
+        self.tied += other.tied;
+        self.swept += other.swept;
+        self.given_up += other.given_up;
+        self.cut += other.cut;
+        self.places += other.places;
+        self.compared += other.compared;
+    }
+}
 
 #[cfg(test)]
 mod tests;

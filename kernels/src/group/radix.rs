@@ -10,6 +10,7 @@
 //! Key and row move together, sixteen bytes at a time: a scatter touches one place per key, not two. Nothing but two
 //! tables of counts is kept: the borders of buckets are read off the keys.
 
+use super::GroupCounters;
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
@@ -62,7 +63,12 @@ pub const fn radix_sort_keys_blocks(len: usize) -> usize {
 /// For keys that are evenly spread, two passes up to 65,536 of them and three beyond; at worst, every bit of the keys
 /// decides once. Stack: no buffers, and a depth of at most 50 calls, for each cut uses up six bits or more, and each
 /// pair of passes ten or more.
-pub fn radix_sort_keys(keys: &mut [u64], rows: &mut [Idx], arena: &mut Arena<'_>) -> Result<(), KernelError> {
+pub fn radix_sort_keys(
+    keys: &mut [u64],
+    rows: &mut [Idx],
+    arena: &mut Arena<'_>,
+    counters: &mut GroupCounters,
+) -> Result<(), KernelError> {
     let len = keys.len();
     want("rows", len, rows.len())?;
     idx_len(len)?;
@@ -72,8 +78,10 @@ pub fn radix_sort_keys(keys: &mut [u64], rows: &mut [Idx], arena: &mut Arena<'_>
     let mut arena = arena.scope();
     let pairs = arena.take::<Pair>(len)?;
     let other = arena.take::<Pair>(near(len))?;
-    let mut scratch = Scratch { other, low: arena.take(COUNTS)?, high: arena.take(COUNTS)? };
+    let (low, high) = (arena.take(COUNTS)?, arena.take(COUNTS)?);
+    let mut scratch = Scratch { other, low, high, work: GroupCounters::default() };
     sort(Range { pairs, keys, rows }, &mut scratch);
+    counters.merge(&scratch.work);
     Ok(())
 }
 
@@ -85,11 +93,12 @@ struct Range<'a> {
     rows: &'a mut [Idx],
 }
 
-/// What the passes of a range need besides.
+/// What the passes of a range need besides, and what they have done.
 struct Scratch<'a> {
     other: &'a mut [Pair],
     low: &'a mut [u32],
     high: &'a mut [u32],
+    work: GroupCounters,
 }
 
 impl Range<'_> {
@@ -108,16 +117,16 @@ impl Range<'_> {
     }
 
     /// Sorts the pairs into `keys` and `rows` by insertion, unless that takes more moves than `most`; the pairs stay as
-    /// they are. Returns whether it is done.
-    fn insert_back(&mut self, mut most: usize) -> bool {
+    /// they are. Returns the moves: more than `most` if it is not done.
+    fn insert_back(&mut self, most: usize) -> usize {
+        let mut moves = 0;
         for (place, &[key, row]) in self.pairs.iter().enumerate() {
-            let moves = insert(self.keys, self.rows, place, key, row_of(row));
+            moves += insert(self.keys, self.rows, place, key, row_of(row));
             if moves > most {
-                return false;
+                break;
             }
-            most -= moves;
         }
-        true
+        moves
     }
 }
 
@@ -146,20 +155,25 @@ fn varying_bits(keys: impl Iterator<Item = u64>, first: u64) -> u32 {
 fn sort(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
     let len = range.len();
     if len <= SMALL {
+        let mut moves = 0;
         for place in 1..len {
             let (key, row) = (range.keys[place], range.rows[place]);
-            insert(range.keys, range.rows, place, key, row);
+            moves += insert(range.keys, range.rows, place, key, row);
         }
+        scratch.work.inserted += len as u64;
+        scratch.work.places += moves as u64;
         return;
     }
     let top = varying_bits(range.keys.iter().copied(), range.keys[0]);
     if top == 0 {
+        scratch.work.tied += len as u64;
         return;
     }
     if len <= NEAR {
         let shift = pass_low(zipped(range.keys, range.rows), len, top, scratch);
         return pass_high(range, shift, scratch);
     }
+    scratch.work.cut += len as u64;
     let width = count_buckets(range.keys, top, scratch.low);
     let (shift, counts) = (top - width, &mut scratch.low[..1 << width]);
     starts(counts);
@@ -208,7 +222,8 @@ fn runs(range: &mut Range<'_>, shift: u32, scratch: &mut Scratch<'_>) {
 fn run(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
     let len = range.len();
     if len <= SMALL {
-        range.insert_back(usize::MAX);
+        scratch.work.places += range.insert_back(usize::MAX) as u64;
+        scratch.work.inserted += len as u64;
         return;
     }
     if len > NEAR {
@@ -217,6 +232,7 @@ fn run(mut range: Range<'_>, scratch: &mut Scratch<'_>) {
     }
     let top = varying_bits(range.pairs.iter().map(|pair| pair[0]), range.pairs[0][0]);
     if top == 0 {
+        scratch.work.tied += len as u64;
         return range.copy_back();
     }
     let shift = pass_low(range.pairs.iter().copied(), len, top, scratch);
@@ -259,8 +275,14 @@ fn pass_high(mut range: Range<'_>, shift: u32, scratch: &mut Scratch<'_>) {
         put(pair, range.pairs, high, digit(pair[0], shift + width, width));
     }
     // Keys are out of place only within a run of equal digits, so that runs can be sorted by themselves.
-    if !range.insert_back(MOVES * len) {
+    let (most, work) = (MOVES * len, &mut scratch.work);
+    let moves = range.insert_back(most);
+    work.places += moves as u64;
+    if moves > most {
+        work.given_up += len as u64;
         runs(&mut range, shift, scratch);
+    } else {
+        work.swept += len as u64;
     }
 }
 

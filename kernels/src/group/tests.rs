@@ -31,11 +31,22 @@ fn in_chunks(keys: &[Idx], groups: Idx, cuts: &[usize]) -> (Vec<Idx>, Vec<Idx>) 
     (starts, rows)
 }
 
-fn sorted(keys: &[u64], rows: &[Idx]) -> (Vec<u64>, Vec<Idx>) {
-    let (mut keys, mut rows) = (keys.to_vec(), rows.to_vec());
+/// Keys and rows, sorted, and the work of it, whose laws hold.
+fn sorted_with_work(keys: &[u64], rows: &[Idx]) -> ((Vec<u64>, Vec<Idx>), GroupCounters) {
+    let (len, mut keys, mut rows) = (keys.len() as u64, keys.to_vec(), rows.to_vec());
     let mut memory = vec![Block::splat(0xdead_beef); radix_sort_keys_blocks(keys.len())];
-    radix_sort_keys(&mut keys, &mut rows, &mut Arena::new(&mut memory)).unwrap();
-    (keys, rows)
+    let mut work = GroupCounters::default();
+    radix_sort_keys(&mut keys, &mut rows, &mut Arena::new(&mut memory), &mut work).unwrap();
+    assert_eq!(work.inserted + work.tied + work.swept, len, "each key is settled once: {work:?}");
+    assert!(work.cut == 0 || (len > 1 << 16 && work.cut >= len), "the first cut takes all of a long range: {work:?}");
+    // The mean key of up to 24 passes at most 23 / 2; a sweep ends with the key whose moves make it eight for each of its keys.
+    let most = 12 * work.inserted + 9 * (work.swept + work.given_up);
+    assert!(work.places <= most && work.compared == 0, "{work:?}");
+    ((keys, rows), work)
+}
+
+fn sorted(keys: &[u64], rows: &[Idx]) -> (Vec<u64>, Vec<Idx>) {
+    sorted_with_work(keys, rows).0
 }
 
 /// Keys of many shapes: spread, clustered, tied, sorted, reversed, with constant bytes inside.
@@ -68,14 +79,70 @@ fn radix_sort_matches_oracle() {
 }
 
 #[test]
+fn counters_of_a_sort_say_what_the_keys_decided() {
+    let work = |keys: &[u64]| sorted_with_work(keys, &vec![0; keys.len()]).1;
+    let (none, len) = (GroupCounters::default(), trials::up_to(1000));
+    assert_eq!(work(&[]), none);
+    // Insertion moves a key past every larger one before it.
+    assert_eq!(work(&[3, 1, 2, 1]), GroupCounters { inserted: 4, places: 4, ..none });
+    let count = len as u64;
+    let all_equal = GroupCounters { tied: count, ..none };
+    assert_eq!(work(&vec![9; len]), if len > 24 { all_equal } else { GroupCounters { inserted: count, ..none } });
+    if len <= 24 {
+        return;
+    }
+    assert_eq!(work(&(0..count).collect::<Vec<_>>()), GroupCounters { swept: count, ..none });
+    // One key takes both digits away from the others, which fall: the sweep gives up, and they go through two passes more.
+    let mut falling: Vec<u64> = (0..count).rev().collect();
+    falling[0] = u64::MAX;
+    let found = work(&falling);
+    assert!(found.places > 8 * count, "{found:?}");
+    assert_eq!(found, GroupCounters { inserted: 1, swept: count - 1, given_up: count, places: found.places, ..none });
+    let long: Vec<u64> = (0..70_000).map(mix64).collect();
+    let found = work(&long);
+    assert_eq!((found.cut, found.given_up), (70_000, 0));
+    // Crowded into one bucket of the first cut, and into few keys: these are cut again, and then tied.
+    let crowded: Vec<u64> = (0..140_000).map(|word| mix64(word) % 2 + if word == 0 { 1 << 60 } else { 0 }).collect();
+    assert_eq!(work(&crowded), GroupCounters { inserted: 1, tied: 139_999, cut: 140_000 + 139_999, ..none });
+}
+
+#[test]
+fn counters_of_a_merge_say_when_one_run_ended() {
+    let compared = |left: &[u64], right: &[u64]| {
+        let (mut keys, mut rows) = (vec![7; left.len() + right.len()], vec![-7; left.len() + right.len()]);
+        let mut work = GroupCounters::default();
+        let (a, b) = (vec![0; left.len()], vec![1; right.len()]);
+        merge_keys((left, &a), (right, &b), &mut keys, &mut rows, &mut work).unwrap();
+        assert_eq!(work, GroupCounters { compared: work.compared, ..GroupCounters::default() });
+        work.compared
+    };
+    assert_eq!(compared(&[1, 2, 3], &[]), 0);
+    assert_eq!(compared(&[1, 2, 3], &[4, 5]), 3);
+    assert_eq!(compared(&[4, 4, 5], &[1, 4]), 4); // equal keys come from the left first
+    assert_eq!(compared(&[1, 3, 5], &[2, 4, 6]), 5);
+}
+
+#[test]
+fn counters_merge_field_by_field() {
+    let [inserted, tied, swept, given_up, cut, places, compared] = [1, 2, 3, 4, 5, 6, 7];
+    let once = GroupCounters { inserted, tied, swept, given_up, cut, places, compared };
+    let mut sum = once;
+    sum.merge(&once);
+    let twice = GroupCounters { inserted: 2, tied: 4, swept: 6, given_up: 8, cut: 10, places: 12, compared: 14 };
+    assert_eq!(sum, twice);
+}
+
+#[test]
 fn radix_sort_takes_exactly_the_blocks_that_it_says() {
     let (mut keys, mut rows) = ([2, 1, 3], [0, 1, 2]);
     let need = radix_sort_keys_blocks(3);
     let mut memory = vec![Block::splat(7); need];
-    let refused = radix_sort_keys(&mut keys, &mut rows, &mut Arena::new(&mut memory[1..]));
+    let mut work = GroupCounters::default();
+    let refused = radix_sort_keys(&mut keys, &mut rows, &mut Arena::new(&mut memory[1..]), &mut work);
     assert_eq!((refused, keys), (Err(KernelError::Scratch { need, have: need - 1 }), [2, 1, 3]));
+    assert_eq!(work, GroupCounters::default());
     let mut arena = Arena::new(&mut memory);
-    radix_sort_keys(&mut keys, &mut rows, &mut arena).unwrap();
+    radix_sort_keys(&mut keys, &mut rows, &mut arena, &mut work).unwrap();
     assert_eq!((keys, rows, arena.free()), ([1, 2, 3], [1, 0, 2], need));
 }
 
@@ -174,8 +241,9 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     assert_eq!(gather(&[0; 3], &[0, 2, 3], 0, 2, &mut rows), value("starts", 1));
 
     let mut words = [3, 1];
-    let short = radix_sort_keys(&mut words, &mut rows, &mut Arena::new(&mut []));
-    assert_eq!(short, shape("rows", 2, 3));
+    let mut work = GroupCounters::default();
+    let short = radix_sort_keys(&mut words, &mut rows, &mut Arena::new(&mut []), &mut work);
+    assert_eq!((short, work), (shape("rows", 2, 3), GroupCounters::default()));
     assert_eq!(key_runs(&[1, 0], &mut starts[..3]), Err(KernelError::Value { what: "keys", at: 1 }));
     assert_eq!(key_runs(&[1, 2], &mut starts), Err(KernelError::Shape { what: "starts", want: 3, got: 4 }));
     assert_eq!((starts, rows, words), ([9; 4], [9; 3], [3, 1]));
@@ -207,7 +275,10 @@ fn wrong_groups_and_merges_are_refused() {
     for (left, right, k, r, what) in
         [(0, 1, 2, 2, "left"), (1, 0, 2, 2, "right"), (1, 1, 1, 2, "keys"), (1, 1, 2, 1, "rows")]
     {
-        let got = merge_keys((&[1], &[0; 1][..left]), (&[2], &[0; 1][..right]), &mut keys[..k], &mut rows[..r]);
+        let (left, right) = ((&[1][..], &[0; 1][..left]), (&[2][..], &[0; 1][..right]));
+        let mut work = GroupCounters::default();
+        let got = merge_keys(left, right, &mut keys[..k], &mut rows[..r], &mut work);
+        assert_eq!(work, GroupCounters::default());
         assert!(matches!(got, Err(KernelError::Shape { what: found, .. }) if found == what), "{what}: {got:?}");
     }
     assert_eq!((keys, rows), ([5; 2], [6; 2]));
@@ -267,8 +338,11 @@ proptest! {
         let j = place - i;
         let (mut keys, mut rows) = (vec![77; len], vec![-7; len]);
         let (k, r) = (keys.split_at_mut(place), rows.split_at_mut(place));
-        merge_keys((&left[..i], &a[..i]), (&right[..j], &b[..j]), k.0, r.0).unwrap();
-        merge_keys((&left[i..], &a[i..]), (&right[j..], &b[j..]), k.1, r.1).unwrap();
+        let mut work = GroupCounters::default();
+        merge_keys((&left[..i], &a[..i]), (&right[..j], &b[..j]), k.0, r.0, &mut work).unwrap();
+        merge_keys((&left[i..], &a[i..]), (&right[j..], &b[j..]), k.1, r.1, &mut work).unwrap();
+        let least = i.min(j) + (left.len() - i).min(right.len() - j);
+        prop_assert!((least..=len).contains(&(work.compared as usize)));
         prop_assert_eq!((keys, rows), oracle::sort_keys(&[left, right].concat(), &[a, b].concat()));
     }
 

@@ -11,6 +11,7 @@ pub mod landmark;
 pub mod mis;
 pub mod order;
 pub mod precise;
+pub mod projection;
 pub mod residual;
 pub mod select;
 pub mod sphere;

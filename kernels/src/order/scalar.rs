@@ -1,7 +1,22 @@
-//! Plain twins: one point at a time, as the source prints it.
+//! Plain twins: one point at a time, for arguments that the kernels would accept; the curves as the source prints them.
 
 use super::{Frame, KEY_DIMS_MAX};
 use crate::simd::Real;
+
+/// Twin of [`bounds`](super::bounds) of `rows`, row-major.
+pub fn bounds<T: Real>(rows: &[T], low: &mut [T], high: &mut [T]) {
+    low.fill(T::INFINITY);
+    high.fill(T::from_f64(f64::NEG_INFINITY));
+    for row in rows.chunks_exact(low.len()) {
+        for (d, &value) in row.iter().enumerate() {
+            low[d] = if value < low[d] { value } else { low[d] };
+            high[d] = if value > high[d] { value } else { high[d] };
+        }
+    }
+    for value in low.iter_mut().chain(high) {
+        *value = *value + T::default(); // makes a zero positive, and nothing else
+    }
+}
 
 /// Keys of `rows`, row-major, along the Hilbert curve.
 pub fn hilbert_keys<T: Real>(rows: &[T], frame: &Frame, keys: &mut [u64]) {

@@ -95,27 +95,42 @@ fn bounds_match_oracle() {
             let data = coordinates(len * dim, 5);
             let single: Vec<f32> = data.iter().map(|&x| x as f32).collect();
             let rounded: Vec<f64> = single.iter().map(|&x| f64::from(x)).collect();
-            for tier in Tier::all() {
-                let (mut low, mut high) = (vec![-1.0; dim], vec![1.0; dim]);
-                bounds(tier, Rows::new(&data, dim).unwrap(), &mut low, &mut high).unwrap();
-                assert_eq!((low, high), oracle::bounds(&data, dim), "{tier} {dim} x {len}");
-                let (mut low, mut high) = (vec![-1.0f32; dim], vec![1.0f32; dim]);
-                bounds(tier, Rows::new(&single, dim).unwrap(), &mut low, &mut high).unwrap();
-                let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
-                assert_eq!((wide(low), wide(high)), oracle::bounds(&rounded, dim), "{tier} {dim} x {len}");
-            }
+            check_bounds(&data, dim, &data);
+            check_bounds(&single, dim, &rounded);
         }
+    }
+}
+
+/// Bits of the bounds, from buffers that are dirty: by the twin without a tier.
+fn bits_of_bounds<T: Real>(tier: Option<Tier>, data: &[T], dim: usize) -> (Vec<u64>, Vec<u64>) {
+    let (mut low, mut high) = (vec![T::from_f64(-1.0); dim], vec![T::from_f64(1.0); dim]);
+    match tier {
+        Some(tier) => bounds(tier, Rows::new(data, dim).unwrap(), &mut low, &mut high).unwrap(),
+        None => scalar::bounds(data, &mut low, &mut high),
+    }
+    let bits = |values: Vec<T>| values.into_iter().map(|value| value.to_f64().to_bits()).collect();
+    (bits(low), bits(high))
+}
+
+/// Every tier against the twin and the oracle, which gets the same data, in `f64`.
+fn check_bounds<T: Real>(data: &[T], dim: usize, wide: &[f64]) {
+    let (low, high) = oracle::bounds(wide, dim);
+    let bits = |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    let want = (bits(low), bits(high));
+    assert_eq!(bits_of_bounds(None, data, dim), want, "twin, {dim} of {}", data.len());
+    for tier in Tier::all() {
+        assert_eq!(bits_of_bounds(Some(tier), data, dim), want, "{tier}, {dim} of {}", data.len());
     }
 }
 
 #[test]
 fn bounds_do_not_show_the_order_of_signed_zeros() {
-    for tier in Tier::all() {
-        for data in [[0.0, -0.0], [-0.0, 0.0]] {
-            let (mut low, mut high) = ([1.0f64], [1.0]);
-            bounds(tier, Rows::new(&data, 1).unwrap(), &mut low, &mut high).unwrap();
-            assert!(low[0].is_sign_positive() && high[0].is_sign_positive());
+    for data in [[0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]] {
+        for tier in Tier::all().map(Some).chain([None]) {
+            assert_eq!(bits_of_bounds(tier, &data, 1), (vec![0], vec![0]));
         }
+        check_bounds(&data, 1, &data);
+        check_bounds(&data, 2, &data);
     }
 }
 

@@ -66,6 +66,17 @@ pub fn principal_axes<T: Real>(
     want("axes", dim.saturating_mul(AXES), axes.len())?;
     let mut scratch = arena.scope();
     let moments = scratch.take::<f64>(dim * AXES)?;
+    Ok(iterate(rows, center, axes, moments, |round| tier.run(round)))
+}
+
+/// The iteration, whose rounds `run` takes: what the kernel and its plain twin share. Contents of `moments` do not matter.
+pub(super) fn iterate<T: Real>(
+    rows: Rows<'_, T>,
+    center: &mut [f64],
+    axes: &mut [f64],
+    moments: &mut [f64],
+    run: impl Fn(Round<'_, '_, T>) -> Squares,
+) -> usize {
     let scale = self::center(rows, center);
     for (place, axis) in axes.iter_mut().enumerate() {
         *axis = (mix64(place as u64) >> 11) as f64 / (1u64 << 52) as f64 - 1.0; // anything but special
@@ -75,15 +86,15 @@ pub fn principal_axes<T: Real>(
     let mut total = 0.0;
     for _ in 0..ROUNDS {
         moments.fill(0.0);
-        (variances, total) = tier.run(Round { rows, center, scale, axes, moments });
+        (variances, total) = run(Round { rows, center, scale, axes, moments });
         axes.copy_from_slice(moments);
         orthonormalise(axes);
     }
     moments.fill(0.0);
     if total > 0.0 {
-        (variances, _) = tier.run(Round { rows, center, scale, axes, moments });
+        (variances, _) = run(Round { rows, center, scale, axes, moments });
     }
-    Ok(keep(axes, &mut variances, total))
+    keep(axes, &mut variances, total)
 }
 
 /// Writes the mean of the rows; returns the power of two by which differences from it come to at most 1.
@@ -105,18 +116,20 @@ fn center<T: Real>(rows: Rows<'_, T>, center: &mut [f64]) -> f64 {
     if largest > 0.0 { libm::scalbn(1.0, -libm::ilogb(largest).clamp(-1000, 1000) - 1) } else { 0.0 }
 }
 
-/// One round: the moments of the rows with their projections.
-struct Round<'a, 'm, T> {
-    rows: Rows<'a, T>,
-    center: &'a [f64],
-    scale: f64,
-    axes: &'a [f64],
-    moments: &'m mut [f64],
+/// The sums of squares along each axis, and in all.
+pub(super) type Squares = ([f64; AXES], f64);
+
+/// One round: the moments of the rows with their projections, added to `moments`.
+pub(super) struct Round<'a, 'm, T> {
+    pub(super) rows: Rows<'a, T>,
+    pub(super) center: &'a [f64],
+    pub(super) scale: f64,
+    pub(super) axes: &'a [f64],
+    pub(super) moments: &'m mut [f64],
 }
 
 impl<T: Real> OnLanes for Round<'_, '_, T> {
-    /// The sums of squares along each axis, and in all.
-    type Out = ([f64; AXES], f64);
+    type Out = Squares;
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Self::Out {

@@ -11,8 +11,15 @@
 //! what they rule out is ruled out. A point is stored as its projection followed by its coordinates;
 //! [`Coordinates::projected`](crate::tree::Coordinates::projected) is the metric over such rows.
 //!
-//! [`principal_axes`] finds axes for a sample of the points, once per data set; [`project_rows`] makes the rows, of points and of
-//! queries.
+//! # Formula and shapes
+//! | kernel | reads | writes |
+//! | --- | --- | --- |
+//! | [`principal_axes`] | a sample `x`, `[len][dim]`, once per data set | its mean `c`, `[dim]`, and the axes, `[dim][AXES]` |
+//! | [`project_rows`] | points or queries `x`, `[len][dim]` | rows `[len][count + dim]`: `sum over d of (x_d - c_d) axes[d][a]` for each axis `a`, then `x` |
+//!
+//! Sums are in `f64`, in order of `d`, each operation rounded by itself; only what is stored is rounded to the type of the rows. The
+//! axes come from orthogonal iteration: six times, a matrix of [`AXES`] columns is multiplied by the matrix of covariances of the
+//! sample, `sum over x of (x - c) (x - c)'` (without making it), and made orthonormal. Both give the same bits on every tier.
 //!
 //! # Margin
 //! Let `u` be the unit roundoff of `f64`, `t` that of the stored numbers, and `gamma(n) = n u / (1 - n u)`. An element of a projection is a sum
@@ -34,14 +41,17 @@
 //! squared norm of `P` is the largest eigenvalue of `P P'`, which is at most the largest sum of magnitudes of one of its rows
 //! (Gershgorin's theorem); the sums are computed, and 16 `gamma(dim + 2)` pay for that.
 //!
-//! # Cost
+//! # Cost and measured rate
 //! [`project_rows`] takes [`AXES`] multiplications and additions per coordinate, whatever the number of axes; [`principal_axes`] fourteen
-//! times as many per coordinate of the sample. `cargo bench --bench projection` measures both.
+//! times as many per coordinate of the sample. One thread of an AMD EPYC (Zen 4) with AVX-512, `f32`, 64 dimensions: axes of 1,024 points
+//! take 1.5 ms (portable 2.5), a projected row 90 ns (portable 149). `cargo bench --bench projection`.
 //!
 //! Source of the axes: orthogonal iteration (Golub and Van Loan, *Matrix Computations*, section 8.2.4).
 
 mod axes;
 mod rows;
+#[cfg(any(test, feature = "oracle"))]
+pub mod scalar;
 
 pub use axes::{principal_axes, principal_axes_blocks};
 pub use rows::project_rows;

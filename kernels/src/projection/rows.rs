@@ -31,8 +31,13 @@ pub fn project_rows<T: Real>(
     want("rows", projection.dim(), rows.dim())?;
     want("out", rows.len().saturating_mul(projection.width()), out.len())?;
     let largest = tier.at_256_bits().run(Project { projection, rows, out });
+    Ok(spread(largest, projection.dim()))
+}
+
+/// An upper bound of the distances from the center whose largest square was computed as `largest`.
+pub(super) fn spread(largest: f64, dim: usize) -> f64 {
     // The sum has `dim + 3` roundings, of which the root halves those of the sum; and its own.
-    Ok(libm::sqrt(largest) * (1.0 + gamma(projection.dim() + 8, f64::ROUNDOFF)) + f64::MIN_POSITIVE)
+    libm::sqrt(largest) * (1.0 + gamma(dim + 8, f64::ROUNDOFF)) + f64::MIN_POSITIVE
 }
 
 struct Project<'a, 'o, T> {
