@@ -89,7 +89,7 @@ fn tiles<T: Real>(c: &mut Criterion, name: &str) {
     }
 }
 
-/// The 32 nearest of each row, beside the twin's pairs, sorted and cut. `counts` are those of the rows.
+/// The 32 nearest of each row, beside the twin, and its pairs, sorted and cut. `counts` are those of the rows.
 fn nearest_of_tiles<T: Real>(group: &mut Group<'_>, points: Panels<'_, T>, scope: &Scope<'_>, counts: &[Idx]) {
     const CAP: usize = 32;
     let total: usize = counts.iter().map(|&count| at(count)).sum();
@@ -109,18 +109,29 @@ fn nearest_of_tiles<T: Real>(group: &mut Group<'_>, points: Panels<'_, T>, scope
         kept
     };
     let want = by_sorting();
+    let kept = |lens: &[Idx], near: &[Idx], distances: &[f64]| -> Vec<(f64, Idx)> {
+        let places = (0..CAP * LEN).filter(|place| place % CAP < at(lens[place / CAP]));
+        places.map(|place| (distances[place], near[place])).collect()
+    };
+    let twin = |out: Nearest<'_, Idx>| {
+        scalar::nearest_within::<SquaredEuclidean, T, Idx>(black_box(points), scope, CAP, out);
+    };
+    twin(Nearest { lens: &mut lens, entries: &mut near, distances: &mut distances });
+    assert_eq!(kept(&lens, &near, &distances), want);
     for tier in Tier::all() {
         let run = |out: Nearest<'_, Idx>| {
             let counters = &mut ConflictCounters::default();
             nearest_within::<SquaredEuclidean, T, Idx>(tier, black_box(points), scope, CAP, out, counters)
         };
         run(Nearest { lens: &mut lens, entries: &mut near, distances: &mut distances }).expect("it fits");
-        let kept = (0..CAP * LEN).filter(|place| place % CAP < at(lens[place / CAP]));
-        assert!(kept.map(|place| (distances[place], near[place])).eq(want.iter().copied()), "{tier}");
+        assert!(kept(&lens, &near, &distances) == want, "{tier}");
         group.bench_function(BenchmarkId::new(format!("nearest_32_{tier}"), points.dim()), |b| {
             b.iter(|| run(Nearest { lens: &mut lens, entries: &mut near, distances: &mut distances }))
         });
     }
+    group.bench_function(BenchmarkId::new("nearest_32_twin", points.dim()), |b| {
+        b.iter(|| twin(Nearest { lens: &mut lens, entries: &mut near, distances: &mut distances }))
+    });
     group.bench_function(BenchmarkId::new("nearest_32_sorted", points.dim()), |b| b.iter(&mut by_sorting));
 }
 
@@ -159,7 +170,8 @@ fn graph(c: &mut Criterion) {
         let mut build = || {
             let rows = EdgesMut { targets: &mut targets, weights: &mut out };
             let spare = EdgesMut { targets: &mut spare, weights: &mut more };
-            csr_from_pairs(black_box(&pairs), &mut starts, rows, spare, &mut Arena::new(&mut memory))
+            let (arena, counters) = (&mut Arena::new(&mut memory), &mut ConflictCounters::default());
+            csr_from_pairs(black_box(&pairs), &mut starts, rows, spare, arena, counters)
         };
         let edges = at(build().expect("the shapes fit"));
         group.throughput(Throughput::Elements(2 * len as u64));
@@ -187,55 +199,110 @@ fn sort(ends: &[[Idx; 2]], weights: &[i32]) -> Vec<(Idx, Idx, i32)> {
     edges
 }
 
-/// The steps of `csr_from_pairs`, over all vertices at once.
-fn phases(c: &mut Criterion) {
+/// A step and a plain loop that does the same, both writing `len` numbers.
+fn step(
+    c: &mut Criterion,
+    name: &str,
+    (elements, len): (usize, usize),
+    run: &mut dyn FnMut(&mut [Idx]),
+    plainly: &mut dyn FnMut(&mut [Idx]),
+) -> Vec<Idx> {
+    let (mut out, mut plain) = (vec![-7; len], vec![-7; len]);
+    run(&mut out);
+    plainly(&mut plain);
+    assert_eq!(out, plain, "{name}");
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Elements(elements as u64));
+    group.bench_function(BenchmarkId::new("whole", elements), |b| b.iter(|| run(&mut out)));
+    group.bench_function(BenchmarkId::new("plain loop", elements), |b| b.iter(|| plainly(&mut plain)));
+    group.finish();
+    out
+}
+
+/// The steps of `csr_from_pairs` that make sorted rows, over all vertices at once.
+fn scattered(c: &mut Criterion) {
     const VERTICES: usize = 100_000;
     let ends = random_pairs(VERTICES, 1_000_000, true);
-    let (none, all) = (vec![(); ends.len()], 0..VERTICES as Idx);
-    let pairs = Pairs::new(&ends, &none, VERTICES).expect("every end is a vertex");
-    let (mut degrees, mut starts, mut unique_starts) =
-        (vec![0; VERTICES], vec![0; VERTICES + 1], vec![0; VERTICES + 1]);
+    let (none, all) = (vec![(); 2 * ends.len()], 0..VERTICES as Idx);
     let mut memory = vec![Block::splat(0); scatter_blocks(VERTICES)];
-    count_degrees(&pairs, 0, &mut degrees).expect("the range is all");
-    let len = at(scan_degrees(&degrees, &mut starts).expect("the shapes fit"));
-    let (mut targets, mut sorted, mut weights) = (vec![0; len], vec![0; len], vec![(); len]);
-    let rows = EdgesMut { targets: &mut targets, weights: &mut weights };
-    let whole = scatter_pairs(&pairs, &starts, all.clone(), rows, &mut Arena::new(&mut memory));
-    assert_eq!(whole.map(at), Ok(len));
-    let none = vec![(); len];
-    let scattered = Edges::new(&starts, &targets, &none).expect("the graph is well formed");
-    let rows = EdgesMut { targets: &mut sorted, weights: &mut weights };
-    let whole = sort_rows(&scattered, all.clone(), rows, &mut Arena::new(&mut memory));
-    assert_eq!(whole.map(at), Ok(len));
-    let ordered = Edges::new(&starts, &sorted, &none).expect("the graph is well formed");
-    count_unique(&ordered, 0, &mut degrees).expect("the range is all");
-    let unique = at(scan_degrees(&degrees, &mut unique_starts).expect("the shapes fit"));
-    let (mut kept, mut spare, mut into) = (vec![0; unique], vec![0; len], vec![0; VERTICES + 1]);
-
-    let mut group = c.benchmark_group("csr_from_pairs, steps");
-    group.throughput(Throughput::Elements(2 * ends.len() as u64));
-    group.bench_function("count_degrees", |b| b.iter(|| count_degrees(black_box(&pairs), 0, &mut into[1..])));
-    group.bench_function("scan_degrees", |b| b.iter(|| scan_degrees(black_box(&degrees), &mut into)));
-    group.bench_function("scatter_pairs", |b| {
-        b.iter(|| {
-            let rows = EdgesMut { targets: &mut spare, weights: &mut weights };
-            scatter_pairs(black_box(&pairs), &starts, all.clone(), rows, &mut Arena::new(&mut memory))
-        })
-    });
-    group.bench_function("sort_rows", |b| {
-        b.iter(|| {
-            let rows = EdgesMut { targets: &mut spare, weights: &mut weights };
-            sort_rows(black_box(&scattered), all.clone(), rows, &mut Arena::new(&mut memory))
-        })
-    });
-    group.bench_function("count_unique", |b| b.iter(|| count_unique(black_box(&ordered), 0, &mut into[1..])));
-    let mut copy = || {
-        let rows = EdgesMut { targets: &mut kept, weights: &mut weights[..unique] };
-        copy_unique(black_box(&ordered), &unique_starts, all.clone(), rows)
+    let pairs = Pairs::new(&ends, &none[..ends.len()], VERTICES).expect("every end is a vertex");
+    let edges = || black_box(&ends).iter().filter(|pair| pair[0] != pair[1]);
+    let mut count = |out: &mut [Idx]| count_degrees(black_box(&pairs), 0, out).expect("the range is all");
+    let mut plainly = |out: &mut [Idx]| {
+        out.fill(0);
+        edges().flatten().for_each(|&end| out[at(end)] += 1);
     };
-    copy().expect("the starts are those of the rows");
-    group.bench_function("copy_unique", |b| b.iter(&mut copy));
-    group.finish();
+    let degrees = step(c, "count_degrees", (2 * ends.len(), VERTICES), &mut count, &mut plainly);
+
+    let mut scan = |out: &mut [Idx]| {
+        scan_degrees(black_box(&degrees), out).expect("the shapes fit");
+    };
+    let mut plainly = |out: &mut [Idx]| {
+        out[0] = 0;
+        for (row, &degree) in black_box(&degrees).iter().enumerate() {
+            out[row + 1] = out[row] + degree;
+        }
+    };
+    let starts = step(c, "scan_degrees", (VERTICES, VERTICES + 1), &mut scan, &mut plainly);
+
+    let len = at(starts[VERTICES]);
+    let (mut weights, mut cursors) = (vec![(); len], starts.clone());
+    let mut scatter = |out: &mut [Idx]| {
+        let (rows, arena) = (EdgesMut { targets: out, weights: &mut weights }, &mut Arena::new(&mut memory));
+        let whole = scatter_pairs(black_box(&pairs), &starts, all.clone(), rows, arena);
+        assert_eq!(whole.map(at), Ok(len));
+    };
+    let mut plainly = |out: &mut [Idx]| {
+        cursors.copy_from_slice(&starts);
+        for &[a, b] in edges() {
+            for (row, target) in [(a, b), (b, a)] {
+                out[at(cursors[at(row)])] = target;
+                cursors[at(row)] += 1;
+            }
+        }
+    };
+    let targets = step(c, "scatter_pairs", (len, len), &mut scatter, &mut plainly);
+
+    let rows = Edges::new(&starts, &targets, &none[..len]).expect("the graph is well formed");
+    let mut sort = |out: &mut [Idx]| {
+        let (sorted, arena) = (EdgesMut { targets: out, weights: &mut weights }, &mut Arena::new(&mut memory));
+        assert_eq!(sort_rows(black_box(&rows), all.clone(), sorted, arena).map(at), Ok(len));
+    };
+    let mut plainly = |out: &mut [Idx]| {
+        out.copy_from_slice(black_box(&targets));
+        starts.windows(2).for_each(|row| out[at(row[0])..at(row[1])].sort_unstable());
+    };
+    step(c, "sort_rows", (len, len), &mut sort, &mut plainly);
+}
+
+/// The steps that drop what repeats in sorted rows, about one edge in five.
+fn thinned(c: &mut Criterion) {
+    const VERTICES: usize = 100_000;
+    const DEGREE: usize = 20;
+    let mut sorted: Vec<Idx> = words(DEGREE * VERTICES, 9).iter().map(|word| (word % 50) as Idx).collect();
+    sorted.chunks_mut(DEGREE).for_each(<[Idx]>::sort_unstable);
+    let (starts, none) = ((0..=VERTICES).map(|row| (DEGREE * row) as Idx).collect::<Vec<_>>(), vec![(); sorted.len()]);
+    let rows = Edges::new(&starts, &sorted, &none).expect("the graph is well formed");
+    let mut count = |out: &mut [Idx]| count_unique(black_box(&rows), 0, out).expect("the range is all");
+    let mut plainly = |out: &mut [Idx]| {
+        for (row, degree) in black_box(&sorted).chunks(DEGREE).zip(out) {
+            *degree = row.chunk_by(|a, b| a == b).count() as Idx; // at most the degree
+        }
+    };
+    let degrees = step(c, "count_unique", (sorted.len(), VERTICES), &mut count, &mut plainly);
+
+    let mut unique = vec![0; VERTICES + 1];
+    let len = at(scan_degrees(&degrees, &mut unique).expect("the shapes fit"));
+    let mut weights = vec![(); len];
+    let mut copy = |out: &mut [Idx]| {
+        let kept = EdgesMut { targets: out, weights: &mut weights };
+        copy_unique(black_box(&rows), &unique, 0..VERTICES as Idx, kept).expect("the starts are those of the rows");
+    };
+    let mut plainly = |out: &mut [Idx]| {
+        let firsts = black_box(&sorted).chunks(DEGREE).flat_map(|row| row.chunk_by(|a, b| a == b));
+        out.iter_mut().zip(firsts).for_each(|(out, equal)| *out = equal[0]);
+    };
+    step(c, "copy_unique", (sorted.len(), len), &mut copy, &mut plainly);
 }
 
 /// The sixteen nearest of rows of a hundred neighbours.
@@ -275,6 +342,6 @@ criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = within, graph, phases, nearest
+    targets = within, graph, scattered, thinned, nearest
 }
 criterion_main!(benches);

@@ -62,6 +62,15 @@ fn plain_key(cell: [i64; 3]) -> u64 {
     cell.into_iter().fold(start, |key, cell| mix64((key ^ cell as u64).wrapping_add(GOLDEN)))
 }
 
+/// The offsets of the grid: a hashed fraction of the width for each dimension.
+fn plain_offsets(seed: u64, offsets: &mut [f64; 3]) {
+    let state = stream(stream(seed, 0), LEVEL as u32); // the bits of the level
+    for (d, offset) in (1..).zip(offsets) {
+        let word = mix64(state.wrapping_add(GOLDEN.wrapping_mul(d)));
+        *offset = (word >> 11) as f64 / (1u64 << 53) as f64 * WIDTH; // 53 bits are a fraction
+    }
+}
+
 /// Leaders by the hash map of the standard library.
 fn by_map(keys: &[u64], ids: &[Idx]) -> HashMap<u64, Idx> {
     let mut leaders = HashMap::new();
@@ -109,23 +118,29 @@ fn cells(c: &mut Criterion) {
     group.bench_function(BenchmarkId::new("plain loop", "one ring x3"), |b| b.iter(|| plain_near(&mut plain)));
     group.finish();
 
-    let mut offsets = [0.0; 3];
+    let (mut offsets, mut plain) = ([0.0; 3], [0.0; 3]);
+    plain_offsets(SEED, &mut plain);
+    assert_eq!(fixture.offsets, plain);
     let mut group = c.benchmark_group("grid_offsets");
     group.throughput(Throughput::Elements(3));
-    group.bench_function("3", |b| b.iter(|| grid_offsets(black_box(SEED), LEVEL, 0, WIDTH, &mut offsets)));
+    group.bench_function(BenchmarkId::new("hashed", 3), |b| {
+        b.iter(|| grid_offsets(black_box(SEED), LEVEL, 0, WIDTH, &mut offsets))
+    });
+    group.bench_function(BenchmarkId::new("plain loop", 3), |b| b.iter(|| plain_offsets(black_box(SEED), &mut plain)));
     group.finish();
 }
 
 fn leaders(c: &mut Criterion) {
     let fixture = Fixture::new();
     let (keys, ids) = (fixture.keys(), &fixture.ids);
-    let mut memory = vec![Block::splat(0); cell_table_blocks(LEN)];
+    let (mut memory, mut counters) = (vec![Block::splat(0); cell_table_blocks(LEN)], GridCounters::default());
     let map = by_map(&keys, ids);
     let mut group = c.benchmark_group("cell_leaders");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("table", LEN), |b| {
         b.iter(|| {
-            let table = CellTable::build(black_box(&keys), ids, SEED, LEVEL, &mut Arena::new(&mut memory));
+            let arena = &mut Arena::new(&mut memory);
+            let table = CellTable::build(black_box(&keys), ids, SEED, LEVEL, arena, &mut counters);
             table.expect("the memory suffices").cells()
         })
     });
@@ -145,14 +160,15 @@ fn leaders(c: &mut Criterion) {
     });
     group.finish();
 
-    let table = CellTable::build(&keys, ids, SEED, LEVEL, &mut Arena::new(&mut memory)).expect("the memory suffices");
+    let table = CellTable::build(&keys, ids, SEED, LEVEL, &mut Arena::new(&mut memory), &mut counters)
+        .expect("the memory suffices");
     assert_eq!(table.cells() as usize, map.len());
     assert!(map.iter().all(|(&key, &leader)| table.leader(key) == leader));
     let mut marks = vec![0; LEN];
     let mut group = c.benchmark_group("mark_leaders");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("table", LEN), |b| {
-        b.iter(|| mark_leaders(&table, black_box(&keys), ids, &mut marks))
+        b.iter(|| mark_leaders(&table, black_box(&keys), ids, &mut marks, &mut counters))
     });
     group.bench_function(BenchmarkId::new("std_hash_map", LEN), |b| {
         b.iter(|| {
@@ -169,12 +185,14 @@ fn leaders(c: &mut Criterion) {
 /// Look-ups of the leader of each point's own cell, and whether it is near enough.
 fn looked_up(c: &mut Criterion, fixture: &Fixture, table: &CellTable<'_>, map: &HashMap<u64, Idx>) {
     let (keys, ids, rows) = (fixture.keys(), &fixture.ids, fixture.rows());
-    let mut found = vec![NONE; LEN];
-    table.find(&keys, &mut found).expect("the shapes fit");
+    let (mut found, mut counters) = (vec![NONE; LEN], GridCounters::default());
+    table.find(&keys, &mut found, &mut counters).expect("the shapes fit");
     assert!(keys.iter().zip(&found).all(|(key, leader)| map[key] == *leader));
     let mut group = c.benchmark_group("find_leaders");
     group.throughput(Throughput::Elements(LEN as u64));
-    group.bench_function(BenchmarkId::new("table", LEN), |b| b.iter(|| table.find(black_box(&keys), &mut found)));
+    group.bench_function(BenchmarkId::new("table", LEN), |b| {
+        b.iter(|| table.find(black_box(&keys), &mut found, &mut counters))
+    });
     group.bench_function(BenchmarkId::new("std_hash_map", LEN), |b| {
         b.iter(|| {
             for (key, leader) in black_box(&keys).iter().zip(&mut found) {
@@ -195,13 +213,13 @@ fn looked_up(c: &mut Criterion, fixture: &Fixture, table: &CellTable<'_>, map: &
             *by = if square.sqrt() <= WIDTH { leader } else { NONE };
         }
     };
-    coverage(ids, candidates, &mut covers, &mut by).expect("the shapes fit");
+    coverage(ids, candidates, &mut covers, &mut by, &mut counters).expect("the shapes fit");
     by_loop(&mut plain);
     assert_eq!(by, plain);
     let mut group = c.benchmark_group("coverage");
     group.throughput(Throughput::Elements(LEN as u64));
     group.bench_function(BenchmarkId::new("own_cell", LEN), |b| {
-        b.iter(|| coverage(black_box(ids), candidates, &mut covers, &mut by))
+        b.iter(|| coverage(black_box(ids), candidates, &mut covers, &mut by, &mut counters))
     });
     group.bench_function(BenchmarkId::new("plain loop", LEN), |b| b.iter(|| by_loop(&mut plain)));
     group.finish();

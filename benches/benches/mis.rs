@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
+use covertree_kernels::conflict::ConflictCounters;
 use covertree_kernels::conflict::csr::{EdgesMut, Pairs, csr_from_pairs, csr_from_pairs_blocks};
-use covertree_kernels::index::Idx;
+use covertree_kernels::hash::priority;
+use covertree_kernels::index::{Idx, at};
 use covertree_kernels::mis::*;
 use covertree_kernels::view::Csr;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const SEED: u64 = 7;
 
 /// The pairs of uniform points of the unit square that are at most so far apart that degrees average `degree`.
 fn geometric(len: usize, degree: f64) -> (Vec<Idx>, Vec<Idx>) {
@@ -43,6 +47,7 @@ fn geometric(len: usize, degree: f64) -> (Vec<Idx>, Vec<Idx>) {
         EdgesMut { targets: &mut targets, weights: &mut weights },
         EdgesMut { targets: &mut spare, weights: &mut spare_weights },
         &mut Arena::new(&mut vec![Block::splat(0); csr_from_pairs_blocks(len)]),
+        &mut ConflictCounters::default(),
     );
     targets.truncate(edges.expect("the shapes fit") as usize);
     (starts, targets)
@@ -81,12 +86,12 @@ fn sets(c: &mut Criterion) {
             });
         };
         run("luby", &mut |state| {
-            mis(&graph, 7, state, &mut Arena::new(&mut memory), &mut counters).expect("the shapes fit");
+            mis(&graph, SEED, state, &mut Arena::new(&mut memory), &mut counters).expect("the shapes fit");
         });
         for rounds in [1, 2] {
             run(&format!("fast_{rounds}"), &mut |state| {
                 let arena = &mut Arena::new(&mut memory);
-                mis_fast(&graph, 7, rounds, state, arena, &mut counters).expect("the shapes fit");
+                mis_fast(&graph, SEED, rounds, state, arena, &mut counters).expect("the shapes fit");
             });
         }
         run("complete", &mut |state| complete(&graph, state, &mut counters).expect("the shapes fit"));
@@ -102,7 +107,62 @@ fn sets(c: &mut Criterion) {
     }
 }
 
-/// The steps that split over threads, over all vertices at once.
+/// A round's first phase as it is defined: a vertex is compared with all of its neighbours.
+fn plain_select(graph: &Csr<'_>, state: &[i32], next: &mut [i32]) {
+    let rank = |vertex: Idx| (priority(SEED, 0, vertex), vertex);
+    for ((vertex, &own), next) in (0..).zip(state).zip(next) {
+        let open = graph.of(vertex).iter().copied().filter(|&rival| state[at(rival)] == OPEN && rival != vertex);
+        let least = open.map(rank).min();
+        *next = if own == OPEN && least.is_none_or(|least| rank(vertex) < least) { IN } else { own };
+    }
+}
+
+/// A round's second phase told by the members, which does not split.
+fn plain_exclude(graph: &Csr<'_>, state: &[i32], next: &mut [i32]) {
+    next.copy_from_slice(state);
+    for (vertex, _) in (0..).zip(state).filter(|(_, own)| **own == IN) {
+        for &neighbour in graph.of(vertex) {
+            if next[at(neighbour)] == OPEN {
+                next[at(neighbour)] = OUT;
+            }
+        }
+    }
+}
+
+/// A phase of a repair as it is defined: the members beside a vertex are counted.
+fn plain_reopen(graph: &Csr<'_>, state: &[i32], next: &mut [i32]) {
+    for ((vertex, &own), next) in (0..).zip(state).zip(next) {
+        let beside = graph.of(vertex).iter().filter(|&&other| state[at(other)] == IN && other != vertex);
+        let lower = beside.clone().filter(|&&other| other < vertex).count();
+        let broken = (own == IN && lower > 0) || (own == OUT && beside.count() == 0);
+        *next = if broken { OPEN } else { own };
+    }
+}
+
+/// A phase over all vertices of a graph, beside a plain loop that does the same to `state`.
+fn phase(
+    c: &mut Criterion,
+    name: &str,
+    graph: &Csr<'_>,
+    state: &[i32],
+    run: &dyn Fn(&Csr<'_>, &[i32], &mut [i32]) -> Idx,
+    plainly: &dyn Fn(&Csr<'_>, &[i32], &mut [i32]),
+) {
+    let (mut next, mut plain) = (vec![-7; state.len()], vec![-7; state.len()]);
+    run(graph, state, &mut next);
+    plainly(graph, state, &mut plain);
+    assert_eq!(next, plain, "{name}");
+    let size = format!("{}x16", state.len());
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Elements(graph.edges() as u64));
+    group.bench_function(BenchmarkId::new("range", &size), |b| b.iter(|| run(graph, black_box(state), &mut next)));
+    group.bench_function(BenchmarkId::new("plain loop", &size), |b| {
+        b.iter(|| plainly(graph, black_box(state), &mut plain))
+    });
+    group.finish();
+}
+
+/// The steps that split over threads, over all vertices at once; and both of them as one round.
 fn steps(c: &mut Criterion) {
     let (starts, targets) = geometric(100_000, 16.0);
     let graph = Csr::new(&starts, &targets).expect("the graph is well formed");
@@ -110,28 +170,37 @@ fn steps(c: &mut Criterion) {
     let mut memory = vec![Block::splat(0); mis_blocks(len)];
     let (open, mut selected, mut next, mut state) =
         (vec![OPEN; len], vec![OPEN; len], vec![OPEN; len], vec![OPEN; len]);
-    luby_select(&graph, &open, 7, 0, 0, &mut selected).expect("the shapes fit");
+    luby_select(&graph, &open, SEED, 0, 0, &mut selected).expect("the shapes fit");
     luby_exclude(&graph, &selected, 0, &mut next).expect("the shapes fit");
-    luby_round(&graph, 7, 0, &mut state, &mut Arena::new(&mut memory), &mut counters).expect("the shapes fit");
+    luby_round(&graph, SEED, 0, &mut state, &mut Arena::new(&mut memory), &mut counters).expect("the shapes fit");
     assert_eq!(state, next, "a round is its two phases");
     complete(&graph, &mut state, &mut counters).expect("the shapes fit");
     assert_eq!(reopen(&graph, &state, 0, &mut next), Ok(0), "a set that breaks no law stays");
-    let (done, mut state, mut into) = (state, open.clone(), open.clone());
-    let mut group = c.benchmark_group("mis, steps");
+    let select = |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| {
+        luby_select(graph, state, SEED, 0, 0, next).expect("the shapes fit")
+    };
+    let exclude =
+        |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| luby_exclude(graph, state, 0, next).expect("the shapes fit");
+    let reopened =
+        |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| reopen(graph, state, 0, next).expect("the shapes fit");
+    phase(c, "luby_select", &graph, &open, &select, &plain_select);
+    phase(c, "luby_exclude", &graph, &selected, &exclude, &plain_exclude);
+    phase(c, "reopen", &graph, &state, &reopened, &plain_reopen);
+
+    let mut group = c.benchmark_group("luby_round");
     group.throughput(Throughput::Elements(targets.len() as u64));
-    group.bench_function("luby_select", |b| {
-        b.iter(|| luby_select(&graph, black_box(&open), 7, 0, 0, &mut into));
-    });
-    group.bench_function("luby_exclude", |b| {
-        b.iter(|| luby_exclude(&graph, black_box(&selected), 0, &mut into));
-    });
-    group.bench_function("luby_round", |b| {
+    group.bench_function(BenchmarkId::new("in place", format!("{len}x16")), |b| {
         b.iter(|| {
             state.copy_from_slice(black_box(&open));
-            luby_round(&graph, 7, 0, &mut state, &mut Arena::new(&mut memory), &mut counters)
+            luby_round(&graph, SEED, 0, &mut state, &mut Arena::new(&mut memory), &mut counters)
         });
     });
-    group.bench_function("reopen", |b| b.iter(|| reopen(&graph, black_box(&done), 0, &mut into)));
+    group.bench_function(BenchmarkId::new("plain loop", format!("{len}x16")), |b| {
+        b.iter(|| {
+            plain_select(&graph, black_box(&open), &mut selected);
+            plain_exclude(&graph, &selected, &mut next);
+        });
+    });
     group.finish();
 }
 

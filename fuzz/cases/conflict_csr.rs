@@ -21,8 +21,12 @@ pub fn check(data: &[u8]) {
     let mut memory = vec![Block::splat(u32::MAX); csr_from_pairs_blocks(vertices)];
     let mut arena = Arena::new(&mut memory);
     let (mut starts, mut rows, mut spare) = (vec![-7; vertices + 1], Rows::new(2 * pairs), Rows::new(2 * pairs));
-    let len = csr_from_pairs(&list, &mut starts, rows.all(), spare.all(), &mut arena).map(at).expect("the shapes fit");
+    let mut counters = ConflictCounters::default();
+    let len = csr_from_pairs(&list, &mut starts, rows.all(), spare.all(), &mut arena, &mut counters);
+    let len = len.map(at).expect("the shapes fit");
     assert_eq!((&starts[..], &rows.targets[..len], &rows.weights[..len]), (&want.0[..], &want.1[..], &want.2[..]));
+    let loops = ends.iter().filter(|pair| pair[0] == pair[1]).count();
+    assert_eq!(len as u64 / 2 + counters.repeated, (pairs - loops) as u64, "a pair is kept, repeated or a loop");
     assert_eq!(by_phases(&list, cut as Idx, &mut arena), want);
 
     let edges = Edges::new(&want.0, &want.1, &want.2).expect("the graph is well formed");
@@ -50,7 +54,9 @@ fn capped(edges: &Edges<'_, f64>, cap: usize, found: &[(Idx, Idx, f64)], arena: 
     nearest_of_rows(edges, cap, 0, out, &mut ConflictCounters::default()).expect("the shapes fit");
     let list = Pairs::new(&ends, &distances, vertices).expect("unused places are loops");
     let (mut starts, mut rows, mut spare) = (vec![-7; vertices + 1], Rows::new(2 * places), Rows::new(2 * places));
-    let len = csr_from_pairs(&list, &mut starts, rows.all(), spare.all(), arena).map(at).expect("the shapes fit");
+    let counters = &mut ConflictCounters::default();
+    let len = csr_from_pairs(&list, &mut starts, rows.all(), spare.all(), arena, counters).map(at);
+    let len = len.expect("the shapes fit");
 
     let near = (0..vertices as Idx).flat_map(|v| oracle::nearest(found, v, cap).into_iter().map(move |near| (v, near)));
     let (kept, weights): (Vec<[Idx; 2]>, Vec<f64>) = near.map(|(v, (u, weight))| ([v, u], weight)).unzip();

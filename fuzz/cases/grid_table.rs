@@ -18,16 +18,22 @@ pub fn check(data: &[u8]) {
     let ids: Vec<Idx> = (0..len as Idx).rev().collect();
 
     let mut memory = vec![Block::splat(77); cell_table_blocks(len)];
-    let table = CellTable::build(&keys, &ids, seed, level, &mut Arena::new(&mut memory)).expect("the memory suffices");
+    let mut built = GridCounters::default();
+    let table = CellTable::build(&keys, &ids, seed, level, &mut Arena::new(&mut memory), &mut built)
+        .expect("the memory suffices");
     let want = oracle::leaders(&keys, &ids, seed, level);
-    assert_eq!(table.cells() as usize, want.len());
+    assert_eq!((table.cells() as usize, built.cells), (want.len(), want.len() as u64));
+    assert!((len as u64..=built.fills * len as u64).contains(&built.keys) && built.keys <= built.slots);
     let mut marks = vec![0; len];
     let (head, tail) = marks.split_at_mut(cut);
-    let fresh = mark_leaders(&table, &keys[cut..], &ids[cut..], tail).expect("the shapes fit")
-        + mark_leaders(&table, &keys[..cut], &ids[..cut], head).expect("the shapes fit");
+    let (mut marked, mut looked_up) = (GridCounters::default(), GridCounters::default());
+    let fresh = mark_leaders(&table, &keys[cut..], &ids[cut..], tail, &mut marked).expect("the shapes fit")
+        + mark_leaders(&table, &keys[..cut], &ids[..cut], head, &mut marked).expect("the shapes fit");
     assert_eq!(fresh, table.cells());
     let mut found = vec![-9; len];
-    assert_eq!(table.find(&keys, &mut found), Ok(len as Idx));
+    assert_eq!(table.find(&keys, &mut found, &mut looked_up), Ok(len as Idx));
+    assert_eq!((looked_up, looked_up.keys, looked_up.found), (marked, len as u64, len as u64));
+    assert!(looked_up.slots >= looked_up.keys && looked_up.slots <= built.slots);
     for place in 0..len {
         assert_eq!(found[place], want[&keys[place]]);
         assert_eq!(marks[place] == 1, found[place] == ids[place]);
@@ -40,8 +46,11 @@ pub fn check(data: &[u8]) {
     let candidates = Groups::new(&starts, &found, len as Idx).expect("one candidate each");
     let mut covers = EuclideanWithin::new(Rows::new(&points, dim).expect("whole rows"), radius);
     let mut leaders = vec![-9; len];
-    let counts = coverage(&ids, candidates, &mut covers, &mut leaders).expect("the shapes fit");
+    let mut counters = GridCounters::default();
+    coverage(&ids, candidates, &mut covers, &mut leaders, &mut counters).expect("the shapes fit");
+    let covered = leaders.iter().filter(|&&leader| leader != NONE).count() as u64;
+    assert_eq!((counters.points, counters.covered), (len as u64, covered));
     let plain: Vec<Vec<f64>> = points.chunks(dim).map(<[f64]>::to_vec).collect();
     let lists: Vec<Vec<Idx>> = found.iter().map(|&leader| vec![leader]).collect();
-    assert_eq!((leaders, counts.tests), oracle::coverage(&plain, &ids, &lists, radius));
+    assert_eq!((leaders, counters.tests), oracle::coverage(&plain, &ids, &lists, radius));
 }

@@ -20,6 +20,7 @@
 
 use core::ops::Range;
 
+use super::ConflictCounters;
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, LEN_MAX, at, idx_len};
@@ -418,7 +419,8 @@ pub const fn csr_from_pairs_blocks(vertices: usize) -> usize {
     starts.saturating_add(if degrees > cursors { degrees } else { cursors })
 }
 
-/// All phases for all vertices; returns the number of stored edges, twice that of different pairs.
+/// All phases for all vertices; returns the number of stored edges, twice that of different pairs. Of the
+/// other pairs, some repeat one of those, which is counted, and some are loops.
 ///
 /// | argument | shape |
 /// | --- | --- |
@@ -440,6 +442,7 @@ pub fn csr_from_pairs<W: Weight>(
     out: EdgesMut<'_, W>,
     spare: EdgesMut<'_, W>,
     arena: &mut Arena<'_>,
+    counters: &mut ConflictCounters,
 ) -> Result<Idx, KernelError> {
     want("starts", pairs.vertices() + 1, starts.len())?;
     for (what, len) in [
@@ -471,7 +474,8 @@ pub fn csr_from_pairs<W: Weight>(
     let sorted = Edges { starts: repeated, targets: &spare.targets[..len], weights: &spare.weights[..len] };
     let degrees = arena.take::<Idx>(pairs.vertices())?;
     count_unique(&sorted, 0, degrees)?;
-    let len = at(scan_degrees(degrees, starts)?);
+    let (stored, len) = (len, at(scan_degrees(degrees, starts)?));
     copy_unique(&sorted, starts, all, EdgesMut { targets: &mut targets[..len], weights: &mut weights[..len] })?;
+    counters.repeated += ((stored - len) / 2) as u64; // an edge repeats in both of its rows; widens
     idx_len(len)
 }

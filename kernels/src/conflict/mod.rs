@@ -71,6 +71,8 @@ pub struct ConflictCounters {
     pub rows: u64,
     /// Entries written for those rows: all pairs, or those within the cap, before the graph is made symmetric.
     pub kept: u64,
+    /// Pairs that were dropped from a graph because an equal one is in it.
+    pub repeated: u64,
 }
 
 impl ConflictCounters {
@@ -82,6 +84,7 @@ impl ConflictCounters {
         self.pairs += other.pairs;
         self.rows += other.rows;
         self.kept += other.kept;
+        self.repeated += other.repeated;
     }
 
     /// Average degree of the rows before the cap, zero without rows. Meant for [`Which::All`].

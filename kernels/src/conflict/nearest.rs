@@ -179,17 +179,19 @@ pub fn nearest_of_rows<E: Entry>(
         }
     }
     out.check(out.lens.len(), cap)?;
-    let mut heap = Heap::new();
+    let (mut heap, mut pairs, mut kept) = (Heap::new(), 0, 0);
     for (row, vertex) in (first..last).enumerate() {
         let (targets, weights) = edges.of(crate::index::at(vertex));
         for (&column, &distance) in targets.iter().zip(weights) {
             if column != vertex {
                 offer(&mut heap, cap, Neighbour { distance, column });
-                counters.pairs += 1;
+                pairs += 1;
             }
         }
-        counters.kept += out.write(row, vertex, cap, &mut heap);
+        kept += out.write(row, vertex, cap, &mut heap);
     }
+    counters.pairs += pairs;
+    counters.kept += kept;
     counters.rows += out.lens.len() as u64; // widens
     Ok(())
 }

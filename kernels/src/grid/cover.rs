@@ -1,5 +1,6 @@
 //! Which points lie within reach of a leader.
 
+use super::GridCounters;
 use crate::dist::{Form, SquaredEuclidean};
 use crate::error::{KernelError, want};
 use crate::group::Groups;
@@ -78,26 +79,6 @@ impl<T: Real> Covers for EuclideanWithin<'_, T> {
     }
 }
 
-/// Work of the hash grid; the runner adds the calls up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CoverCounts {
-    /// Points asked about.
-    pub points: u64,
-    /// Points that a candidate covers.
-    pub covered: u64,
-    /// Pairs of a point and a candidate that were tested.
-    pub tests: u64,
-}
-
-impl CoverCounts {
-    /// Adds the counts of another call.
-    pub fn merge(&mut self, other: &Self) {
-        self.points += other.points;
-        self.covered += other.covered;
-        self.tests += other.tests;
-    }
-}
-
 /// Finds, for each point, the first of its candidate leaders that covers it.
 ///
 /// | argument | shape |
@@ -118,7 +99,8 @@ pub fn coverage<C: Covers>(
     candidates: Groups<'_>,
     covers: &mut C,
     leaders: &mut [Idx],
-) -> Result<CoverCounts, KernelError> {
+    counters: &mut GridCounters,
+) -> Result<(), KernelError> {
     want("candidates", points.len(), candidates.len())?;
     want("leaders", points.len(), leaders.len())?;
     let limit = covers.limit();
@@ -127,19 +109,22 @@ pub fn coverage<C: Covers>(
             return Err(KernelError::Key { at: place as Idx, key: ids[place], limit }); // below the group count, or a row
         }
     }
-    let mut counts = CoverCounts { points: points.len() as u64, ..CoverCounts::default() };
+    let (mut covered, mut tests) = (0, 0);
     for ((group, &point), leader) in (0..).zip(points).zip(leaders) {
         *leader = NONE;
         for &candidate in candidates.of(group) {
-            counts.tests += 1;
+            tests += 1;
             if covers.covers(point, candidate) {
                 *leader = candidate;
-                counts.covered += 1;
+                covered += 1;
                 break;
             }
         }
     }
-    Ok(counts)
+    counters.points += points.len() as u64; // widens
+    counters.covered += covered;
+    counters.tests += tests;
+    Ok(())
 }
 
 #[cfg(test)]

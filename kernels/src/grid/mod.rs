@@ -44,8 +44,44 @@ mod cover;
 mod table;
 
 pub use cells::{Grid, NEIGHBOURS_MAX, cell_keys, grid_offsets, neighbour_count, neighbour_keys, ring_width};
-pub use cover::{CoverCounts, Covers, EuclideanWithin, coverage};
+pub use cover::{Covers, EuclideanWithin, coverage};
 pub use table::{CellTable, cell_table_blocks, leader_priority, mark_leaders};
 
 #[cfg(test)]
 mod tests;
+
+/// Work of the hash grid, as far as the points decide it: `found <= keys <= slots`, `covered <= points` and
+/// `covered <= tests`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GridCounters {
+    /// Times that a table was filled: once, and again with twice the places whenever its cells were too many.
+    pub fills: u64,
+    /// Keys entered, in every fill, or looked up.
+    pub keys: u64,
+    /// Places of tables that were looked at for those keys.
+    pub slots: u64,
+    /// Occupied cells of the tables that were built.
+    pub cells: u64,
+    /// Keys looked up whose cell is occupied.
+    pub found: u64,
+    /// Points whose coverage was asked about.
+    pub points: u64,
+    /// Points that a candidate covers.
+    pub covered: u64,
+    /// Pairs of a point and a candidate that were tested.
+    pub tests: u64,
+}
+
+impl GridCounters {
+    /// Adds the work of another call.
+    pub fn merge(&mut self, other: &Self) {
+        self.fills += other.fills;
+        self.keys += other.keys;
+        self.slots += other.slots;
+        self.cells += other.cells;
+        self.found += other.found;
+        self.points += other.points;
+        self.covered += other.covered;
+        self.tests += other.tests;
+    }
+}

@@ -1,5 +1,6 @@
 //! Leaders of cells: an open-addressing table in the caller's memory.
 
+use super::GridCounters;
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::hash::priority;
@@ -62,7 +63,14 @@ impl<'a> CellTable<'a> {
     /// # Cost
     /// One random access per point, and one mix each for the point and the leader that it meets; up to twice that where
     /// cells hold few points.
-    pub fn build(keys: &[u64], ids: &[Idx], seed: u64, level: Idx, arena: &mut Arena<'a>) -> Result<Self, KernelError> {
+    pub fn build(
+        keys: &[u64],
+        ids: &[Idx],
+        seed: u64,
+        level: Idx,
+        arena: &mut Arena<'a>,
+        counters: &mut GridCounters,
+    ) -> Result<Self, KernelError> {
         want("ids", keys.len(), ids.len())?;
         idx_len(keys.len())?;
         if let Some(place) = ids.iter().position(|&id| id < 0) {
@@ -73,11 +81,12 @@ impl<'a> CellTable<'a> {
         // with twice the places when half of them are taken. The whole memory always suffices.
         let mut places = capacity(keys.len() / POINTS_PER_CELL);
         let cells = loop {
-            match fill(&mut memory[..places], keys, ids, seed, level) {
+            match fill(&mut memory[..places], keys, ids, seed, level, counters) {
                 Some(cells) => break cells,
                 None => places *= 2,
             }
         };
+        counters.cells += at(cells) as u64; // widens
         let slots = &memory[..places];
         Ok(Self { slots, cells })
     }
@@ -90,8 +99,16 @@ impl<'a> CellTable<'a> {
     /// The leader of the cell with this key, [`NONE`] when nobody is in it.
     #[inline(always)]
     pub fn leader(&self, key: u64) -> Idx {
-        let leader = self.slots[place_of(self.slots, self.slots.len() - 1, key)][1];
-        if leader == FREE { NONE } else { leader as Idx }
+        self.look_up(key).0
+    }
+
+    /// The leader of the cell with this key, and how many places were passed before its own.
+    #[inline(always)]
+    fn look_up(&self, key: u64) -> (Idx, u64) {
+        let mask = self.slots.len() - 1;
+        let place = place_of(self.slots, mask, key);
+        let leader = self.slots[place][1];
+        (if leader == FREE { NONE } else { leader as Idx }, passed(place, mask, key))
     }
 
     /// The leaders of the occupied cells among `keys`, in the order of the keys; returns how many there are.
@@ -106,39 +123,57 @@ impl<'a> CellTable<'a> {
     ///
     /// # Cost
     /// One random access per key.
-    pub fn find(&self, keys: &[u64], leaders: &mut [Idx]) -> Result<Idx, KernelError> {
+    pub fn find(&self, keys: &[u64], leaders: &mut [Idx], counters: &mut GridCounters) -> Result<Idx, KernelError> {
         want("leaders", keys.len(), leaders.len())?;
         idx_len(keys.len())?;
-        let mut count = 0;
+        let (mut count, mut steps) = (0, 0);
         for &key in keys {
-            let leader = self.leader(key);
+            let (leader, passed) = self.look_up(key);
+            steps += passed;
             if leader != NONE {
                 leaders[at(count)] = leader;
                 count += 1;
             }
         }
+        counters.keys += keys.len() as u64; // widens
+        counters.slots += keys.len() as u64 + steps; // its own place, and those before it
+        counters.found += at(count) as u64; // widens
         Ok(count)
     }
 }
 
 /// Fills a table; gives up when more than half of its places would be taken. Returns the number of cells.
-fn fill(slots: &mut [Slot], keys: &[u64], ids: &[Idx], seed: u64, level: Idx) -> Option<Idx> {
+fn fill(
+    slots: &mut [Slot],
+    keys: &[u64],
+    ids: &[Idx],
+    seed: u64,
+    level: Idx,
+    counters: &mut GridCounters,
+) -> Option<Idx> {
     slots.fill([0, FREE]);
-    let (mask, mut cells) = (slots.len() - 1, 0);
-    for (&key, &id) in keys.iter().zip(ids) {
-        let slot = &mut slots[place_of(slots, mask, key)];
+    let (mask, most) = (slots.len() - 1, slots.len() / 2);
+    let (mut cells, mut steps, mut entered) = (0, 0, keys.len());
+    for (row, (&key, &id)) in keys.iter().zip(ids).enumerate() {
+        let place = place_of(slots, mask, key);
+        steps += passed(place, mask, key);
+        let slot = &mut slots[place];
         if slot[1] == FREE {
             cells += 1;
             *slot = [key, at(id) as u64];
-            if 2 * at(cells) > mask + 1 {
-                return None;
+            if at(cells) > most {
+                entered = row + 1;
+                break;
             }
         } else {
             // Written always: who wins cannot be guessed, so there should be no branch on it.
             slot[1] = if beats(id, slot[1] as Idx, seed, level) { at(id) as u64 } else { slot[1] };
         }
     }
-    Some(cells)
+    counters.fills += 1;
+    counters.keys += entered as u64; // widens
+    counters.slots += entered as u64 + steps; // its own place, and those before it
+    (at(cells) <= most).then_some(cells)
 }
 
 /// The place of `key`, or the free one where it belongs. There is a free one: at most
@@ -150,6 +185,12 @@ fn place_of(slots: &[Slot], mask: usize, key: u64) -> usize {
         place = (place + 1) & mask;
     }
     place
+}
+
+/// How many places were passed on the way from where `key` belongs to `place`.
+#[inline(always)]
+fn passed(place: usize, mask: usize, key: u64) -> u64 {
+    (place.wrapping_sub(key as usize) & mask) as u64 // the low bits of a key; widens
 }
 
 /// Whether `id` leads in place of `leader`.
@@ -170,16 +211,28 @@ fn beats(id: Idx, leader: Idx, seed: u64, level: Idx) -> bool {
 ///
 /// # Cost
 /// One random access per point.
-pub fn mark_leaders(table: &CellTable<'_>, keys: &[u64], ids: &[Idx], marks: &mut [u8]) -> Result<Idx, KernelError> {
+pub fn mark_leaders(
+    table: &CellTable<'_>,
+    keys: &[u64],
+    ids: &[Idx],
+    marks: &mut [u8],
+    counters: &mut GridCounters,
+) -> Result<Idx, KernelError> {
     want("ids", keys.len(), ids.len())?;
     want("marks", keys.len(), marks.len())?;
     idx_len(keys.len())?;
-    let mut fresh = 0;
+    let (mut fresh, mut steps, mut found) = (0, 0, 0);
     for ((&key, &id), mark) in keys.iter().zip(ids).zip(marks) {
-        if table.leader(key) == id && *mark != 1 {
+        let (leader, passed) = table.look_up(key);
+        steps += passed;
+        found += u64::from(leader != NONE);
+        if leader == id && *mark != 1 {
             *mark = 1;
             fresh += 1;
         }
     }
+    counters.keys += keys.len() as u64; // widens
+    counters.slots += keys.len() as u64 + steps; // its own place, and those before it
+    counters.found += found;
     Ok(fresh)
 }

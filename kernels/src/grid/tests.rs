@@ -163,24 +163,37 @@ fn points_within_the_ring_width_are_in_neighbouring_cells() {
 fn check_table(keys: &[u64], ids: &[Idx], seed: u64, level: Idx, cut: usize) {
     let mut memory = vec![Block::splat(0xabcd); cell_table_blocks(keys.len())];
     let mut arena = Arena::new(&mut memory);
-    let table = CellTable::build(keys, ids, seed, level, &mut arena).unwrap();
+    let (len, mut built) = (keys.len() as u64, GridCounters::default());
+    let table = CellTable::build(keys, ids, seed, level, &mut arena, &mut built).unwrap();
     let want = oracle::leaders(keys, ids, seed, level);
-    assert_eq!(at(table.cells()), want.len());
+    assert_eq!((at(table.cells()), built.cells, built.found), (want.len(), want.len() as u64, 0));
+    assert!(built.fills >= 1 && (len..=built.fills * len).contains(&built.keys) && built.keys <= built.slots);
     for (&key, &leader) in &want {
         assert_eq!(table.leader(key), leader);
         assert_eq!(table.leader(!key), want.get(&!key).copied().unwrap_or(NONE));
     }
     let (mut marks, mut again) = (vec![0; ids.len()], vec![0; ids.len()]);
-    let fresh = mark_leaders(&table, keys, ids, &mut marks).unwrap();
+    let (mut whole, mut split) = (GridCounters::default(), GridCounters::default());
+    let fresh = mark_leaders(&table, keys, ids, &mut marks, &mut whole).unwrap();
     let (k, i, m) = (keys.split_at(cut), ids.split_at(cut), again.split_at_mut(cut));
-    let parts = mark_leaders(&table, k.1, i.1, m.1).unwrap() + mark_leaders(&table, k.0, i.0, m.0).unwrap();
-    assert_eq!((fresh, &marks), (parts, &again));
-    assert_eq!(mark_leaders(&table, keys, ids, &mut marks), Ok(0), "nothing is new");
+    let parts = mark_leaders(&table, k.1, i.1, m.1, &mut split).unwrap()
+        + mark_leaders(&table, k.0, i.0, m.0, &mut split).unwrap();
+    assert_eq!((fresh, &marks, whole), (parts, &again, split));
+    assert_eq!(mark_leaders(&table, keys, ids, &mut marks, &mut split), Ok(0), "nothing is new");
+    assert_eq!((whole.keys, whole.found), (len, len));
+    assert!(whole.slots >= len && whole.slots <= built.slots, "no key lies farther than where it was entered");
     for ((key, id), mark) in keys.iter().zip(ids).zip(&marks) {
         assert_eq!(*mark == 1, want[key] == *id);
     }
     let mut found = vec![-5; keys.len()];
-    assert_eq!(table.find(keys, &mut found), Ok(keys.len() as Idx));
+    let mut looked_up = GridCounters::default();
+    assert_eq!(table.find(keys, &mut found, &mut looked_up), Ok(keys.len() as Idx));
+    assert_eq!(looked_up, whole);
+    let absent: Vec<u64> = keys.iter().map(|key| !key).filter(|key| !want.contains_key(key)).collect();
+    looked_up = GridCounters::default();
+    assert_eq!(table.find(&absent, &mut vec![0; absent.len()], &mut looked_up), Ok(0));
+    assert_eq!((looked_up.keys, looked_up.found), (absent.len() as u64, 0));
+    assert!(looked_up.slots >= looked_up.keys);
     assert_eq!(found, keys.iter().map(|key| want[key]).collect::<Vec<_>>());
 }
 
@@ -203,6 +216,34 @@ fn keys_that_share_their_low_bits_and_the_extreme_keys_are_told_apart() {
 }
 
 #[test]
+fn every_fill_and_every_place_is_counted() {
+    let counts = |keys: &[u64], looked_up: &[u64]| {
+        let (mut memory, ids) = (vec![Block::splat(9); cell_table_blocks(keys.len())], vec![0; keys.len()]);
+        let (mut built, mut found) = (GridCounters::default(), GridCounters::default());
+        let table = CellTable::build(keys, &ids, 0, 0, &mut Arena::new(&mut memory), &mut built).unwrap();
+        table.find(looked_up, &mut vec![0; looked_up.len()], &mut found).unwrap();
+        (built, found)
+    };
+    let none = GridCounters::default();
+    // The first 64 integers are at home in places of their own. 16 and 32 cells are the most that 32 and 64 places hold.
+    let keys: Vec<u64> = (0..64).collect();
+    let built = GridCounters { fills: 3, keys: 17 + 33 + 64, slots: 17 + 33 + 64, cells: 64, ..none };
+    assert_eq!(
+        counts(&keys, &[63, 64, 0, 127, 128]),
+        (built, GridCounters { keys: 5, slots: 4 + 65, found: 2, ..none })
+    );
+    // One home for all: each passes those before it.
+    let keys: Vec<u64> = (0..8).map(|i| i << 58).collect();
+    let built = GridCounters { fills: 3, keys: 3 + 5 + 8, slots: 6 + 15 + 36, cells: 8, ..none };
+    assert_eq!(counts(&keys, &keys), (built, GridCounters { keys: 8, slots: 36, found: 8, ..none }));
+    let built = GridCounters { fills: 1, keys: 100, slots: 100, cells: 1, ..none };
+    assert_eq!(counts(&[7; 100], &[7, 8]), (built, GridCounters { keys: 2, slots: 2, found: 1, ..none }));
+    let mut sum = built;
+    sum.merge(&built);
+    assert_eq!(sum, GridCounters { fills: 2, keys: 200, slots: 200, cells: 2, ..none });
+}
+
+#[test]
 fn coverage_matches_oracle_and_a_closure() {
     let data = points(60, 3);
     let rows = Rows::new(&data, 3).unwrap();
@@ -222,16 +263,18 @@ fn coverage_matches_oracle_and_a_closure() {
     for radius in [0.0, 3.0, 5.0, 8.0, f64::INFINITY] {
         let mut within = EuclideanWithin::new(rows, radius);
         let (mut leaders, mut by_closure) = (vec![-9; ids.len()], vec![-9; ids.len()]);
-        let counts = coverage(&ids, candidates, &mut within, &mut leaders).unwrap();
+        let (mut counters, mut again) = (GridCounters::default(), GridCounters::default());
+        coverage(&ids, candidates, &mut within, &mut leaders, &mut counters).unwrap();
         let (want, tests) = oracle::coverage(&plain, &ids, &lists, radius);
         let covered = want.iter().filter(|&&leader| leader != NONE).count() as u64;
-        assert_eq!((&leaders, counts), (&want, CoverCounts { points: 30, covered, tests }));
+        let counts = GridCounters { points: 30, covered, tests, ..GridCounters::default() };
+        assert_eq!((&leaders, counters), (&want, counts));
+        assert!(covered <= tests && tests <= flat.len() as u64);
         let mut closure = |point, leader| within.covers(point, leader);
-        assert_eq!(coverage(&ids, candidates, &mut closure, &mut by_closure).unwrap(), counts);
-        assert_eq!(by_closure, want);
-        let mut sum = counts;
-        sum.merge(&counts);
-        assert_eq!(sum, CoverCounts { points: 60, covered: 2 * covered, tests: 2 * tests });
+        coverage(&ids, candidates, &mut closure, &mut by_closure, &mut again).unwrap();
+        assert_eq!((&by_closure, again), (&want, counts));
+        counters.merge(&counts);
+        assert_eq!(counters, GridCounters { points: 60, covered: 2 * covered, tests: 2 * tests, ..again });
     }
 }
 
@@ -259,29 +302,34 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     assert_eq!(neighbour_keys(&[0.0; 2], &grid, 1, &mut keys), Err(shape("keys", 9, 2)));
     assert_eq!(keys, [7; 2]);
 
-    let need = cell_table_blocks(2);
+    let (need, mut counters) = (cell_table_blocks(2), GridCounters::default());
     let mut memory = vec![Block::splat(0); need];
     let refused = |keys: &[u64], ids: &[Idx], memory: &mut [Block]| {
-        CellTable::build(keys, ids, 0, 0, &mut Arena::new(memory)).err()
+        let mut counters = GridCounters::default();
+        let error = CellTable::build(keys, ids, 0, 0, &mut Arena::new(memory), &mut counters).err();
+        assert_eq!(counters, GridCounters::default());
+        error
     };
     assert_eq!(refused(&[1, 2], &[1], &mut memory), Some(shape("ids", 2, 1)));
     assert_eq!(refused(&[1, 2], &[1, -1], &mut memory), Some(value("ids", 1)));
     assert_eq!(refused(&[1, 2], &[1, 2], &mut memory[1..]), Some(KernelError::Scratch { need, have: need - 1 }));
     let mut arena = Arena::new(&mut memory);
-    let table = CellTable::build(&[1, 2], &[1, 2], 0, 0, &mut arena).unwrap();
+    let table = CellTable::build(&[1, 2], &[1, 2], 0, 0, &mut arena, &mut GridCounters::default()).unwrap();
     assert_eq!(arena.free(), 0);
     let (mut marks, mut found) = ([3; 2], [4; 2]);
-    assert_eq!(mark_leaders(&table, &[1], &[1], &mut marks), Err(shape("marks", 1, 2)));
-    assert_eq!(mark_leaders(&table, &[1, 2], &[1], &mut marks), Err(shape("ids", 2, 1)));
-    assert_eq!(table.find(&[1], &mut found), Err(shape("leaders", 1, 2)));
+    assert_eq!(mark_leaders(&table, &[1], &[1], &mut marks, &mut counters), Err(shape("marks", 1, 2)));
+    assert_eq!(mark_leaders(&table, &[1, 2], &[1], &mut marks, &mut counters), Err(shape("ids", 2, 1)));
+    assert_eq!(table.find(&[1], &mut found, &mut counters), Err(shape("leaders", 1, 2)));
 
     let candidates = Groups::new(&[0, 1, 2], &[0, 3], 4).unwrap();
     let mut within = EuclideanWithin::new(rows, 1.0);
-    assert_eq!(coverage(&[0], candidates, &mut within, &mut found[..1]), Err(shape("candidates", 1, 2)));
-    assert_eq!(coverage(&[0, 1], candidates, &mut within, &mut found[..1]), Err(shape("leaders", 2, 1)));
-    assert_eq!(coverage(&[0, 1], candidates, &mut within, &mut found), Err(key(1, 3, 3)));
-    assert_eq!(coverage(&[-1, 1], candidates, &mut within, &mut found), Err(key(0, -1, 3)));
-    assert_eq!((marks, found), ([3; 2], [4; 2]));
+    let mut refused =
+        |points: &[Idx], leaders: &mut [Idx]| coverage(points, candidates, &mut within, leaders, &mut counters).err();
+    assert_eq!(refused(&[0], &mut found[..1]), Some(shape("candidates", 1, 2)));
+    assert_eq!(refused(&[0, 1], &mut found[..1]), Some(shape("leaders", 2, 1)));
+    assert_eq!(refused(&[0, 1], &mut found), Some(key(1, 3, 3)));
+    assert_eq!(refused(&[-1, 1], &mut found), Some(key(0, -1, 3)));
+    assert_eq!((marks, found, counters), ([3; 2], [4; 2], GridCounters::default()));
 }
 
 proptest! {

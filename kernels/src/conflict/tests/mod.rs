@@ -61,6 +61,21 @@ fn check<F: Form, T: Real>(points: &Points<T>, scope: &Scope<'_>, cap: usize) {
     let (mut entries, mut distances) = (vec![[-7; 2]; want.len()], vec![-7.0; want.len()]);
     scalar::emit_within::<F, T, [Idx; 2]>(points.panels(), scope, &counts, &mut entries, &mut distances);
     assert_eq!((&entries, &distances), (&want_entries, &want_distances));
+    let nearest = |run: &mut dyn FnMut(Nearest<'_, [Idx; 2]>)| {
+        let (mut lens, mut entries) = (vec![-7; rows], vec![[-7, -7]; rows * cap]);
+        let mut distances = vec![-7.0; rows * cap];
+        run(Nearest { lens: &mut lens, entries: &mut entries, distances: &mut distances });
+        (lens, entries, distances)
+    };
+    let twin = nearest(&mut |out| scalar::nearest_within::<F, T, _>(points.panels(), scope, cap, out));
+    for (slot, row) in (scope.first..).take(rows).enumerate() {
+        let mut near = oracle::nearest(&want, row, cap);
+        assert_eq!(at(twin.0[slot]), near.len());
+        near.resize(cap, (row, f64::INFINITY));
+        for (place, (column, distance)) in (slot * cap..).zip(near) {
+            assert_eq!((twin.1[place], twin.2[place]), ([row, column], distance));
+        }
+    }
 
     for tier in Tier::all() {
         let mut counters = ConflictCounters::default();
@@ -75,18 +90,10 @@ fn check<F: Form, T: Real>(points: &Points<T>, scope: &Scope<'_>, cap: usize) {
         assert_eq!(found, Ok(want.len()));
         assert_eq!((&entries, &distances), (&want_entries, &want_distances), "{tier}");
         assert_eq!((counters.pairs, counters.kept), (2 * want.len() as u64, want.len() as u64));
-        let (mut lens, mut entries, mut distances) =
-            (vec![-7; rows], vec![[-7, -7]; rows * cap], vec![-7.0; rows * cap]);
-        let out = Nearest { lens: &mut lens, entries: &mut entries, distances: &mut distances };
-        nearest_within::<F, T, _>(tier, points.panels(), scope, cap, out, &mut counters).unwrap();
-        for (slot, row) in (scope.first..).take(rows).enumerate() {
-            let mut near = oracle::nearest(&want, row, cap);
-            assert_eq!(at(lens[slot]), near.len());
-            near.resize(cap, (row, f64::INFINITY));
-            for (place, (column, distance)) in (slot * cap..).zip(near) {
-                assert_eq!((entries[place], distances[place]), ([row, column], distance), "{tier}");
-            }
-        }
+        let by_tier = nearest(&mut |out| {
+            nearest_within::<F, T, _>(tier, points.panels(), scope, cap, out, &mut counters).unwrap();
+        });
+        assert_eq!(by_tier, twin, "{tier}");
     }
 }
 
@@ -223,18 +230,23 @@ proptest! {
         let (mut starts, room) = (vec![-7; vertices + 1], 2 * ends.len());
         let (mut targets, mut out_weights) = (vec![-7; room], vec![-7; room]);
         let (mut spare_targets, mut spare_weights) = (vec![-7; room], vec![-7; room]);
+        let mut counters = ConflictCounters::default();
         let edges = csr_from_pairs(
             &list,
             &mut starts,
             EdgesMut { targets: &mut targets, weights: &mut out_weights },
             EdgesMut { targets: &mut spare_targets, weights: &mut spare_weights },
             &mut Arena::new(&mut dirty(csr_from_pairs_blocks(vertices))),
+            &mut counters,
         ).unwrap();
         targets.truncate(at(edges));
         out_weights.truncate(at(edges));
         let want = oracle::csr(&ends, &weights, vertices);
         prop_assert_eq!((&starts, &targets, &out_weights), (&want.0, &want.1, &want.2));
         prop_assert!(Csr::new(&starts, &targets).is_ok());
+        let (kept, loops) = (at(edges) as u64 / 2, ends.iter().filter(|pair| pair[0] == pair[1]).count() as u64);
+        prop_assert_eq!(kept + counters.repeated + loops, ends.len() as u64);
+        prop_assert_eq!(counters, ConflictCounters { repeated: counters.repeated, ..ConflictCounters::default() });
 
         let phases = in_phases(&list, cut.min(vertices));
         prop_assert_eq!(phases, want);
@@ -300,7 +312,8 @@ fn whole<W: Weight + Default>(pairs: &Pairs<'_, W>) -> (Vec<Idx>, Vec<Idx>, Vec<
     let out = EdgesMut { targets: &mut targets, weights: &mut weights };
     let spare = EdgesMut { targets: &mut spare_targets, weights: &mut spare_weights };
     let mut memory = dirty(csr_from_pairs_blocks(pairs.vertices()));
-    let edges = at(csr_from_pairs(pairs, &mut starts, out, spare, &mut Arena::new(&mut memory)).unwrap());
+    let (arena, counters) = (&mut Arena::new(&mut memory), &mut ConflictCounters::default());
+    let edges = at(csr_from_pairs(pairs, &mut starts, out, spare, arena, counters).unwrap());
     targets.truncate(edges);
     weights.truncate(edges);
     (starts, targets, weights)
@@ -411,6 +424,7 @@ fn an_unused_place_is_marked() {
     assert_eq!(distances, [1.0, f64::INFINITY, 1.0, f64::INFINITY, f64::INFINITY, f64::INFINITY]);
     let mut sum = counters;
     sum.merge(&counters);
-    let twice = ConflictCounters { distance_evals: 12, tiles_cut: 0, settled: 0, pairs: 4, rows: 6, kept: 4 };
+    let twice =
+        ConflictCounters { distance_evals: 12, tiles_cut: 0, settled: 0, pairs: 4, rows: 6, kept: 4, repeated: 0 };
     assert_eq!(sum, twice);
 }

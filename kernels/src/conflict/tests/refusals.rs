@@ -111,6 +111,7 @@ fn a_whole_graph_in_the_wrong_memory_is_refused_and_nothing_is_written() {
     let (ends, weights) = ([[0, 1], [1, 2]], [5, 6]);
     let pairs = Pairs::new(&ends, &weights, 3).unwrap();
     let (mut starts, mut rows, mut spare) = ([-7; 4], [[-7; 4]; 2], [[-7; 4]; 2]);
+    let mut counters = ConflictCounters::default();
     for (lens, blocks, error) in [
         ([3, 4, 4, 4, 4], 2, KernelError::Shape { what: "starts", want: 4, got: 3 }),
         ([4, 3, 4, 4, 4], 2, KernelError::Shape { what: "targets", want: 4, got: 3 }),
@@ -126,8 +127,9 @@ fn a_whole_graph_in_the_wrong_memory_is_refused_and_nothing_is_written() {
             EdgesMut { targets: &mut targets[..lens[1]], weights: &mut weights[..lens[2]] },
             EdgesMut { targets: &mut spare_targets[..lens[3]], weights: &mut spare_weights[..lens[4]] },
             &mut Arena::new(&mut dirty(blocks)),
+            &mut counters,
         );
-        assert_eq!(refused, Err(error));
+        assert_eq!((refused, counters), (Err(error), ConflictCounters::default()));
         assert_eq!((starts, rows, spare), ([-7; 4], [[-7; 4]; 2], [[-7; 4]; 2]));
     }
 }

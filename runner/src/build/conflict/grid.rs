@@ -5,7 +5,7 @@
 //! mostly in each other's way, and its leader covers most of it.
 
 use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::grid::{CellTable, Grid, cell_keys, cell_table_blocks, grid_offsets};
+use covertree_kernels::grid::{CellTable, Grid, GridCounters, cell_keys, cell_table_blocks, grid_offsets};
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::view::Rows;
 
@@ -42,27 +42,34 @@ fn leaders(crowd: &Crowd<'_>, round: u32, open: &[Idx], row: &mut LevelRow) -> V
         cell_leaders(crowd, rows, open, row.level, shift)
     });
     let mut leads = vec![false; open.len()];
-    for (table, cells) in tables {
-        row.grid_cells += cells;
+    for (table, counters) in tables {
+        row.grid_cells += counters.cells;
         leads.iter_mut().zip(table).for_each(|(leads, leader)| *leads |= leader);
     }
     open.iter().zip(leads).filter(|(_, leads)| *leads).map(|(&place, _)| place).collect()
 }
 
-/// For each open place, whether it leads its cell; and the number of cells.
-fn cell_leaders(crowd: &Crowd<'_>, rows: Rows<'_, f64>, open: &[Idx], level: i32, shift: u32) -> (Vec<bool>, u64) {
-    let (width, seed) = (crowd.ladder.radius(level), crowd.config.seed);
+/// For each open place, whether it leads its cell; and the work of the table.
+fn cell_leaders(
+    crowd: &Crowd<'_>,
+    rows: Rows<'_, f64>,
+    open: &[Idx],
+    level: i32,
+    shift: u32,
+) -> (Vec<bool>, GridCounters) {
+    let (width, seed, mut counters) = (crowd.ladder.radius(level), crowd.config.seed, GridCounters::default());
     let mut offsets = vec![0.0; rows.dim()];
     let made = grid_offsets(seed, level, shift, width, &mut offsets);
     let Ok(grid) = made.and_then(|()| Grid::new(width, &offsets, level, shift)) else {
         // Below the lowest radius there are no cells, and no conflicts either.
-        return (vec![true; open.len()], 0);
+        return (vec![true; open.len()], counters);
     };
     let mut keys = vec![0; open.len()];
     let all: Vec<Idx> = (0..open.len() as Idx).collect(); // places of a batch, which are counted
     cell_keys(rows, &all, &grid, &mut keys).expect("one row per place");
     let mut memory = vec![Block::default(); cell_table_blocks(keys.len())];
-    let table = CellTable::build(&keys, open, seed, level, &mut Arena::new(&mut memory)).expect("sized for the keys");
+    let table = CellTable::build(&keys, open, seed, level, &mut Arena::new(&mut memory), &mut counters)
+        .expect("sized for the keys");
     let leads = keys.iter().zip(open).map(|(&key, &place)| table.leader(key) == place).collect();
-    (leads, at(table.cells()) as u64)
+    (leads, counters)
 }
