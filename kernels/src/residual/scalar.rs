@@ -83,7 +83,13 @@ fn margin<T: Exponential>(query: &ResidualQuery<'_, T>, points: &ResidualRun<'_,
 }
 
 /// The bit of a place of a run: set if it holds a point and `abs(rho) >= least` is possible, where `r` is the filter.
-fn bit<T: Exponential>(query: &ResidualQuery<'_, T>, points: &ResidualRun<'_, T>, place: usize, r: f64, least: f64) -> u32 {
+fn bit<T: Exponential>(
+    query: &ResidualQuery<'_, T>,
+    points: &ResidualRun<'_, T>,
+    place: usize,
+    r: f64,
+    least: f64,
+) -> u32 {
     let most = r.abs() + margin(query, points, place);
     u32::from(points.holds(place) && most.partial_cmp(&least) != Some(Ordering::Less)) << (place % T::LANES)
 }

@@ -11,8 +11,8 @@ use covertree_kernels::arena::{Arena, Block, blocks};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::landmark::{CrossTable, PanelTerms, bounds_between, bounds_between_blocks};
 use covertree_kernels::residual::{
-    Counting, GateCounters, QueryTiles, ResidualModel, block_where, block_where_blocks, gate_block_blocks, pack_queries,
-    pack_queries_blocks,
+    Counting, GateCounters, QueryTiles, ResidualModel, block_where, block_where_blocks, gate_block_blocks,
+    pack_queries, pack_queries_blocks,
 };
 use covertree_kernels::simd::{LANES_F32, LANES_F64, Real};
 use rayon::prelude::*;

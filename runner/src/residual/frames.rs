@@ -166,7 +166,8 @@ pub(crate) fn choose_landmarks(
     let queries = pack_queries(tier, &run, &mut arena)?;
     let lanes = panels * LANES_F64;
     let mut rho = vec![0.0; lanes * lanes];
-    block_where(&queries, &run, &vec![u32::MAX; lanes * panels], &mut rho, &mut arena, &mut ResidualCounters::default())?;
+    let (all, mut counters) = (vec![u32::MAX; lanes * panels], ResidualCounters::default());
+    block_where(&queries, &run, &all, &mut rho, &mut arena, &mut counters)?;
     let mut landmarks = vec![0; most];
     let mut factor = vec![0.0; most * most];
     let mut coordinates = vec![0.0; len * most];

@@ -50,7 +50,10 @@ pub(super) fn check<T: Exponential>(metric: &Residual) {
         let mut counters = ResidualCounters::default();
         let (mut memory, mut plain_memory) = (packing(&run), packing(&run));
         let queries = pack_queries(tier, &run, &mut Arena::new(&mut memory)).unwrap();
-        assert!(queries.packed == scalar::pack_queries(tier, &run, &mut Arena::new(&mut plain_memory)).packed, "{tier}");
+        assert!(
+            queries.packed == scalar::pack_queries(tier, &run, &mut Arena::new(&mut plain_memory)).packed,
+            "{tier}"
+        );
         block_to_run(&queries, &run, &least, &mut out, &mut masks, &mut counters).unwrap();
         let asked = least.iter().filter(|least| least.is_finite()).count();
         assert_eq!(counters.filtered, (asked * len) as u64);
