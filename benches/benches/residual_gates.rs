@@ -8,7 +8,7 @@ use covertree_benches::{normal, uniform};
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::residual::{
     Counting, GateBins, GateCounters, GatePairs, GateSide, gate_audit, gate_block, gate_block_blocks, gate_run,
-    profile_pairs, profile_thresholds,
+    profile_pairs, profile_thresholds, scalar,
 };
 use covertree_kernels::simd::Tier;
 use covertree_kernels::view::{Panels, Rows, pack_rows};
@@ -26,38 +26,28 @@ fn features() -> Vec<f32> {
 
 fn gates(criterion: &mut Criterion) {
     let (features, query) = (features(), normal(64, 8).iter().map(|&z| z as f32).collect::<Vec<_>>());
-    let (mut squares, mut plain, mut masks) = (vec![0.0; LEN], vec![0.0; LEN], vec![0; LEN / 16]);
+    let (mut squares, mut plain) = (vec![0.0; LEN], vec![0.0; LEN]);
+    let (mut masks, mut plain_masks) = (vec![0; LEN / 16], vec![0; LEN / 16]);
     let mut counters = GateCounters::default();
     let mut group = criterion.benchmark_group("residual::gate_run");
     group.throughput(Throughput::Elements(LEN as u64));
     for dim in [3, 64] {
         let panels = Panels::new(&features[..LEN * dim], dim, LEN).expect("whole panels");
-        let by_loop = |squares: &mut [f32]| {
-            let panels = black_box(&features[..LEN * dim]).chunks_exact(dim * 16);
-            for (panel, out) in panels.zip(squares.chunks_exact_mut(16)) {
-                out.fill(0.0);
-                for (q, row) in query.iter().zip(panel.chunks_exact(16)) {
-                    for (square, x) in out.iter_mut().zip(row) {
-                        *square += (q - x) * (q - x);
-                    }
-                }
-            }
-        };
-        by_loop(&mut plain);
-        let passes = |place: usize| plain[place] <= 0.25;
+        scalar::gate_run(0.5, &query[..dim], panels, &mut plain, &mut plain_masks);
         for tier in Tier::all() {
             let mut run = |squares: &mut [f32], masks: &mut [u32]| {
                 let query = black_box(&query[..dim]);
                 gate_run(tier, 0.5, query, panels, squares, masks, &mut counters)
             };
             run(&mut squares, &mut masks).expect("the shapes fit");
-            assert!(squares == plain, "{tier}");
-            assert!((0..LEN).all(|place| (masks[place / 16] >> (place % 16) & 1 == 1) == passes(place)), "{tier}");
+            assert!(squares == plain && masks == plain_masks, "{tier}");
             group.bench_function(format!("{tier}/{LEN}x{dim}"), |bencher| {
                 bencher.iter(|| run(&mut squares, &mut masks));
             });
         }
-        group.bench_function(format!("plain loop/{LEN}x{dim}"), |bencher| bencher.iter(|| by_loop(&mut plain)));
+        group.bench_function(format!("scalar twin/{LEN}x{dim}"), |bencher| {
+            bencher.iter(|| scalar::gate_run(0.5, black_box(&query[..dim]), panels, &mut plain, &mut plain_masks));
+        });
     }
     group.finish();
 }
@@ -66,7 +56,7 @@ fn gates(criterion: &mut Criterion) {
 fn blocks_of_gates(criterion: &mut Criterion) {
     let (features, squares, ranks) = (features(), [0.25; LEAF], [0.0; LEAF]);
     let mut memory = vec![Block::default(); gate_block_blocks(LEAF)];
-    let (mut masks, mut plain) = ([0; LEAF * LEAF / 8], [0; LEAF * LEAF / 8]);
+    let (mut masks, mut plain, mut counters) = ([0; LEAF * LEAF / 8], [0; LEAF * LEAF / 8], GateCounters::default());
     let mut group = criterion.benchmark_group("residual::gate_block");
     group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
     for dim in [3, 64] {
@@ -80,27 +70,17 @@ fn blocks_of_gates(criterion: &mut Criterion) {
             rows: side,
             columns: side,
         };
-        let by_loop = |masks: &mut [u32]| {
-            masks.fill(0);
-            for (i, one) in black_box(one).chunks_exact(dim).enumerate() {
-                for (j, other) in other.chunks_exact(dim).enumerate() {
-                    let square: f32 = one.iter().zip(other).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b));
-                    masks[(i * LEAF + j) / 8] |= u32::from(square <= squares[i] || square <= squares[j]) << (j % 8);
-                }
-            }
-        };
-        by_loop(&mut plain);
+        let passed = scalar::gate_block(&pairs, Counting::Others, &mut plain);
         for tier in Tier::all() {
             let mut run = |masks: &mut [u32]| {
                 let mut arena = Arena::new(&mut memory);
-                gate_block(tier, black_box(&pairs), Counting::Others, masks, &mut arena)
+                gate_block(tier, black_box(&pairs), Counting::Others, masks, &mut arena, &mut counters)
             };
-            run(&mut masks).expect("the shapes fit");
-            assert!(masks == plain, "{tier}");
+            assert_eq!((run(&mut masks), &masks), (Ok(passed), &plain), "{tier}");
             group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{dim}"), |bencher| bencher.iter(|| run(&mut masks)));
         }
-        group.bench_function(format!("plain loop/{LEAF}x{LEAF}x{dim}"), |bencher| {
-            bencher.iter(|| by_loop(&mut plain));
+        group.bench_function(format!("scalar twin/{LEAF}x{LEAF}x{dim}"), |bencher| {
+            bencher.iter(|| scalar::gate_block(black_box(&pairs), Counting::Others, &mut plain));
         });
     }
     group.finish();
@@ -115,7 +95,7 @@ fn calibration(criterion: &mut Criterion) {
     gate_run(Tier::detect(), 0.5, &[0.0; 3], panels, &mut squares, &mut masks, &mut counters).expect("the shapes fit");
     let dropped = |place: &usize| masks[place / 16] >> (place % 16) & 1 == 0 && distances[*place] <= 0.5;
     let lost = (0..LEN).filter(dropped).count() as u64;
-    assert_eq!(gate_audit(&masks, &distances, 0.5, &mut counters), Ok(lost));
+    assert_eq!(gate_audit::<f32>(&masks, &distances, 0.5, &mut counters), Ok(lost));
     let (mut counts, mut table) = (vec![0; BINS.radii * BINS.features], vec![0.0; BINS.radii]);
     profile_pairs(BINS, &squares, &distances, &mut counts).expect("the shapes fit");
     assert_eq!(counts.iter().sum::<u64>(), LEN as u64, "no distance is beyond the cap");
@@ -124,7 +104,7 @@ fn calibration(criterion: &mut Criterion) {
 
     let (profile, cells) = (counts.clone(), counts.len());
     let mut group = criterion.benchmark_group("residual, gates");
-    time(&mut group, "gate_audit", LEN, || gate_audit(black_box(&masks), &distances, 0.5, &mut counters));
+    time(&mut group, "gate_audit", LEN, || gate_audit::<f32>(black_box(&masks), &distances, 0.5, &mut counters));
     time(&mut group, "profile_pairs", LEN, || profile_pairs(BINS, black_box(&squares), &distances, &mut counts));
     time(&mut group, "profile_thresholds", cells, || profile_thresholds(BINS, black_box(&profile), 0.99, &mut table));
     group.finish();

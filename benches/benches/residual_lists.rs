@@ -7,11 +7,11 @@ use covertree_benches::residual::{COLUMNS, DIM, Fixture, LEAF, LEN, point, rho_o
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
     Counting, ListedPairs, Offered, ResidualCounters, ResidualRows, RhoTile, Shortlists, condense, listed_pairs,
-    offer_columns, offer_listed, offer_rows, pack_listed, rho_of_rows, settle_positions, settle_run, unpack_rows,
-    wanted_pairs, widen_tile,
+    offer_columns, offer_listed, offer_rows, pack_listed, rho_of_rows, scalar, settle_positions, settle_run,
+    unpack_rows, wanted_pairs, widen_tile,
 };
 use covertree_kernels::simd::Tier;
-use covertree_kernels::view::{Panels, Rows, pack_rows};
+use covertree_kernels::view::Panels;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 use timing::time;
@@ -29,22 +29,26 @@ fn settling(criterion: &mut Criterion) {
         }
     };
     let (mut out, mut plain, mut counters) = (vec![0.0; LEN], vec![0.0; LEN], ResidualCounters::default());
-    let mut group = criterion.benchmark_group("residual::settle_run");
+    let (mut twin, mut group) = (vec![0.0; LEN], criterion.benchmark_group("residual::settle_run"));
     for (what, mask, every) in [("all lanes", 0xff_u32, 1), ("one lane", 1, 8)] {
         let masks = vec![mask; points.panels()];
         let positions: Vec<Idx> = (0..LEN as Idx).step_by(every).collect();
         let plain = &mut plain[..positions.len()];
         by_loop(&positions, plain);
+        out.fill(0.0);
+        twin.fill(0.0);
+        scalar::settle_run(query, &all, p, &masks, &mut twin);
         group.throughput(Throughput::Elements(positions.len() as u64));
         for tier in Tier::all() {
             settle_run(tier, query, &all, p, &masks, &mut out, &mut counters).expect("the shapes fit");
             assert!(positions.iter().map(|&position| out[at(position)]).eq(plain.iter().copied()), "{tier} {what}");
+            assert!(out == twin, "{tier} {what}");
             group.bench_function(format!("{tier} {what}/{LEN}x{COLUMNS}"), |bencher| {
                 bencher.iter(|| settle_run(tier, query, black_box(&all), p, &masks, &mut out, &mut counters));
             });
         }
-        group.bench_function(format!("plain loop {what}/{LEN}x{COLUMNS}"), |bencher| {
-            bencher.iter(|| by_loop(black_box(&positions), plain));
+        group.bench_function(format!("scalar twin {what}/{LEN}x{COLUMNS}"), |bencher| {
+            bencher.iter(|| scalar::settle_run(query, black_box(&all), p, &masks, &mut twin));
         });
     }
     group.finish();
@@ -53,23 +57,24 @@ fn settling(criterion: &mut Criterion) {
         ResidualRows::new(fixture.model, points.coordinates(), &rows[1], &fixture.scales).expect("the shapes fit");
     let mut group = criterion.benchmark_group("residual::settle_positions");
     let positions: Vec<Idx> = (0..LEN as Idx).step_by(19).collect();
-    let (out, plain) = (&mut out[..positions.len()], &mut plain[..positions.len()]);
+    let (out, plain, twin) = (&mut out[..positions.len()], &mut plain[..positions.len()], &mut twin[..positions.len()]);
     by_loop(&positions, plain);
+    scalar::settle_positions(query, &points, p, &positions, twin);
     group.throughput(Throughput::Elements(positions.len() as u64));
     for tier in Tier::all() {
         settle_positions(tier, query, &points, p, &positions, out, &mut counters).expect("the shapes fit");
-        assert_eq!(out, plain, "{tier}");
+        assert_eq!((&*out, &*out), (&*plain, &*twin), "{tier}");
         group.bench_function(format!("{tier}/{}x{COLUMNS}", positions.len()), |bencher| {
             bencher.iter(|| settle_positions(tier, query, &points, p, black_box(&positions), out, &mut counters));
         });
     }
-    group.bench_function(format!("plain loop/{}x{COLUMNS}", positions.len()), |bencher| {
-        bencher.iter(|| by_loop(black_box(&positions), plain));
+    group.bench_function(format!("scalar twin/{}x{COLUMNS}", positions.len()), |bencher| {
+        bencher.iter(|| scalar::settle_positions(query, &points, p, black_box(&positions), twin));
     });
     group.finish();
 }
 
-/// Listed pairs, whose best alternative beside the plain loop is the row of a tile.
+/// Listed pairs, whose best alternative beside the plain twin is the row of a tile.
 fn listed(criterion: &mut Criterion) {
     let fixture = Fixture::<f64>::new();
     let rows = fixture.rows();
@@ -95,17 +100,20 @@ fn listed(criterion: &mut Criterion) {
             }
         };
         by_loop(&places, &mut plain);
+        let mut twin = vec![0.0; places.len()];
+        scalar::listed_pairs(&one, &other, &starts, &places, &mut twin);
         group.throughput(Throughput::Elements(places.len() as u64));
         for tier in Tier::all() {
             listed_pairs(tier, &one, &other, &starts, &places, &mut out, &mut counters).expect("the shapes fit");
             // The filter is not cut as the formula is.
             assert!(out.iter().zip(&plain).all(|(out, rho)| (out.clamp(-1.0, 1.0) - rho).abs() < 1e-10), "{tier}");
+            assert!(out.iter().zip(&twin).all(|(out, twin)| (out - twin).abs() < 1e-10), "{tier}");
             group.bench_function(format!("{tier}/f64/{}x{COLUMNS}", places.len()), |bencher| {
                 bencher.iter(|| listed_pairs(tier, black_box(&one), &other, &starts, &places, &mut out, &mut counters));
             });
         }
-        group.bench_function(format!("plain loop/f64/{}x{COLUMNS}", places.len()), |bencher| {
-            bencher.iter(|| by_loop(black_box(&places), &mut plain));
+        group.bench_function(format!("scalar twin/f64/{}x{COLUMNS}", places.len()), |bencher| {
+            bencher.iter(|| scalar::listed_pairs(black_box(&one), &other, &starts, &places, &mut twin));
         });
     }
     group.finish();
@@ -125,9 +133,11 @@ fn packing(criterion: &mut Criterion, fixture: &Fixture<f64>, rows: &[f64]) {
             bencher.iter(|| pack_listed(tier, black_box(rows), COLUMNS, &order, &mut panels));
         });
     }
-    group.bench_function(format!("pack_rows, the plain twin/f64/{LEAF}x{COLUMNS}"), |bencher| {
-        let rows = Rows::new(rows, COLUMNS).expect("whole rows");
-        bencher.iter(|| pack_rows(black_box(rows), &order, &mut panels));
+    let mut twin = vec![0.0; LEAF * COLUMNS];
+    scalar::pack_listed(rows, COLUMNS, &order, &mut twin);
+    assert!(panels == twin);
+    group.bench_function(format!("scalar twin/f64/{LEAF}x{COLUMNS}"), |bencher| {
+        bencher.iter(|| scalar::pack_listed(black_box(rows), COLUMNS, &order, &mut twin));
     });
     group.finish();
 

@@ -8,7 +8,7 @@ use covertree_kernels::residual::{
     Counting, CutRows, GateCounters, GatePairs, GateSide, PointRow, ResidualCounters, ResidualModel, ResidualPoints,
     ResidualQuery, ResidualRun, Step, Tails, block_to_run, gate_audit, gate_block, gate_block_blocks, gate_run,
     gate_square, gather_row, least_correlation, narrow, one_to_run, one_to_run_cut, pack_queries, pack_queries_blocks,
-    residual_distance, rho_of_rows, row_norms, scales_and_margins, settle_run, tail_norms,
+    residual_distance, rho_of_rows, row_norms, scalar, scales_and_margins, settle_run, tail_norms,
 };
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::view::{Panels, Rows, panels_len};
@@ -229,6 +229,9 @@ fn cut<T: Exponential>(tier: Tier, metric: &Residual, published: &Published, pac
         let query = PointRow { coordinates: metric.point(0), v: metric.row(0), p: metric.p[0] };
         let mut settled = vec![7.0; run.panels() * 8];
         settle_run(tier, query, &run, &metric.p, &masks, &mut settled, &mut counters).expect("the shapes fit");
+        let mut plain = vec![7.0; settled.len()];
+        scalar::settle_run(query, &run, &metric.p, &masks, &mut plain);
+        assert_eq!(settled, plain, "{tier}");
         for (j, got) in settled.into_iter().enumerate() {
             let bit = masks[j / 8] >> (j % 8) & 1 == 1;
             assert_eq!(got, if bit { published.of(0, j) } else { 7.0 }, "{tier} {j}");
@@ -256,7 +259,11 @@ fn gates(metric: &Residual, published: &Published, threshold: f64) {
             pruned += u64::from(!passes);
             lost += u64::from(!passes && distances[j] <= 0.9);
         }
-        assert_eq!(gate_audit(&masks, &distances, 0.9, &mut counters), Ok(lost));
+        let (mut plain_squares, mut plain_masks) = (vec![f32::NAN; squares.len()], vec![u32::MAX; masks.len()]);
+        scalar::gate_run(threshold, &query, panels, &mut plain_squares, &mut plain_masks);
+        assert_eq!((&squares[..len], &masks), (&plain_squares[..len], &plain_masks), "{tier}");
+        assert_eq!(counters.gate1_candidates, len as u64);
+        assert_eq!(gate_audit::<f32>(&masks, &distances, 0.9, &mut counters), Ok(lost));
         assert_eq!((counters.residual_pruned_by_gate1, counters.gate1_false_negatives), (pruned, lost));
         // The same pairs as a block whose columns want nothing.
         let (nothing, ranks) = (vec![-1.0; len.next_multiple_of(16)], vec![0.0; len.next_multiple_of(8)]);
@@ -267,8 +274,13 @@ fn gates(metric: &Residual, published: &Published, threshold: f64) {
             columns: GateSide { squares: &nothing, ranks: &ranks },
         };
         let (mut memory, mut narrow) = (vec![Block::splat(u32::MAX); gate_block_blocks(len)], vec![7; len.div_ceil(8)]);
-        let passed = gate_block(tier, &pairs, Counting::Others, &mut narrow, &mut Arena::new(&mut memory));
+        let (mut arena, mut counters) = (Arena::new(&mut memory), GateCounters::default());
+        let passed = gate_block(tier, &pairs, Counting::Others, &mut narrow, &mut arena, &mut counters);
         assert_eq!(passed, Ok(len as u64 - pruned), "{tier}");
+        assert_eq!(gate_audit::<f64>(&narrow, &distances, 0.9, &mut counters), Ok(lost));
+        assert_eq!((counters.gate1_candidates, counters.residual_pruned_by_gate1), (len as u64, pruned));
+        let mut plain = vec![u32::MAX; narrow.len()];
+        assert_eq!((scalar::gate_block(&pairs, Counting::Others, &mut plain), &plain), (len as u64 - pruned, &narrow));
         for (j, mask) in narrow.into_iter().enumerate() {
             assert_eq!(mask, masks[j / 2] >> (j % 2 * 8) & 255, "{tier} panel {j}");
         }

@@ -7,7 +7,7 @@ use covertree_kernels::oracle::residual::Residual;
 use covertree_kernels::residual::{
     Counting, ListedPairs, Members, Offered, PointRow, ResidualCounters, ResidualPoints, ResidualRows, RhoTile,
     Shortlists, block_where, block_where_blocks, condense, listed_pairs, offer_columns, offer_listed, offer_rows,
-    pack_listed, pack_queries, pack_queries_blocks, residual_distance, residual_variances, settle_positions,
+    pack_listed, pack_queries, pack_queries_blocks, residual_distance, residual_variances, scalar, settle_positions,
     unpack_rows, wanted_pairs, widen_tile,
 };
 use covertree_kernels::simd::Tier;
@@ -69,6 +69,13 @@ fn listed(metric: &Residual, packed: &Packed<f32>, tier: Tier, tile: &[f32]) {
     let mut out = vec![f32::NAN; len];
     listed_pairs(tier, &side, &side, &starts, &places, &mut out, &mut ResidualCounters::default())
         .expect("the shapes fit");
+    let mut plain = vec![f32::NAN; len];
+    scalar::listed_pairs(&side, &side, &starts, &places, &mut plain);
+    for (place, (&r, &plain)) in out.iter().zip(&plain).enumerate() {
+        let (one, other) = (f64::from(r).clamp(-1.0, 1.0), f64::from(plain).clamp(-1.0, 1.0));
+        let most = f64::from(margin) * f64::from(packed.margins[place]);
+        assert!((one - other).abs() <= most, "{tier} {place}: {one} {other} {most}");
+    }
     for (&place, &r) in places.iter().zip(&out).filter(|pair| *pair.0 > 0) {
         let most = 2.0 * f64::from(margin) * f64::from(packed.margins[at(place)]);
         let (one, other) = (f64::from(r).clamp(-1.0, 1.0), f64::from(tile[at(place)]).clamp(-1.0, 1.0));
@@ -110,7 +117,9 @@ fn whole_tile<T: Exponential>(points: &ResidualPoints<'_, T>, tier: Tier) -> Vec
     let mut arena = Arena::new(&mut memory);
     let queries = pack_queries(tier, &run, &mut arena).expect("the memory is enough");
     let mut rho = vec![T::from_f64(f64::NAN); lanes * lanes];
-    block_where(&queries, &run, &vec![u32::MAX; lanes * panels], &mut rho, &mut arena).expect("the shapes fit");
+    let (all, mut counters) = (vec![u32::MAX; lanes * panels], ResidualCounters::default());
+    block_where(&queries, &run, &all, &mut rho, &mut arena, &mut counters).expect("the shapes fit");
+    assert_eq!(counters, ResidualCounters { filtered: (lanes * lanes) as u64, ..ResidualCounters::default() });
     rho
 }
 
@@ -202,6 +211,10 @@ impl Search<'_> {
         let mut counters = ResidualCounters::default();
         settle_positions(self.tier, query, &points, &self.metric.p, positions, &mut settled, &mut counters)
             .expect("the positions are in order");
+        let mut plain = settled.clone();
+        plain.fill(f64::NAN);
+        scalar::settle_positions(query, &points, &self.metric.p, positions, &mut plain);
+        assert_eq!(settled, plain, "{}", self.tier);
         settled
     }
 

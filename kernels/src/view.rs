@@ -107,7 +107,8 @@ impl<'a, T: Real> Panels<'a, T> {
     /// The panels `first..first + count`, contiguous.
     #[inline(always)]
     pub fn run(&self, first: usize, count: usize) -> &'a [T] {
-        let stride = self.dim * T::LANES;
+        // Without a point the dimension may be any number, and nothing is cut off; with one, this is a part of `data.len()`.
+        let stride = self.dim.wrapping_mul(T::LANES);
         &self.data[first * stride..(first + count) * stride]
     }
 
@@ -258,6 +259,9 @@ mod tests {
         assert_eq!((refused, out), (Err(KernelError::Key { at: 1, key: 2, limit: 2 }), [9.0; 32]));
         let none = Rows::<f64>::new(&[], usize::MAX).unwrap();
         assert_eq!(pack_rows(none, &[], &mut []), Ok(()), "of no rows the dimension may be anything");
+        for dim in [usize::MAX, usize::MAX / 2 + 1, usize::MAX / 16 + 1] {
+            assert!(Panels::<f32>::new(&[], dim, 0).unwrap().run(0, 0).is_empty(), "of no points too");
+        }
     }
 
     #[test]

@@ -2,35 +2,8 @@
 //! answers in `f64` can be from them.
 //!
 //! # How far `f64` can be trusted
-//! Let `u = 2^-53`, `gamma_n = n u / (1 - n u)`, `M` the number of inducing points, `A = K_UU + jitter variance I` exactly, `k_i` the
-//! exact covariances of point `i` with the inducing points, `w_i = A^-1 k_i` its weights, `W_i` the sum of their magnitudes, and
-//! `D = variance + nugget`. With hats on what was computed in `f64`:
-//!
-//! 1. *Covariances.* Each is within `e = variance (16 u + 0.37 gamma_(dim+3) + 2 u R)` of the exact one: the shape and the sum
-//!    of squares as in [`crate::covariance`], and coordinates that were rounded when they were divided by the lengthscales, with
-//!    `R` the largest norm of a scaled point.
-//! 2. *Factor.* `L^ L^' = A + F`, and no element of `F` is larger than `phi = e + 1.03 gamma_(M+8) (1 + jitter) D`: the backward
-//!    error of Cholesky's method is at most `gamma_(M+1) |L^| |L^'|` element by element (Higham, *Accuracy and Stability of
-//!    Numerical Algorithms*, theorem 10.3), for any order of the sums, and rows of `L^` have squared norms near `(1 + jitter)
-//!    variance`. Seven more roundings pay for blocks that multiply by reciprocals.
-//! 3. *Rows of V.* `L^ V^_i = k_i + r_i`, and no element of `r_i` is larger than `phi` (theorem 8.5, and `|V^_i|^2` near the
-//!    variance at most).
-//! 4. *Products.* Hence `V^_i.V^_j = (k_i + r_i)' (A + F)^-1 (k_j + r_j)`. The smallest eigenvalue of `A` is at least `jitter
-//!    variance`; where `eta = 2 M phi / (jitter variance)` is at most 1, that of `A + F` is at least half of it. Expanding the inverse
-//!    twice, with `|F w|_2 <= sqrt(M) phi |w|_1` and `|r|_2 <= sqrt(M) phi`,
-//!    ```text
-//!    |V^_i.V^_j - k_i' A^-1 k_j| <= phi (1 + eta) (1 + W_i) (1 + W_j).
-//!    ```
-//!    The condition of `A` enters by the weights: they are large where inducing points nearly repeat each other.
-//! 5. *What is left.* `K - V.V` loses at most another `phi`, by its covariance, the sum in `f64` and the rounding of `D`. So both
-//!    it and `p` are within `t_i t_j` of the exact ones, `t_i = sqrt(phi (1 + eta)) (sqrt(2) + W_i)`. Raising `p` to its
-//!    floor moves no two values apart.
-//! 6. *Correlations.* With `theta_i = t_i^2 / p_i` and `c = 1 / sqrt((1 - theta_i) (1 - theta_j))`,
-//!    ```text
-//!    |rho^_ij - rho_ij| <= E_ij = (1 + sqrt(theta_i theta_j)) c - 1 + 8 u,
-//!    ```
-//!    for exact correlations are at most 1, and cutting moves no two values apart. `theta` above 1/100 says nothing: `E = 1`.
-//! 7. *Distances.* `|d^ - d| (d^ + d) = |rho^ - rho|` but for rounding, so that `|d^ - d| <= min(E / d, sqrt(E)) + 2 u`.
+//! [`Precise::p_tolerance`] and [`Precise::tolerance`] are the bounds that the page of [residual
+//! correlations](crate::residual#how-far-f64-can-be-trusted) derives; `phi`, `eta` and `theta` are named as there.
 //!
 //! The same holds for the numbers of this oracle with a `u` that is `2^-50` times as large, so that their own errors are lost in
 //! the rounding of the bound.

@@ -11,7 +11,7 @@ use crate::view::panels_len;
 
 /// Columns between two tests of a tail; a test costs about as much as two columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step(usize);
+pub struct Step(pub(super) usize);
 
 impl Step {
     /// A step of `columns`, a positive multiple of 32 (so that the `f32` sums group as in the tiles).

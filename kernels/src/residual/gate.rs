@@ -207,6 +207,7 @@ pub const fn gate_block_blocks(len: usize) -> usize {
 /// | `counting` | with [`Counting::Earlier`], only the point of the higher rank is asked |
 /// | `masks` | `[rows][panels of 8]`, overwritten: bit `l` is set where the pair passes |
 /// | `arena` | [`gate_block_blocks`] of the columns, given back |
+/// | `counters` | all pairs are candidates, and pruned is what does not pass, for whichever reason |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Scratch`] when the arena has less than
@@ -223,6 +224,7 @@ pub fn gate_block(
     counting: Counting,
     masks: &mut [u32],
     arena: &mut Arena<'_>,
+    counters: &mut GateCounters,
 ) -> Result<u64, KernelError> {
     struct Body<'a, 'o>(&'o GatePairs<'a>, bool, &'o mut [f32], &'o mut [u32]);
     impl OnLanes for Body<'_, '_> {
@@ -244,10 +246,14 @@ pub fn gate_block(
     for (what, least, got) in sides {
         want(what, least.max(got), got)?;
     }
-    want("masks", rows * wide / LANES_F64, masks.len())?;
+    want("masks", rows.saturating_mul(wide / LANES_F64), masks.len())?;
     let mut arena = arena.scope();
     let squares = arena.take::<f32>(narrow)?;
-    Ok(tier.run(Body(pairs, counting == Counting::Earlier, squares, masks)))
+    let passed = tier.run(Body(pairs, counting == Counting::Earlier, squares, masks));
+    let candidates = rows as u64 * columns as u64; // widens
+    counters.gate1_candidates += candidates;
+    counters.residual_pruned_by_gate1 += candidates - passed;
+    Ok(passed)
 }
 
 #[inline(always)]
@@ -278,12 +284,12 @@ fn block<L: Lanes>(pairs: &GatePairs<'_>, earlier: bool, squares: &mut [f32], ma
     passed
 }
 
-/// Counts the pairs that a gate dropped although their exact distance is within the radius.
+/// Counts the pairs of one query that a gate dropped although their exact distance is within the radius.
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `masks` | `[panels]`, from [`gate_run`] |
-/// | `distances` | `[len]`: exact residual distances of the same pairs |
+/// | `masks` | `[panels of T]`: for `f32` from [`gate_run`], for `f64` one row from [`gate_block`], whose panels are of 8 |
+/// | `distances` | `[len]`: exact residual distances of the same pairs; infinity for a pair that does not count for the query |
 /// | `radius` | the one that the gate was asked for |
 /// | `counters` | what was lost is added |
 ///
@@ -294,15 +300,15 @@ fn block<L: Lanes>(pairs: &GatePairs<'_>, earlier: bool, squares: &mut [f32], ma
 ///
 /// # Cost
 /// Reads everything once.
-pub fn gate_audit(
+pub fn gate_audit<T: Real>(
     masks: &[u32],
     distances: &[f64],
     radius: f64,
     counters: &mut GateCounters,
 ) -> Result<u64, KernelError> {
-    want("masks", distances.len().div_ceil(LANES_F32), masks.len())?;
+    want("masks", distances.len().div_ceil(T::LANES), masks.len())?;
     let mut lost = 0;
-    for (mask, distances) in masks.iter().zip(distances.chunks(LANES_F32)) {
+    for (mask, distances) in masks.iter().zip(distances.chunks(T::LANES)) {
         for (lane, distance) in distances.iter().enumerate() {
             lost += u64::from(mask >> lane & 1 == 0 && *distance <= radius);
         }

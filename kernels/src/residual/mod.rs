@@ -36,6 +36,40 @@
 //! smooth covariance with `p = 2e-6`. In `f32` it is `2e-3` at `p = 3e-3` but 2 at `p = 2e-6`: there the mask keeps every
 //! point, and the caller must use `f64`. No flag is needed: the margin says it.
 //!
+//! # How far `f64` can be trusted
+//! The published formula takes `V` and `p` as they are; exact arithmetic would make other ones of the same points, inducing
+//! points and parameters. Let `u = 2^-53`, `gamma_n = n u / (1 - n u)`, `M` the number of inducing points, `A = K_UU + jitter
+//! variance I` exactly, `k_i` the exact covariances of point `i` with the inducing points, `w_i = A^-1 k_i` its weights, `W_i` the
+//! sum of their magnitudes, and `D = variance + nugget`. With hats on what was computed in `f64`:
+//!
+//! 1. *Covariances.* Each is within `e = variance (16 u + 0.37 gamma_(dim+3) + 2 u R)` of the exact one: the shape and the sum
+//!    of squares as in [`crate::covariance`], and coordinates that were rounded when they were divided by the lengthscales,
+//!    with `R` the largest norm of a scaled point.
+//! 2. *Factor.* `L^ L^' = A + F`, and no element of `F` is larger than `phi = e + 1.03 gamma_(M+8) (1 + jitter) D`: the backward
+//!    error of Cholesky's method is at most `gamma_(M+1) |L^| |L^'|` element by element (Higham, *Accuracy and Stability of
+//!    Numerical Algorithms*, theorem 10.3), for any order of the sums, and rows of `L^` have squared norms near `(1 + jitter)
+//!    variance`. Seven more roundings pay for blocks that multiply by reciprocals.
+//! 3. *Rows of V.* `L^ V^_i = k_i + r_i`, and no element of `r_i` is larger than `phi` (theorem 8.5, and `|V^_i|^2` near the
+//!    variance at most).
+//! 4. *Products.* Hence `V^_i.V^_j = (k_i + r_i)' (A + F)^-1 (k_j + r_j)`. The smallest eigenvalue of `A` is at least `jitter
+//!    variance`; where `eta = 2 M phi / (jitter variance)` is at most 1, that of `A + F` is at least half of it. Expanding the inverse
+//!    twice, with `|F w|_2 <= sqrt(M) phi |w|_1` and `|r|_2 <= sqrt(M) phi`,
+//!    ```text
+//!    |V^_i.V^_j - k_i' A^-1 k_j| <= phi (1 + eta) (1 + W_i) (1 + W_j).
+//!    ```
+//!    The condition of `A` enters by the weights: they are large where inducing points nearly repeat each other.
+//! 5. *What is left.* `K - V.V` loses at most another `phi`, by its covariance, the sum in `f64` and the rounding of `D`. So both
+//!    it and `p` are within `t_i t_j` of the exact ones, `t_i = sqrt(phi (1 + eta)) (sqrt(2) + W_i)`. Raising `p` to its
+//!    floor moves no two values apart.
+//! 6. *Correlations.* With `theta_i = t_i^2 / p_i` and `c = 1 / sqrt((1 - theta_i) (1 - theta_j))`,
+//!    ```text
+//!    |rho^_ij - rho_ij| <= E_ij = (1 + sqrt(theta_i theta_j)) c - 1 + 8 u,
+//!    ```
+//!    for exact correlations are at most 1, and cutting moves no two values apart. `theta` above 1/100 says nothing: `E = 1`.
+//! 7. *Distances.* `|d^ - d| (d^ + d) = |rho^ - rho|` but for rounding, so that `|d^ - d| <= min(E / d, sqrt(E)) + 2 u`.
+//!
+//! `oracle::precise` (feature `oracle`) computes the exact side in twice the precision, and these bounds.
+//!
 //! # Use
 //! [`row_norms`] and [`scales_and_margins`] once per parameter set (and [`narrow`] for `f32`); [`block_to_run`] or
 //! [`one_to_run`] with the least correlation that is still wanted; [`settle_run`] for the lanes whose bits are set.
@@ -84,7 +118,7 @@ use crate::simd::{Lanes, OnLanes, Real, Tier};
 /// Work done by the residual kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResidualCounters {
-    /// Pairs of points whose correlation a tile filtered.
+    /// Pairs of points whose correlation a tile or a list filtered; those of [`block_where`] with padding.
     pub filtered: u64,
     /// Of these, pairs whose mask bit was set.
     pub candidates: u64,
@@ -248,8 +282,9 @@ pub fn block_to_run<T: Exponential>(
     let QueryTiles { tier, run, packed } = *queries;
     let rows = run.count * T::LANES;
     want("least", rows, least.len())?;
-    want("out", rows * points.count * T::LANES, out.len())?;
-    want("masks", rows * points.count, masks.len())?;
+    let panels = rows.saturating_mul(points.count);
+    want("out", panels.saturating_mul(T::LANES), out.len())?;
+    want("masks", panels, masks.len())?;
     if run.points.model != points.points.model {
         return Err(KernelError::Value { what: "queries", at: 0 });
     }
@@ -275,6 +310,7 @@ pub const fn block_where_blocks<T: Real>(query_panels: usize, point_panels: usiz
 /// | `wanted` | `[query panels * LANES][point panels]`: bit `l` is set where the pair is wanted |
 /// | `out` | `[query panels * LANES][point panels][LANES]`: the filter `r` of each wanted pair; what stands elsewhere stays or becomes the filter of that pair |
 /// | `arena` | [`block_where_blocks`]`(query panels, point panels)`, given back |
+/// | `counters` | `filtered` grows by the pairs of the register tiles in which any is wanted, with those of padding lanes |
 ///
 /// # Errors
 /// As [`block_to_run`], and [`KernelError::Scratch`] when the arena is too small; nothing is written then.
@@ -283,15 +319,15 @@ pub const fn block_where_blocks<T: Real>(query_panels: usize, point_panels: usiz
 /// As [`block_to_run`].
 ///
 /// # Cost
-/// That of [`block_to_run`] for the register tiles (some queries, one panel) in which any pair is wanted. Returns how many
-/// pairs of points these hold at most.
+/// That of [`block_to_run`] for the register tiles (some queries, one panel) in which any pair is wanted.
 pub fn block_where<T: Exponential>(
     queries: &QueryTiles<'_, T>,
     points: &ResidualRun<'_, T>,
     wanted: &[u32],
     out: &mut [T],
     arena: &mut Arena<'_>,
-) -> Result<u64, KernelError> {
+    counters: &mut ResidualCounters,
+) -> Result<(), KernelError> {
     struct Body<'a, 'o, T>(lanes::Block<'a, 'o, T>);
     impl<T: Exponential> OnLanes for Body<'_, '_, T> {
         type Out = ();
@@ -302,8 +338,9 @@ pub fn block_where<T: Exponential>(
     }
     let QueryTiles { tier, run, packed } = *queries;
     let rows = run.count * T::LANES;
-    want("wanted", rows * points.count, wanted.len())?;
-    want("out", rows * points.count * T::LANES, out.len())?;
+    let panels = rows.saturating_mul(points.count);
+    want("wanted", panels, wanted.len())?;
+    want("out", panels.saturating_mul(T::LANES), out.len())?;
     if run.points.model != points.points.model {
         return Err(KernelError::Value { what: "queries", at: 0 });
     }
@@ -312,13 +349,14 @@ pub fn block_where<T: Exponential>(
         return Err(KernelError::Scratch { need, have });
     }
     let mut arena = arena.scope();
-    let (least, masks) = (arena.take::<f64>(rows)?, arena.take::<u32>(rows * points.count)?);
+    let (least, masks) = (arena.take::<f64>(rows)?, arena.take::<u32>(panels)?);
     least.fill(0.0);
     tier.run(Body(lanes::Block { queries: run, packed, points: *points, least, wanted, out, masks }));
-    Ok(pairs_of_tiles::<T>(tier, wanted, points.count))
+    counters.filtered += pairs_of_tiles::<T>(tier, wanted, points.count);
+    Ok(())
 }
 
-/// Pairs of the register tiles in which something is wanted.
+/// Pairs of the register tiles in which something is wanted; padding counts, for it costs as much.
 fn pairs_of_tiles<T: Real>(tier: Tier, wanted: &[u32], panels: usize) -> u64 {
     let tile = lanes::rows_of_tiles(tier.tile_rows());
     let mut pairs = 0;

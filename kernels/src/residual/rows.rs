@@ -62,7 +62,7 @@ impl<'a, T: Exponential> ResidualRows<'a, T> {
     }
 }
 
-/// Packs rows that are listed by their numbers, as [`pack_rows`](crate::view::pack_rows), its plain twin, does: for tiles of
+/// Packs rows that are listed by their numbers, as [`pack_rows`](crate::view::pack_rows) does without lanes: for tiles of
 /// points of which only rows are kept.
 ///
 /// | argument | shape |
@@ -109,7 +109,8 @@ pub fn pack_listed<T: Real>(
 #[inline(always)]
 fn pack<T: Real, L: Lanes>(rows: &[T], columns: usize, order: &[Idx], panels: &mut [T]) {
     let whole = columns / T::LANES * T::LANES;
-    for (panel, members) in panels.chunks_exact_mut(columns * T::LANES).zip(order.chunks(T::LANES)) {
+    // Without a row, the number of columns may be anything.
+    for (panel, members) in panels.chunks_exact_mut(columns.saturating_mul(T::LANES)).zip(order.chunks(T::LANES)) {
         let mut listed = [&rows[..0]; LANES_F32]; // an f64 panel uses half of them
         for lane in 0..T::LANES {
             let first = at(members[lane.min(members.len() - 1)]) * columns;
@@ -150,7 +151,8 @@ pub fn unpack_rows<T: Real>(panels: &[T], columns: usize, rows: &mut [T]) -> Res
     want("rows", len * columns, rows.len())?;
     want("panels", panels_len::<T>(len, columns), panels.len())?;
     if columns > 0 {
-        let each = panels.chunks_exact(columns * T::LANES).zip(rows.chunks_mut(columns * T::LANES));
+        let stride = columns.saturating_mul(T::LANES); // without a row, the number of columns may be anything
+        let each = panels.chunks_exact(stride).zip(rows.chunks_mut(stride));
         for (panel, rows) in each {
             for (lane, row) in rows.chunks_exact_mut(columns).enumerate() {
                 for (out, values) in row.iter_mut().zip(panel.chunks_exact(T::LANES)) {

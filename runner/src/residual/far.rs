@@ -11,8 +11,8 @@ use covertree_kernels::arena::{Arena, Block, blocks};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::landmark::{CrossTable, PanelTerms, bounds_between, bounds_between_blocks};
 use covertree_kernels::residual::{
-    Counting, QueryTiles, ResidualModel, block_where, block_where_blocks, gate_block_blocks, pack_queries,
-    pack_queries_blocks,
+    Counting, GateCounters, QueryTiles, ResidualModel, block_where, block_where_blocks, gate_block_blocks,
+    pack_queries, pack_queries_blocks,
 };
 use covertree_kernels::simd::{LANES_F32, LANES_F64, Real};
 use rayon::prelude::*;
@@ -262,7 +262,7 @@ impl Task<'_, '_> {
                 wanted[row * panels..][columns.clone()].fill(u32::MAX);
             }
         }
-        self.work.residual.filtered += block_where(tiles, &run, wanted, table, arena)?;
+        block_where(tiles, &run, wanted, table, arena, &mut self.work.residual)?;
         let stride = panels * T::LANES;
         let least = [
             least_of(far.lists, &far.groups[0][self.group], arena)?,
@@ -339,21 +339,26 @@ impl Task<'_, '_> {
         let Some(gate) = self.far.gate else { return Ok(false) };
         let [own, theirs] = [&self.far.asked, &self.far.search.points].map(|side| &side.set.layout);
         let pairs = self.pairs(leaf, other);
-        self.work.gate.gate1_candidates += pairs;
         let bits = arena.take::<u32>(own.leaf(leaf).len() * theirs.leaf(other).len().div_ceil(LANES_F64))?;
+        let mut counters = GateCounters::default();
         let passed = match gate.shut(leaf, other) {
-            true => 0,
-            false => gate.mark(self.far.search, (leaf, other), bits, arena)?,
+            true => {
+                (counters.gate1_candidates, counters.residual_pruned_by_gate1) = (pairs, pairs);
+                0
+            }
+            false => gate.mark(self.far.search, (leaf, other), bits, arena, &mut counters)?,
         };
         let bounds = self.cost_of_bounds(leaf, other).filter(|_| self.far.bounded);
         let without = bounds.map_or(pairs, |cost| cost.min(pairs));
         let marks = Marks { bits, lanes: LANES_F64, count: passed };
-        if passed > 0 && passed * LISTED_COST >= without {
-            return Ok(false);
+        let met = passed == 0 || passed * LISTED_COST < without;
+        if met {
+            self.meet_listed((leaf, other), &marks, arena)?;
+        } else {
+            counters.residual_pruned_by_gate1 = 0; // what did not pass is computed with the rest
         }
-        self.meet_listed((leaf, other), &marks, arena)?;
-        self.work.gate.residual_pruned_by_gate1 += pairs - passed;
-        Ok(true)
+        self.work.gate.merge(&counters);
+        Ok(met)
     }
 }
 

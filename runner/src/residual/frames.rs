@@ -12,7 +12,7 @@ use covertree_kernels::landmark::{
     combination_errors, combine, panel_terms, point_error, solve_defect,
 };
 use covertree_kernels::residual::{
-    ResidualModel, ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks,
+    ResidualCounters, ResidualModel, ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks,
 };
 use covertree_kernels::simd::{LANES_F64, Tier};
 use covertree_kernels::view::panels_len;
@@ -166,7 +166,8 @@ pub(crate) fn choose_landmarks(
     let queries = pack_queries(tier, &run, &mut arena)?;
     let lanes = panels * LANES_F64;
     let mut rho = vec![0.0; lanes * lanes];
-    block_where(&queries, &run, &vec![u32::MAX; lanes * panels], &mut rho, &mut arena)?;
+    let (all, mut counters) = (vec![u32::MAX; lanes * panels], ResidualCounters::default());
+    block_where(&queries, &run, &all, &mut rho, &mut arena, &mut counters)?;
     let mut landmarks = vec![0; most];
     let mut factor = vec![0.0; most * most];
     let mut coordinates = vec![0.0; len * most];

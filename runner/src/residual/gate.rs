@@ -16,7 +16,9 @@ use std::sync::Mutex;
 use covertree_kernels::arena::Arena;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
-use covertree_kernels::residual::{Gate, GatePairs, GateRule, GateSide, gate_block, gate_square, residual_distance};
+use covertree_kernels::residual::{
+    Gate, GateCounters, GatePairs, GateRule, GateSide, gate_block, gate_square, residual_distance,
+};
 use covertree_kernels::simd::{LANES_F32, LANES_F64};
 use covertree_kernels::view::{Panels, Rows};
 use serde::Serialize;
@@ -254,6 +256,7 @@ impl OpenGate<'_> {
         (leaf, other): (usize, usize),
         masks: &mut [u32],
         arena: &mut Arena<'_>,
+        counters: &mut GateCounters,
     ) -> Result<u64, KernelError> {
         let (rows, columns) = (self.asked.set.layout.leaf(leaf), self.points.set.layout.leaf(other));
         let (own, theirs) = (self.own.as_ref().unwrap_or(&self.gate.features), &self.gate.features);
@@ -268,7 +271,7 @@ impl OpenGate<'_> {
                 ranks: &self.points.ranks[columns.start..columns.end.next_multiple_of(LANES_F64)],
             },
         };
-        gate_block(search.tier, &pairs, search.counting, masks, arena)
+        gate_block(search.tier, &pairs, search.counting, masks, arena, counters)
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a: 'm, 'm, T: Precision> Meeting<'a, 'm, T> {
         let rho = arena.take::<f64>(self.range.len() * range.len().next_multiple_of(LANES_F64))?;
         let wanted = arena.take::<u32>(rows * panels)?;
         wanted.fill(u32::MAX);
-        self.work.residual.filtered += block_where(&self.tiles, &run, wanted, filter, &mut arena)?;
+        block_where(&self.tiles, &run, wanted, filter, &mut arena, &mut self.work.residual)?;
         T::to_wide(filter, range.len(), rho)?;
         let tile = RhoTile {
             rho,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::error::KernelError;
-use crate::index::at;
+use crate::index::{Idx, at};
+use crate::residual::lanes::GROUP;
 use crate::trials;
 
 pub(super) fn check<T: Exponential>(metric: &Residual, step: Step) -> u64 {
@@ -27,8 +28,16 @@ pub(super) fn check<T: Exponential>(metric: &Residual, step: Step) -> u64 {
             one_to_run_cut(tier, &query, &run, cut, least, rows, &mut counters).unwrap();
             let (mut full, mut full_masks) = (vec![T::default(); lanes], vec![0; run.panels()]);
             one_to_run(tier, &query, &run, least, &mut full, &mut full_masks, &mut counters.clone()).unwrap();
+            let (mut twin, mut twin_masks, mut twin_ends) =
+                (vec![T::from_f64(-1.0); lanes], vec![u32::MAX; run.panels()], vec![-1; run.panels()]);
+            let rows = CutRows { out: &mut twin, masks: &mut twin_masks, ends: &mut twin_ends };
+            scalar::one_to_run_cut(&query, &run, cut, least, rows);
+            check_twin(&packed, i, least, [(&out, &ends), (&twin, &twin_ends)]);
             for j in 0..len {
                 let panel = j / T::LANES;
+                assert!(at(twin_ends[panel]) == columns || twin_masks[panel] == 0, "{i} {j}: left with bits");
+                let bit = twin_masks[panel] >> (j % T::LANES) & 1 == 1;
+                assert!(bit || published(metric, i, j).abs() < least, "{i} {j}: the twin lost it");
                 if at(ends[panel]) == columns {
                     assert_eq!((out[j], masks[panel]), (full[j], full_masks[panel]), "{tier} {i} {j}: all columns");
                     continue;
@@ -44,6 +53,27 @@ pub(super) fn check<T: Exponential>(metric: &Residual, step: Step) -> u64 {
         }
     }
     exits
+}
+
+/// Lanes and twin say the same within the margins where they read as many columns; where not, what the one that left earlier
+/// bounds was within the margins of what is wanted.
+fn check_twin<T: Exponential>(packed: &Packed<T>, i: usize, least: f64, answers: [(&[T], &[Idx]); 2]) {
+    let columns = packed.model.columns();
+    let margin = |j: usize| packed.margins[i].to_f64() * packed.margins[j].to_f64();
+    for group in (0..packed.len).step_by(GROUP * T::LANES) {
+        let places = group..packed.len.min(group + GROUP * T::LANES);
+        let [(one, end), (other, other_end)] = answers.map(|(out, ends)| (out, at(ends[group / T::LANES])));
+        if end == other_end {
+            for j in places {
+                let cut = |r: T| if end == columns { r.to_f64().clamp(-1.0, 1.0) } else { r.to_f64() };
+                assert!((cut(one[j]) - cut(other[j])).abs() <= margin(j), "{i} {j}: {:?} {:?}", one[j], other[j]);
+            }
+        } else {
+            let mut earlier = if end < other_end { one } else { other }.iter().enumerate();
+            let close = |(j, bound): (usize, &T)| places.contains(&j) && bound.to_f64() + 2.0 * margin(j) >= least;
+            assert!(earlier.any(close), "{i} {group}: {end} and {other_end} columns");
+        }
+    }
 }
 
 proptest! {

@@ -66,6 +66,9 @@ fn settled_lanes_have_the_published_bits_on_every_tier() {
                 settled += u64::from(asked);
             }
             assert_eq!(counters, ResidualCounters { settled, ..ResidualCounters::default() });
+            let mut twin = vec![-9.0; out.len()];
+            scalar::settle_run(query, &packed.all(), &metric.p, &masks, &mut twin);
+            assert_eq!(out, twin, "{tier} {len}");
         }
     }
 }
@@ -78,14 +81,15 @@ fn a_run_can_be_settled_in_parts() {
     let (points, tier) = (packed.points(), Tier::detect());
     let query = PointRow { coordinates: metric.point(5), v: metric.row(5), p: metric.p[5] };
     let (masks, mut counters) = ([0xff; 8], ResidualCounters::default());
-    let (mut whole, mut parts) = ([0.0; 64], [0.0; 64]);
+    let (mut whole, mut parts, mut twins) = ([0.0; 64], [0.0; 64], [0.0; 64]);
     settle_run(tier, query, &points.run(0, 8).unwrap(), &metric.p, &masks, &mut whole, &mut counters).unwrap();
     for (first, count) in [(0, 3), (3, 5)] {
         let run = points.run(first, count).unwrap();
-        let out = &mut parts[first * 8..(first + count) * 8];
-        settle_run(tier, query, &run, &metric.p, &masks[..count], out, &mut counters).unwrap();
+        let places = first * 8..(first + count) * 8;
+        settle_run(tier, query, &run, &metric.p, &masks[..count], &mut parts[places.clone()], &mut counters).unwrap();
+        scalar::settle_run(query, &run, &metric.p, &masks[..count], &mut twins[places]);
     }
-    assert_eq!(whole, parts);
+    assert_eq!((whole, whole), (parts, twins));
 }
 
 #[test]

@@ -31,9 +31,12 @@ fn a_gate_passes_what_is_near_and_the_audit_finds_what_it_lost() {
     let distances: Vec<f64> = (0..len).map(|i| i as f64 / len as f64).collect();
     for tier in Tier::all() {
         for threshold in [0.0, 0.5, 1.0, 1e30, f64::INFINITY] {
+            let (mut twin, mut twin_masks) = (vec![-1.0; 48], vec![u32::MAX; 3]);
+            scalar::gate_run(threshold, &query, panels, &mut twin, &mut twin_masks);
             let (mut got, mut masks, mut counters) = (vec![-1.0; 48], vec![u32::MAX; 3], GateCounters::default());
             gate_run(tier, threshold, &query, panels, &mut got, &mut masks, &mut counters).unwrap();
             assert_eq!(got[..len], squares, "{tier}: the same bits on every tier");
+            assert_eq!((&got[..len], &masks), (&twin[..len], &twin_masks), "{tier} {threshold}");
             let mut lost = 0;
             for i in 0..48 {
                 let passes = i < len && f64::from(squares[i]) <= threshold * threshold;
@@ -41,7 +44,14 @@ fn a_gate_passes_what_is_near_and_the_audit_finds_what_it_lost() {
                 lost += u64::from(i < len && !passes && distances[i] <= 0.6);
             }
             let pruned = squares.iter().filter(|&&square| f64::from(square) > threshold * threshold).count() as u64;
-            assert_eq!(gate_audit(&masks, &distances, 0.6, &mut counters), Ok(lost));
+            let passed: u64 = masks.iter().map(|mask| u64::from(mask.count_ones())).sum();
+            assert_eq!(passed + counters.residual_pruned_by_gate1, counters.gate1_candidates);
+            assert_eq!(gate_audit::<f32>(&masks, &distances, 0.6, &mut counters), Ok(lost));
+            // The same masks in panels of 8.
+            let halves: Vec<u32> = masks.iter().flat_map(|mask| [mask & 255, mask >> 8]).collect();
+            let mut again = GateCounters::default();
+            assert_eq!(gate_audit::<f64>(&halves[..len.div_ceil(8)], &distances, 0.6, &mut again), Ok(lost));
+            assert_eq!(again, GateCounters { gate1_false_negatives: lost, ..GateCounters::default() });
             let want =
                 GateCounters { gate1_candidates: 37, residual_pruned_by_gate1: pruned, gate1_false_negatives: lost };
             assert_eq!(counters, want);
@@ -88,10 +98,28 @@ fn a_block_passes_what_either_side_lets_pass() {
                 want[i * wide + j / 8] |= u32::from(row || column) << (j % 8);
             }
             let mut memory = vec![[u32::MAX; 16].into(); gate_block_blocks(columns)];
-            let mut got = vec![u32::MAX; rows * wide];
-            let passed = gate_block(tier, &pairs, counting, &mut got, &mut Arena::new(&mut memory)).unwrap();
+            let (mut got, mut counters) = (vec![u32::MAX; rows * wide], GateCounters::default());
+            let mut arena = Arena::new(&mut memory);
+            let passed = gate_block(tier, &pairs, counting, &mut got, &mut arena, &mut counters).unwrap();
             assert_eq!((&got, passed), (&want, want.iter().map(|bits| u64::from(bits.count_ones())).sum()), "{tier}");
+            let mut twin = vec![u32::MAX; rows * wide];
+            assert_eq!((scalar::gate_block(&pairs, counting, &mut twin), &twin), (passed, &got), "{tier}");
+            assert_eq!(passed + counters.residual_pruned_by_gate1, counters.gate1_candidates, "{tier}");
+            assert_eq!((counters.gate1_candidates, counters.gate1_false_negatives), ((rows * columns) as u64, 0));
+            audit_rows(&got, columns);
         }
+    }
+}
+
+/// Row by row, a block's audit loses what did not pass and lies within the radius; all that did not pass at a radius of 1.
+fn audit_rows(masks: &[u32], columns: usize) {
+    let distances: Vec<f64> = (0..columns).map(|j| (j * 7 % 10) as f64 / 10.0).collect();
+    for (masks, radius) in masks.chunks(columns.div_ceil(8).max(1)).flat_map(|masks| [(masks, 0.45), (masks, 1.0)]) {
+        let passes = |j: usize| masks[j / 8] >> (j % 8) & 1 == 1;
+        let lost = (0..columns).filter(|&j| !passes(j) && distances[j] <= radius).count() as u64;
+        let mut counters = GateCounters::default();
+        assert_eq!(gate_audit::<f64>(masks, &distances, radius, &mut counters), Ok(lost));
+        assert_eq!(counters.gate1_false_negatives, lost);
     }
 }
 
@@ -149,7 +177,9 @@ fn wrong_arguments_are_refused() {
     assert!(gate_run(tier, 1.0, &[0.0; 2], features, &mut squares, &mut masks, &mut counters).is_err());
     assert!(gate_run(tier, 1.0, &[0.0], features, &mut squares[1..], &mut masks, &mut counters).is_err());
     assert!(gate_run(tier, 1.0, &[0.0], features, &mut squares, &mut [], &mut counters).is_err());
-    assert!(gate_audit(&[0], &[0.0; 17], 1.0, &mut counters).is_err());
+    assert!(gate_audit::<f32>(&[0], &[0.0; 17], 1.0, &mut counters).is_err());
+    assert!(gate_audit::<f64>(&[0], &[0.0; 9], 1.0, &mut counters).is_err());
+    assert!(gate_audit::<f64>(&[0, 0], &[0.0; 8], 1.0, &mut counters).is_err());
     let side = GateSide { squares: &[1.0; 16], ranks: &[0.0; 8] };
     let queries = Rows::new(&[0.0f32; 2], 1).unwrap();
     let pairs = GatePairs { queries, features, rows: side, columns: side };
@@ -162,10 +192,12 @@ fn wrong_arguments_are_refused() {
     ];
     let (mut memory, mut marks) = ([[0; 16].into(); 1], [7; 2]);
     for pairs in &bad {
-        assert!(gate_block(tier, pairs, Counting::All, &mut marks, &mut Arena::new(&mut memory)).is_err());
+        let mut arena = Arena::new(&mut memory);
+        assert!(gate_block(tier, pairs, Counting::All, &mut marks, &mut arena, &mut counters).is_err());
     }
-    assert!(gate_block(tier, &pairs, Counting::All, &mut [7; 1], &mut Arena::new(&mut memory)).is_err());
-    let refused = gate_block(tier, &pairs, Counting::All, &mut marks, &mut Arena::new(&mut []));
+    let mut arena = Arena::new(&mut memory);
+    assert!(gate_block(tier, &pairs, Counting::All, &mut [7; 1], &mut arena, &mut counters).is_err());
+    let refused = gate_block(tier, &pairs, Counting::All, &mut marks, &mut Arena::new(&mut []), &mut counters);
     assert_eq!((refused, marks), (Err(KernelError::Scratch { need: 1, have: 0 }), [7; 2]));
     assert_eq!((squares, masks, table, counters), ([2.0; 16], [9], [5.0; 2], GateCounters::default()));
 }

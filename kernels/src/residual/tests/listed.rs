@@ -5,7 +5,6 @@ use crate::arena::{Arena, Block};
 use crate::index::Idx;
 use crate::simd::Tier;
 use crate::trials;
-use crate::view::{Rows, pack_rows};
 
 /// [`block_where`] against [`block_to_run`].
 fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
@@ -21,21 +20,56 @@ fn check_where<T: Exponential>(packed: &Packed<T>, tier: Tier) {
         .unwrap();
     let wanted: Vec<u32> = (0..masks.len()).map(|place| if place % 7 == 3 { 1 } else { 0 }).collect();
     let mut part = vec![T::from_f64(-7.0); whole.len()];
-    let pairs = block_where(&queries, &run, &wanted, &mut part, &mut arena).unwrap();
+    let mut counters = ResidualCounters::default();
+    block_where(&queries, &run, &wanted, &mut part, &mut arena, &mut counters).unwrap();
+    let mut twin = vec![T::from_f64(-7.0); whole.len()];
+    scalar::block_where(&queries, &run, &wanted, &mut twin);
     for (place, (part, whole)) in part.iter().zip(&whole).enumerate() {
         if place / (panels * T::LANES) < packed.len && place % (panels * T::LANES) < packed.len {
             let asked = wanted[place / T::LANES] != 0;
             assert!(part == whole || (!asked && part.to_f64() == -7.0), "{tier} {place}: {part:?} {whole:?}");
+            let (own, other) = (place / (panels * T::LANES), place % (panels * T::LANES));
+            let margin = packed.margins[own].to_f64() * packed.margins[other].to_f64();
+            let [plain, r] = [twin[place], *part].map(|r| r.to_f64().clamp(-1.0, 1.0));
+            let marked = wanted[place / T::LANES] >> (place % T::LANES) & 1 == 1;
+            assert!(if marked { (plain - r).abs() <= margin } else { twin[place].to_f64() == -7.0 }, "{tier} {place}");
         }
     }
-    assert!(pairs as usize >= wanted.iter().filter(|bits| **bits != 0).count());
-    let short = block_where(&queries, &run, &wanted[1..], &mut part, &mut arena);
+    check_counters(&queries, &run, &wanted, counters, &mut arena);
+    let mut ignored = counters;
+    let short = block_where(&queries, &run, &wanted[1..], &mut part, &mut arena, &mut ignored);
     assert!(matches!(short, Err(KernelError::Shape { what: "wanted", .. })));
     let (need, mut untouched) = (block_where_blocks::<T>(panels, panels), vec![T::from_f64(-7.0); whole.len()]);
     let mut few = vec![Block::default(); need - 1];
-    let refused = block_where(&queries, &run, &wanted, &mut untouched, &mut Arena::new(&mut few));
-    assert_eq!(refused, Err(KernelError::Scratch { need, have: need - 1 }));
+    let refused = block_where(&queries, &run, &wanted, &mut untouched, &mut Arena::new(&mut few), &mut ignored);
+    assert_eq!((refused, ignored), (Err(KernelError::Scratch { need, have: need - 1 }), counters));
     assert!(untouched.iter().all(|value| value.to_f64() == -7.0));
+}
+
+/// What is filtered is at least what is wanted and at most everything; all of it or none where that is wanted; and the tiles in
+/// which one of two parts is wanted are those of either of them.
+fn check_counters<T: Exponential>(
+    queries: &QueryTiles<'_, T>,
+    run: &ResidualRun<'_, T>,
+    wanted: &[u32],
+    counters: ResidualCounters,
+    arena: &mut Arena<'_>,
+) {
+    let everything = (wanted.len() * T::LANES) as u64;
+    let mut filtered = |wanted: &[u32]| {
+        let (mut out, mut counters) = (vec![T::default(); wanted.len() * T::LANES], ResidualCounters::default());
+        block_where(queries, run, wanted, &mut out, arena, &mut counters).unwrap();
+        assert_eq!(counters, ResidualCounters { filtered: counters.filtered, ..ResidualCounters::default() });
+        counters.filtered
+    };
+    assert_eq!([filtered(&vec![0; wanted.len()]), filtered(&vec![1; wanted.len()])], [0, everything]);
+    let marked = wanted.iter().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
+    assert!((marked..=everything).contains(&counters.filtered));
+    let part = |parity: usize| -> Vec<u32> {
+        wanted.iter().enumerate().map(|(place, bits)| if place % 2 == parity { *bits } else { 0 }).collect()
+    };
+    let parts = [part(0), part(1)].map(|wanted| filtered(&wanted));
+    assert!(parts[0].max(parts[1]) <= counters.filtered && counters.filtered <= parts[0] + parts[1]);
 }
 
 /// [`listed_pairs`] against the published formula, with the rows that [`unpack_rows`] makes. Of every fifth point nothing is
@@ -53,7 +87,9 @@ pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: 
     let mut out = vec![T::from_f64(-7.0); places.len()];
     let mut counters = ResidualCounters::default();
     listed_pairs(tier, &side, &side, &starts, &places, &mut out, &mut counters).unwrap();
-    assert_eq!(counters.filtered, places.len() as u64);
+    assert_eq!(counters, ResidualCounters { filtered: places.len() as u64, ..ResidualCounters::default() });
+    let mut twin = vec![T::from_f64(-7.0); places.len()];
+    scalar::listed_pairs(&side, &side, &starts, &places, &mut twin);
     for own in 0..len {
         assert_eq!(packed.gather(own).1, rows[own * columns..(own + 1) * columns]);
         for pair in starts[own] as usize..starts[own + 1] as usize {
@@ -62,6 +98,8 @@ pub(super) fn check_listed<T: Exponential>(metric: &Residual, tier: Tier, step: 
                 let (r, rho) = (out[pair].to_f64(), published(metric, own, other));
                 let margin = packed.margins[own].to_f64() * packed.margins[other].to_f64();
                 assert!((r.clamp(-1.0, 1.0) - rho).abs() <= margin, "{tier} {own} {other}: {r} {rho} {margin}");
+                let off = (twin[pair].to_f64().clamp(-1.0, 1.0) - r.clamp(-1.0, 1.0)).abs();
+                assert!(off <= margin, "{tier} {own} {other}: {r}, off by {off}, {margin}");
             }
         }
     }
@@ -118,8 +156,12 @@ proptest! {
             let rows = packed.rows();
             let order: Vec<Idx> = (0..len as Idx).rev().step_by(step).collect();
             let mut want = vec![T::default(); panels_len::<T>(order.len(), columns)];
-            if columns > 0 {
-                pack_rows(Rows::new(&rows, columns).unwrap(), &order, &mut want).unwrap();
+            scalar::pack_listed(&rows, columns, &order, &mut want);
+            for (place, &value) in want.iter().enumerate() {
+                let (panel, column, lane) =
+                    (place / (columns * T::LANES), place / T::LANES % columns, place % T::LANES);
+                let row = order[(panel * T::LANES + lane).min(order.len() - 1)] as usize;
+                assert!(value == rows[row * columns + column], "the twin at {place}");
             }
             for tier in Tier::all() {
                 let mut got = vec![T::from_f64(-7.0); want.len()];
@@ -161,11 +203,14 @@ proptest! {
         let points = packed.by_rows(&rows);
         let positions: Vec<Idx> = (0..metric.len() as Idx).step_by(step).collect();
         let query = PointRow { coordinates: metric.point(0), v: metric.row(0), p: metric.p[0] };
+        let mut twin = vec![-9.0; positions.len()];
+        scalar::settle_positions(query, &points, &metric.p, &positions, &mut twin);
         for tier in Tier::all() {
             let mut out = vec![-9.0; positions.len()];
             let mut counters = ResidualCounters::default();
             settle_positions(tier, query, &points, &metric.p, &positions, &mut out, &mut counters).unwrap();
             prop_assert_eq!(counters.settled, positions.len() as u64);
+            prop_assert_eq!(&out, &twin);
             for (&position, &rho) in positions.iter().zip(&out) {
                 prop_assert_eq!(rho, published(&metric, 0, position as usize));
             }
@@ -207,4 +252,25 @@ fn rows_are_unpacked_or_refused() {
     assert!(matches!(unpack_rows(&panels[1..], 3, &mut rows), Err(KernelError::Shape { what: "panels", .. })));
     assert!(matches!(unpack_rows(&panels, 3, &mut rows[1..]), Err(KernelError::Shape { what: "rows", .. })));
     unpack_rows::<f64>(&[], 0, &mut []).unwrap();
+}
+
+/// Products of their number with the lanes leave `usize`, or wrap to zero.
+#[test]
+fn of_no_rows_there_may_be_any_number_of_columns() {
+    fn check<T: Exponential>() {
+        for columns in [usize::MAX, usize::MAX / 2 + 1, usize::MAX / T::LANES + 1] {
+            assert_eq!(unpack_rows::<T>(&[], columns, &mut []), Ok(()));
+            scalar::pack_listed::<T>(&[], columns, &[], &mut []);
+            for tier in Tier::all() {
+                assert_eq!(pack_listed::<T>(tier, &[], columns, &[], &mut []), Ok(()));
+                let short = pack_listed::<T>(tier, &[], columns, &[0], &mut []);
+                assert!(matches!(short, Err(KernelError::Shape { what: "panels", .. })));
+            }
+            let mut one = [T::default()];
+            let refused = unpack_rows::<T>(&[], columns, &mut one);
+            assert!(matches!(refused, Err(KernelError::Shape { what: "rows", .. })));
+        }
+    }
+    check::<f64>();
+    check::<f32>();
 }

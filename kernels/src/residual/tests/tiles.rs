@@ -27,6 +27,15 @@ fn check_row<T: Exponential>(metric: &Residual, packed: &Packed<T>, i: usize, le
     }
 }
 
+/// The answer of the plain twin to all queries of a run.
+fn twin<T: Exponential>(run: &ResidualRun<'_, T>, least: &[f64]) -> (Vec<T>, Vec<u32>) {
+    let (lanes, mut memory) = (least.len(), packing(run));
+    let queries = scalar::pack_queries(Tier::PORTABLE, run, &mut Arena::new(&mut memory));
+    let (mut out, mut masks) = (vec![T::from_f64(f64::NAN); lanes * lanes], vec![u32::MAX; lanes * run.panels()]);
+    scalar::block_to_run(&queries, run, least, &mut out, &mut masks);
+    (out, masks)
+}
+
 pub(super) fn check<T: Exponential>(metric: &Residual) {
     let packed = Packed::<T>::new(metric);
     let (run, len) = (packed.all(), metric.len());
@@ -35,11 +44,16 @@ pub(super) fn check<T: Exponential>(metric: &Residual) {
     let least: Vec<f64> = (0..lanes)
         .map(|i| if i % 3 == 2 || i >= len { f64::INFINITY } else { published(metric, i, (i * 5 + 1) % len).abs() })
         .collect();
+    let (twin, twin_masks) = twin(&run, &least);
     for tier in Tier::all() {
         let (mut out, mut masks) = (vec![T::from_f64(f64::NAN); lanes * lanes], vec![u32::MAX; lanes * panels]);
         let mut counters = ResidualCounters::default();
-        let mut memory = packing(&run);
+        let (mut memory, mut plain_memory) = (packing(&run), packing(&run));
         let queries = pack_queries(tier, &run, &mut Arena::new(&mut memory)).unwrap();
+        assert!(
+            queries.packed == scalar::pack_queries(tier, &run, &mut Arena::new(&mut plain_memory)).packed,
+            "{tier}"
+        );
         block_to_run(&queries, &run, &least, &mut out, &mut masks, &mut counters).unwrap();
         let asked = least.iter().filter(|least| least.is_finite()).count();
         assert_eq!(counters.filtered, (asked * len) as u64);
@@ -48,16 +62,20 @@ pub(super) fn check<T: Exponential>(metric: &Residual) {
             let (row, masks) = (&out[i * lanes..][..lanes], &masks[i * panels..][..panels]);
             if least[i] == f64::INFINITY {
                 assert!(masks.iter().all(|&mask| mask == 0), "{tier} row {i} was not wanted");
+                assert!(twin_masks[i * panels..][..panels].iter().all(|&mask| mask == 0), "row {i} was not wanted");
                 continue;
             }
+            let (twin, twin_masks) = (&twin[i * lanes..][..lanes], &twin_masks[i * panels..][..panels]);
             check_row(metric, &packed, i, least[i], row, masks);
+            check_row(metric, &packed, i, least[i], twin, twin_masks);
             let (z, v) = packed.gather(i);
             let query = ResidualQuery { coordinates: &z, v: &v, scale: packed.scales[i], margin: packed.margins[i] };
             let (mut alone, mut alone_masks) = (vec![T::from_f64(f64::NAN); lanes], vec![u32::MAX; panels]);
             one_to_run(tier, &query, &run, least[i], &mut alone, &mut alone_masks, &mut counters).unwrap();
             assert_eq!((&alone[..len], &alone_masks[..]), (&row[..len], masks), "{tier} row {i}: a block of one");
-            let mut twin = vec![T::default(); lanes];
-            scalar::one_to_run(&query, &run, &mut twin);
+            let (mut plain, mut plain_masks) = (vec![T::default(); lanes], vec![u32::MAX; panels]);
+            scalar::one_to_run(&query, &run, least[i], &mut plain, &mut plain_masks);
+            assert_eq!((&plain[..len], &plain_masks[..]), (&twin[..len], twin_masks), "row {i}: a block of one");
             for j in 0..len {
                 let margin = packed.margins[i].to_f64() * packed.margins[j].to_f64();
                 let (twin, lane) = (twin[j].to_f64().clamp(-1.0, 1.0), alone[j].to_f64().clamp(-1.0, 1.0));
