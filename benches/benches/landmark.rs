@@ -7,6 +7,7 @@ use std::time::Duration;
 use covertree_benches::normal;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::covariance::{Covariance, CovarianceKind};
+use covertree_kernels::error::KernelError;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
     BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, CrossTable, Extent, Frame, FrameMemory, FramePoints,
@@ -78,7 +79,8 @@ impl Leaf {
         };
         let chosen = Chosen { landmarks, factor, coordinates, extents };
         let limits = Limits { count: LANDMARKS, pivot: 0.0 };
-        self.frame = choose(limits, &[ERROR; LEAF], column, chosen, &mut Arena::new(memory)).expect("the shapes fit");
+        let (arena, counters) = (&mut Arena::new(memory), &mut LandmarkCounters::default());
+        self.frame = choose(limits, &[ERROR; LEAF], column, chosen, arena, counters).expect("the shapes fit");
     }
 
     /// The members with the landmarks first, and the correlations of the members, which begin at `first`.
@@ -131,8 +133,8 @@ impl Leaf {
 
 fn empty() -> Frame {
     let chosen = Chosen { landmarks: &mut [], factor: &mut [], coordinates: &mut [], extents: &mut [] };
-    let limits = Limits { count: 0, pivot: 0.0 };
-    choose(limits, &[], |_, _| Ok(()), chosen, &mut Arena::new(&mut [])).expect("nothing to choose from")
+    let (limits, counters) = (Limits { count: 0, pivot: 0.0 }, &mut LandmarkCounters::default());
+    choose(limits, &[], |_, _| Ok(()), chosen, &mut Arena::new(&mut []), counters).expect("nothing to choose from")
 }
 
 /// Memory for points in a frame.
@@ -218,34 +220,36 @@ fn packing(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// One of the two projections, of all points in the frame of a leaf.
+type Project = fn(Tier, &Frame, &[f64], &[f64], &[f64], usize, &mut FrameMemory<'_, f64>) -> Result<(), KernelError>;
+
+/// Its twin.
+type Twin = fn(&Frame, &[f64], &[f64], &[f64], usize, &mut FrameMemory<'_, f64>);
+
 fn projections(criterion: &mut Criterion) {
     let leaf = Leaf::new(256);
-    let (rows, errors) = (leaf.rows(), vec![ERROR; LEN]);
-    let mut points = Owned::<f64>::new(LEN, leaf.frame.count());
-    let mut group = criterion.benchmark_group("landmark::project");
+    projection(criterion, "project", &leaf, project, scalar::project);
+    projection(criterion, "project_weighted", &leaf, project_weighted, scalar::project_weighted);
+}
+
+fn projection(criterion: &mut Criterion, name: &str, leaf: &Leaf, kernel: Project, twin: Twin) {
+    let (rows, errors, count) = (leaf.rows(), vec![ERROR; LEN], leaf.frame.count());
+    let (mut points, mut plain) = (Owned::<f64>::new(LEN, count), Owned::<f64>::new(LEN, count));
+    twin(&leaf.frame, &leaf.factor, &rows, &errors, LEN, &mut plain.memory());
+    let mut group = criterion.benchmark_group(format!("landmark::{name}"));
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
-        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| {
-            bencher.iter(|| {
-                let mut memory = points.memory();
-                project(tier, &leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut memory)
-            });
-        });
+        let mut run = |points: &mut Owned<f64>| {
+            kernel(tier, &leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut points.memory())
+        };
+        run(&mut points).expect("the shapes fit");
+        // Where a frame is no use, both slacks are infinite.
+        let agree = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-7 * (1.0 + b.abs());
+        assert!(points.0.iter().flatten().zip(plain.0.iter().flatten()).all(agree), "{tier}");
+        group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| bencher.iter(|| run(&mut points)));
     }
-    let tier = Tier::detect();
-    time(&mut group, &format!("project_weighted, {tier}/{LEN}x{LANDMARKS}"), LEN, || {
-        project_weighted(tier, &leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut points.memory())
-    });
-    let (mut rho, mut out) = (vec![0.0; leaf.frame.count()], vec![0.0; leaf.frame.count()]);
     group.bench_function(format!("scalar twin/{LEN}x{LANDMARKS}"), |bencher| {
-        bencher.iter(|| {
-            for point in 0..LEN {
-                for (rho, row) in rho.iter_mut().zip(rows.chunks_exact(LEN)) {
-                    *rho = row[point];
-                }
-                scalar::project_one(&leaf.frame, &leaf.factor, black_box(&rho), &mut out);
-            }
-        });
+        bencher.iter(|| twin(&leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut plain.memory()));
     });
     group.finish();
 }
@@ -277,14 +281,8 @@ fn tiles(criterion: &mut Criterion) {
 fn envelopes(criterion: &mut Criterion, memory: &FrameMemory<'_, f64>, inside: &FramePoints<'_, f64>, count: usize) {
     let (points, envelope) = (FramePoints::new(memory, LEN, count).expect("the shapes fit"), inside.envelope());
     let (mut out, mut plain) = (vec![0.0; LEN], vec![0.0; LEN]);
-    let by_loop = |plain: &mut [f64]| {
-        for (point, out) in plain.iter_mut().enumerate() {
-            let own = (0..count).map(|k| memory.coordinates[(point / 8 * count + k) * 8 + point % 8]);
-            let reach = own.map(|x| x * x).sum::<f64>().sqrt();
-            *out = reach * envelope.span + memory.tails[point] * envelope.tail + memory.slacks[point] + envelope.slack;
-        }
-    };
-    by_loop(&mut plain);
+    let twin = |plain: &mut [f64]| scalar::envelope_bounds(&points.queries(), envelope, plain);
+    twin(&mut plain);
     let mut group = criterion.benchmark_group("landmark::envelope_bounds");
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
@@ -296,8 +294,8 @@ fn envelopes(criterion: &mut Criterion, memory: &FrameMemory<'_, f64>, inside: &
             bencher.iter(|| envelope_bounds(tier, black_box(&points.queries()), envelope, &mut out));
         });
     }
-    group.bench_function(format!("plain loop/{LEN}x{LANDMARKS}"), |bencher| {
-        bencher.iter(|| by_loop(black_box(&mut plain)));
+    group.bench_function(format!("scalar twin/{LEN}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| twin(black_box(&mut plain)));
     });
     group.finish();
 }
@@ -310,17 +308,11 @@ fn turns(criterion: &mut Criterion, leaf: &Leaf, memory: &FrameMemory<'_, f64>) 
         cross([&leaf.frame, &other.frame], [&leaf.factor, &other.factor], &mut products).expect("the shapes fit");
     let (mut coordinates, mut plain) = (vec![0.0; LEN * columns], vec![0.0; LEN * columns]);
     let (mut tails, mut slacks) = (vec![0.0; LEN], vec![0.0; LEN]);
-    let by_loop = |plain: &mut [f64]| {
-        plain.fill(0.0);
-        for (panel, out) in memory.coordinates.chunks_exact(rows * 8).zip(plain.chunks_exact_mut(columns * 8)) {
-            for (from, products) in panel.chunks_exact(8).zip(products.chunks_exact(columns)) {
-                for (to, product) in out.chunks_exact_mut(8).zip(products) {
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to += product * from);
-                }
-            }
-        }
+    let (mut plain_tails, mut plain_slacks) = (vec![0.0; LEN], vec![0.0; LEN]);
+    let mut twin = |plain: &mut [f64]| {
+        scalar::turn(black_box(&points), &cross, &products, plain, &mut plain_tails, &mut plain_slacks);
     };
-    by_loop(&mut plain);
+    twin(&mut plain);
     let mut group = criterion.benchmark_group("landmark::turn");
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
@@ -332,8 +324,8 @@ fn turns(criterion: &mut Criterion, leaf: &Leaf, memory: &FrameMemory<'_, f64>) 
         assert!(coordinates.iter().zip(&plain).all(|(a, b)| (a - b).abs() <= most), "{tier}");
         group.bench_function(format!("{tier}/{LEN}x{LANDMARKS}"), |bencher| bencher.iter(|| run(&mut coordinates)));
     }
-    group.bench_function(format!("plain loop/{LEN}x{LANDMARKS}"), |bencher| {
-        bencher.iter(|| by_loop(black_box(&mut plain)));
+    group.bench_function(format!("scalar twin/{LEN}x{LANDMARKS}"), |bencher| {
+        bencher.iter(|| twin(black_box(&mut plain)));
     });
     group.finish();
 }
@@ -349,22 +341,20 @@ fn tile<T: covertree_kernels::covariance::Exponential>(
     let mut counters = LandmarkCounters::default();
     let mut group = criterion.benchmark_group(format!("landmark::bounds {name}"));
     group.throughput(Throughput::Elements((LEN * LEAF) as u64));
+    let (queries, mut plain, mut plain_masks) = (outside.queries(), out.clone(), masks.clone());
+    scalar::bounds(&queries, &inside, &least, &mut plain, &mut plain_masks, &mut counters);
     for tier in Tier::all() {
-        let queries = outside.queries();
         bounds(tier, &queries, &inside, &least, &mut out, &mut masks, &mut counters).expect("the shapes fit");
-        let twin = scalar::bound(&queries, 77, &inside, 5);
-        assert!((out[77 * LEAF + 5].to_f64() - twin).abs() <= 64.0 * T::ROUNDOFF * (1.0 + twin));
+        let (one, other) = (out.iter().map(|bound| bound.to_f64()), plain.iter().map(|bound| bound.to_f64()));
+        let near = |(a, b): (f64, f64)| a == b || (a - b).abs() <= 64.0 * T::ROUNDOFF * (1.0 + b);
+        assert!(one.zip(other).all(near), "{tier}");
         group.bench_function(format!("{tier}/{LEN}x{LEAF}x{LANDMARKS}"), |bencher| {
             bencher.iter(|| bounds(tier, black_box(&queries), &inside, &least, &mut out, &mut masks, &mut counters));
         });
     }
     group.bench_function(format!("scalar twin/{LEN}x{LEAF}x{LANDMARKS}"), |bencher| {
         bencher.iter(|| {
-            for query in 0..LEN {
-                for point in 0..LEAF {
-                    out[query * LEAF + point] = T::from_f64(scalar::bound(&outside.queries(), query, &inside, point));
-                }
-            }
+            scalar::bounds(black_box(&queries), &inside, &least, &mut plain, &mut plain_masks, &mut counters);
         });
     });
     group.finish();
@@ -412,24 +402,23 @@ fn asked(
     let (one, other, table) = (side(0), side(1), CrossTable { rho, stride: counts[1] });
     let mut masks = vec![0; LEAF * LEAF / 16];
     let mut memory = vec![Block::default(); bounds_between_blocks(counts[0])];
-    let mut ask = |tier| bounds_between(tier, &one, &other, table, &mut masks, &mut Arena::new(&mut memory));
-    let kept = ask(Tier::detect()).expect("the shapes fit");
-    let wanted = |i: usize, j: usize| {
-        let later = |own: usize, than: usize| if ranks[than] <= ranks[own] { least[own] } else { f32::INFINITY };
-        scalar::bound_between(&one, i, &other, j, table) >= f64::from(later(i, j).min(later(j, i)))
+    let (mut plain, mut counters) = (masks.clone(), LandmarkCounters::default());
+    let twins = scalar::bounds_between(&one, &other, table, &mut plain);
+    let mut ask = |tier, masks: &mut [u32]| {
+        bounds_between(tier, &one, &other, table, masks, &mut Arena::new(&mut memory), &mut counters)
     };
-    let pairs = || (0..LEAF).flat_map(|i| (0..LEAF).map(move |j| (i, j)));
-    let twins = pairs().filter(|&(i, j)| wanted(i, j)).count() as u64;
-    assert!(kept.abs_diff(twins) <= 8, "{kept} {twins}");
     let mut group = criterion.benchmark_group(format!("landmark::bounds_between{name}"));
     group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
     for tier in Tier::all() {
+        let kept = ask(tier, &mut masks).expect("the shapes fit");
+        let differ = masks.iter().zip(&plain).map(|(one, other)| (one ^ other).count_ones()).sum::<u32>();
+        assert!(differ <= 8, "{tier}: {kept} {twins}");
         group.bench_function(format!("{tier}/{LEAF}x{LEAF}x{LANDMARKS}"), |bencher| {
-            bencher.iter(|| ask(black_box(tier)))
+            bencher.iter(|| ask(black_box(tier), &mut masks))
         });
     }
     group.bench_function(format!("scalar twin/{LEAF}x{LEAF}x{LANDMARKS}"), |bencher| {
-        bencher.iter(|| pairs().filter(|&(i, j)| wanted(i, j)).count());
+        bencher.iter(|| scalar::bounds_between(black_box(&one), &other, table, &mut plain));
     });
     group.finish();
 }

@@ -94,7 +94,9 @@ fn half(table: &Table, first: usize, end: usize, limits: Limits) -> Half {
         Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
     let mut memory = vec![Block::splat(u32::MAX); choose_blocks(len, stride)];
     let errors = &table.errors[first..end];
-    let frame = choose(limits, errors, column, chosen, &mut Arena::new(&mut memory)).expect("the shapes fit");
+    let (arena, mut counters) = (&mut Arena::new(&mut memory), LandmarkCounters::default());
+    let frame = choose(limits, errors, column, chosen, arena, &mut counters).expect("the shapes fit");
+    assert!(frame.count() as u64 + counters.members_passed_over <= len as u64, "{counters:?}");
     let mut points = arrays::<f64>(len, frame.count());
     pack_members(&frame, &coordinates, &extents, &mut memory_of(&mut points)).expect("the shapes fit");
     let landmarks = landmarks[..frame.count()].iter().map(|&landmark| first + at(landmark)).collect();
@@ -269,9 +271,11 @@ fn between(tier: Tier, published: &Published, table: &Table, halves: &[Half; 2],
     let mut masks = vec![u32::MAX; halves[0].len * panels];
     let mut memory = vec![Block::splat(u32::MAX); bounds_between_blocks(rows)];
     let table = CrossTable { rho: &rho, stride: columns };
-    let arena = &mut Arena::new(&mut memory);
-    let kept = bounds_between(tier, &side(0), &side(1), table, &mut masks, arena).expect("the shapes fit");
-    assert_eq!(kept, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
+    let (arena, mut counters) = (&mut Arena::new(&mut memory), LandmarkCounters::default());
+    let kept = bounds_between(tier, &side(0), &side(1), table, &mut masks, arena, &mut counters);
+    assert_eq!(kept, Ok(masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>()));
+    assert_eq!(counters.panel_pairs_bounded, (halves[0].len.div_ceil(16) * panels) as u64);
+    assert!(counters.panel_pairs_pruned + counters.panels_multiplied <= counters.panel_pairs_bounded, "{counters:?}");
     for (row, column) in (0..halves[0].len).flat_map(|row| (0..halves[1].len).map(move |column| (row, column))) {
         let (i, j) = (one.0[row], other.0[column]);
         let wants = |later: bool, least: f32| if later { f64::from(least) } else { f64::INFINITY };

@@ -298,7 +298,7 @@ fn landmarks<'o>(
         Ok(())
     };
     let chosen = Chosen { landmarks, factor, coordinates: &mut *coordinates, extents: &mut *extents };
-    let frame = choose(limits, errors, column, chosen, arena)?;
+    let frame = choose(limits, errors, column, chosen, arena, &mut LandmarkCounters::default())?;
     pack_members(&frame, coordinates, extents, &mut memory(frame.count()))?;
     Ok(frame.count())
 }

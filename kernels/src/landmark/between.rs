@@ -44,7 +44,7 @@
 mod lanes;
 
 use super::points::up;
-use super::{Frame, LANDMARKS_MAX};
+use super::{Frame, LANDMARKS_MAX, LandmarkCounters};
 use crate::arena::{Arena, blocks};
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
@@ -408,6 +408,7 @@ pub const fn bounds_between_blocks(row_landmarks: usize) -> usize {
 /// | `table` | `rows.count()` rows of `columns.count()` or more elements: correlations *not cut* |
 /// | `masks` | `[rows.len()][column panels]`, overwritten: bit `l` is set where the pair is not ruled out |
 /// | `arena` | [`bounds_between_blocks`]`(rows.count())`, given back |
+/// | `counters` | the pairs of panels are added, those ruled out, and the panels multiplied; no pairs of points |
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Least`] when the table is too small,
@@ -427,12 +428,13 @@ pub fn bounds_between<T: Exponential>(
     table: CrossTable<'_, T>,
     masks: &mut [u32],
     arena: &mut Arena<'_>,
+    counters: &mut LandmarkCounters,
 ) -> Result<u64, KernelError> {
     struct Body<'a, 'o, T>(lanes::Between<'a, 'o, T>);
     impl<T: Exponential> OnLanes for Body<'_, '_, T> {
-        type Out = u64;
+        type Out = (u64, LandmarkCounters);
         #[inline(always)]
-        fn run<L: Lanes>(mut self) -> u64 {
+        fn run<L: Lanes>(mut self) -> (u64, LandmarkCounters) {
             lanes::between::<T, L>(&mut self.0)
         }
     }
@@ -447,5 +449,7 @@ pub fn bounds_between<T: Exponential>(
     want("masks", rows.members.len * columns.members.panels(), masks.len())?;
     let mut arena = arena.scope();
     let products = arena.take::<f32>(count * LANES_F32)?;
-    Ok(tier.run(Body(lanes::Between { rows, columns, table, masks, products })))
+    let (kept, work) = tier.run(Body(lanes::Between { rows, columns, table, masks, products }));
+    counters.merge(&work);
+    Ok(kept)
 }

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::LandmarkCounters;
 use crate::arena::{Arena, blocks};
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
@@ -134,6 +135,7 @@ pub const fn choose_blocks(members: usize, count: usize) -> usize {
 /// | `column` | called with a member; fills `[members]` with its correlations *not cut* to `[-1, 1]`; the diagonal is not read |
 /// | `chosen` | outputs, all overwritten up to the frame's count |
 /// | `arena` | [`choose_blocks`]`(members, limits.count)`, given back |
+/// | `counters` | the members that were passed over are added; the frame's count says how many were taken |
 ///
 /// # Errors
 /// [`KernelError::Shape`], [`KernelError::TooLong`], [`KernelError::Scratch`], [`KernelError::Value`] for an error that is
@@ -141,13 +143,14 @@ pub const fn choose_blocks(members: usize, count: usize) -> usize {
 /// of `column` is passed on; outputs are then unspecified.
 ///
 /// # Cost
-/// `members * count^2` multiply-adds and `count` columns.
+/// `members * count^2` multiply-adds and `count` columns; `members + count^2 / 2` operations for each member passed over.
 pub fn choose(
     limits: Limits,
     errors: &[f64],
     mut column: impl FnMut(Idx, &mut [f64]) -> Result<(), KernelError>,
     chosen: Chosen<'_>,
     arena: &mut Arena<'_>,
+    counters: &mut LandmarkCounters,
 ) -> Result<Frame, KernelError> {
     let (members, stride) = (errors.len(), limits.count);
     if stride > LANDMARKS_MAX {
@@ -168,7 +171,7 @@ pub fn choose(
     let mut arena = arena.scope();
     let (pivots, values) = (arena.take::<f64>(members)?, arena.take::<f64>(members)?);
     let (inverse, row) = (arena.take::<f64>(stride * stride)?, arena.take::<f64>(stride)?);
-    let mut state = Growing { frame: EMPTY.with_stride(stride), inverse_square: 0.0, error_square: 0.0, inverse, row };
+    let mut state = Growing::new(stride, inverse, row);
     pivots.fill(1.0);
     chosen.coordinates.fill(0.0);
     while state.frame.count < stride {
@@ -187,6 +190,7 @@ pub fn choose(
         let row = &chosen.coordinates[member * stride..(member + 1) * stride];
         chosen.extents[member] = frame.extent(norm(row), error);
     }
+    counters.members_passed_over += state.passed_over;
     Ok(frame)
 }
 
@@ -195,24 +199,23 @@ pub(super) fn norm(row: &[f64]) -> f64 {
     libm::sqrt(row.iter().fold(0.0, |sum, x| sum + x * x))
 }
 
-const EMPTY: Frame = Frame { count: 0, stride: 0, inverse: 0.0, error: 0.0, defect: 0.0 };
-
-impl Frame {
-    const fn with_stride(self, stride: usize) -> Self {
-        Self { stride, ..self }
-    }
-}
-
 /// A frame that grows, with the inverse of its factor.
 struct Growing<'s> {
     frame: Frame,
     inverse_square: f64,
     error_square: f64,
+    passed_over: u64,
     inverse: &'s mut [f64],
     row: &'s mut [f64],
 }
 
-impl Growing<'_> {
+impl<'s> Growing<'s> {
+    /// Without landmarks yet; `inverse` and `row` hold anything.
+    fn new(stride: usize, inverse: &'s mut [f64], row: &'s mut [f64]) -> Self {
+        let frame = Frame { count: 0, stride, inverse: 0.0, error: 0.0, defect: 0.0 };
+        Self { frame, inverse_square: 0.0, error_square: 0.0, passed_over: 0, inverse, row }
+    }
+
     /// Takes the member with the largest pivot that keeps the frame good enough, or none. A pivot that has been taken or
     /// passed over becomes negative.
     fn next_landmark(&mut self, pivots: &mut [f64], errors: &[f64], coordinates: &[f64], least: f64) -> Option<usize> {
@@ -231,6 +234,7 @@ impl Growing<'_> {
                 return best; // its pivot turns negative when it is eliminated
             }
             pivots[member] = -1.0;
+            self.passed_over += 1;
         }
     }
 

@@ -99,13 +99,22 @@ use crate::residual::ResidualModel;
 use crate::simd::{LANES_F64, Lanes, OnLanes, Real, Tier};
 use crate::view::panels_len;
 
-/// Work done by the landmark kernels.
+/// Work done by the landmark kernels, as far as the data decided it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LandmarkCounters {
-    /// Pairs of points that were bounded.
+    /// Pairs of points that [`bounds`] bounded. [`bounds_between`] leaves this and the next to its caller: it returns how many
+    /// pairs it marks, and the caller knows what becomes of them.
     pub landmark_bounded: u64,
     /// Of these, pairs whose bound is below what is wanted.
     pub landmark_pruned: u64,
+    /// Members that [`choose`] tried and passed over, for they would have made the basis worse than [`DEFECT_MAX`].
+    pub members_passed_over: u64,
+    /// Pairs of panels that [`bounds_between`] visited.
+    pub panel_pairs_bounded: u64,
+    /// Of these, pairs that the panels' largest terms ruled out, so that no pair of points was looked at.
+    pub panel_pairs_pruned: u64,
+    /// Panels of columns that were multiplied by the table, because some pair of panels was not ruled out.
+    pub panels_multiplied: u64,
 }
 
 impl LandmarkCounters {
@@ -113,6 +122,10 @@ impl LandmarkCounters {
     pub fn merge(&mut self, other: &Self) {
         self.landmark_bounded += other.landmark_bounded;
         self.landmark_pruned += other.landmark_pruned;
+        self.members_passed_over += other.members_passed_over;
+        self.panel_pairs_bounded += other.panel_pairs_bounded;
+        self.panel_pairs_pruned += other.panel_pairs_pruned;
+        self.panels_multiplied += other.panels_multiplied;
     }
 }
 

@@ -286,8 +286,9 @@ impl Task<'_, '_> {
             let table = CrossTable { rho: &table[first * stride + column..], stride };
             let width = theirs.layout.leaf(other).len().div_ceil(LANES_F32);
             let masks = &mut masks[..own.layout.leaf(leaf).len() * width];
-            let kept =
-                bounds_between(far.search.tier, &side(0, leaf)?, &side(1, other)?, table, masks, &mut arena.scope())?;
+            let (sides, counters) = ([side(0, leaf)?, side(1, other)?], &mut self.work.landmark);
+            let arena_of_pair = &mut arena.scope();
+            let kept = bounds_between(far.search.tier, &sides[0], &sides[1], table, masks, arena_of_pair, counters)?;
             self.meet_kept((leaf, other), kept, masks, &mut arena.scope())?;
         }
         Ok(())

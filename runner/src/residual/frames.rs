@@ -8,8 +8,8 @@ use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::landmark::{
-    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, Extent, Limits, PanelTerms, choose, choose_blocks,
-    combination_errors, combine, panel_terms, point_error, solve_defect,
+    BetweenSide, Chosen, ChosenCluster, Combined, CombinedMemory, Extent, LandmarkCounters, Limits, PanelTerms, choose,
+    choose_blocks, combination_errors, combine, panel_terms, point_error, solve_defect,
 };
 use covertree_kernels::residual::{
     ResidualCounters, ResidualModel, ResidualPoints, block_where, block_where_blocks, pack_queries, pack_queries_blocks,
@@ -181,7 +181,8 @@ pub(crate) fn choose_landmarks(
     let close = closeness(&rho[..len * lanes], lanes);
     // The choice has to be good, not proven: combinations count the errors for themselves.
     let limits = Limits { count: most, pivot: PIVOTS[usize::from(!hard)].max(PIVOT_SHARE * close * close) };
-    let frame = choose(limits, &vec![0.0; len], column, chosen, &mut arena)?;
+    let mut counters = LandmarkCounters::default(); // a fit reports no work
+    let frame = choose(limits, &vec![0.0; len], column, chosen, &mut arena, &mut counters)?;
     let mut order = landmarks[..frame.count()].to_vec();
     // The others as they come: what comes early wants little correlation, but of few points, so it should not share a panel
     // with what comes late.

@@ -35,7 +35,7 @@ const NEAR_SCATTERED: usize = 48;
 pub struct Work {
     /// Pairs in tiles (`filtered`), those that entered a short list (`candidates`), and those that the formula settled.
     pub residual: ResidualCounters,
-    /// Pairs that were bounded by landmarks, and those that the bounds ruled out.
+    /// Pairs that were bounded by landmarks, those that the bounds ruled out, and what it took.
     pub landmark: LandmarkCounters,
     /// Pairs that came to a gate and those that it dropped, where there is one.
     pub gate: GateCounters,

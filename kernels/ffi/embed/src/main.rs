@@ -179,14 +179,15 @@ fn correlations(tier: Tier) {
     };
     let mut memory = [Block::splat(7); choose_blocks(LEN, MOST)];
     let limits = Limits { count: MOST, pivot: 1e-3 };
-    let frame = choose(limits, &margins, column, chosen, &mut Arena::new(&mut memory)).unwrap();
+    let (mut arena, mut counters) = (Arena::new(&mut memory), LandmarkCounters::default());
+    let frame = choose(limits, &margins, column, chosen, &mut arena, &mut counters).unwrap();
     let count = frame.count();
     let (mut coordinates, mut spans, mut tails, mut slacks) = ([0.0; LEN * MOST], [0.0; LEN], [0.0; LEN], [0.0; LEN]);
     let coordinates = &mut coordinates[..LEN * count];
     let mut memory = FrameMemory { coordinates, spans: &mut spans, tails: &mut tails, slacks: &mut slacks };
     pack_members(&frame, &rows, &extents, &mut memory).unwrap();
     let points = FramePoints::new(&memory, LEN, count).unwrap();
-    let (mut out, mut masks, mut counters) = ([0.0; LEN * LEN], [0; LEN * LEN / 8], LandmarkCounters::default());
+    let (mut out, mut masks) = ([0.0; LEN * LEN], [0; LEN * LEN / 8]);
     bounds(tier, &points.queries(), &points, &[0.5; LEN], &mut out, &mut masks, &mut counters).unwrap();
     for (i, j) in (0..LEN).flat_map(|i| (0..i).map(move |j| (i, j))) {
         assert!(out[i * LEN + j] >= rho_of_rows(covariance, row(i), row(j)).abs());

@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 
-use super::{BetweenSide, CrossTable, PanelTerms};
+use super::{BetweenSide, CrossTable, LandmarkCounters, PanelTerms};
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
 use crate::simd::{LANES_F32, Lanes, Real, Vector};
@@ -25,14 +25,15 @@ pub(super) struct Between<'a, 'o, T> {
     pub products: &'o mut [f32],
 }
 
+/// Returns how many pairs are marked, and what it took.
 #[inline(always)]
-pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -> u64 {
+pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -> (u64, LandmarkCounters) {
     let (rows, columns) = (work.rows.members, work.columns.members);
     let roundings = gamma(rows.count + columns.count + 4, f32::ROUNDOFF) * 1.01;
     let largest = largest::<T, L>(work);
     let rounding = (largest * roundings) as f32 * UP; // infinite stays so
     let most = largest as f32 * UP + rounding;
-    let mut kept = 0;
+    let (mut kept, mut pruned, mut panels_multiplied) = (0, 0, 0);
     for panel in 0..columns.panels() {
         let mut multiplied = false;
         for first in (0..rows.len).step_by(LANES_F32) {
@@ -40,6 +41,7 @@ pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -
             let for_columns = wanting::<L>(work.columns, panel, &work.rows.terms[first / LANES_F32], most);
             let for_rows = wanting::<L>(work.rows, first / LANES_F32, &work.columns.terms[panel], most);
             if for_columns | for_rows == 0 {
+                pruned += 1;
                 for row in group {
                     work.masks[row * columns.panels() + panel] = 0;
                 }
@@ -48,11 +50,19 @@ pub(super) fn between<T: Exponential, L: Lanes>(work: &mut Between<'_, '_, T>) -
             if !multiplied {
                 products::<T, L>(work, panel);
                 multiplied = true;
+                panels_multiplied += 1;
             }
             kept += mark::<T, L>(work, group, panel, rounding);
         }
     }
-    kept
+    let panel_pairs_bounded = rows.panels() as u64 * columns.panels() as u64; // widens
+    let counters = LandmarkCounters {
+        panel_pairs_bounded,
+        panel_pairs_pruned: pruned,
+        panels_multiplied,
+        ..LandmarkCounters::default()
+    };
+    (kept, counters)
 }
 
 /// The members of a panel that may want any of the others with these largest terms.

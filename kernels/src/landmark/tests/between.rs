@@ -113,27 +113,49 @@ fn check_tables<T: Exponential>(setup: &Setup, tier: Tier, halves: &[Mixed; 2], 
     let mut masks = vec![u32::MAX; one.members.len() * panels];
     let mut memory = vec![Block::splat(0xffff_ffff); bounds_between_blocks(one.count)];
     let table = CrossTable { rho: &elements, stride };
-    let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory)).unwrap();
+    let (arena, mut counters) = (&mut Arena::new(&mut memory), LandmarkCounters::default());
+    let kept = bounds_between(tier, &rows, &columns, table, &mut masks, arena, &mut counters).unwrap();
     assert_eq!(kept, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
+    check_counters(&rows, &columns, &masks, &counters);
+    let mut twin_masks = vec![u32::MAX; masks.len()];
+    let twin_kept = scalar::bounds_between(&rows, &columns, table, &mut twin_masks);
+    assert_eq!(twin_kept, twin_masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
     let in_use = |panel: usize| u32::MAX >> (32 - (other.members.len() - panel * 16).min(16));
     assert!(masks.iter().enumerate().all(|(place, mask)| mask & !in_use(place % panels) == 0), "padding is no pair");
     for (row, &i) in one.members.iter().enumerate() {
         for (column, &j) in other.members.iter().enumerate() {
-            let bit = masks[row * panels + column / 16] >> (column % 16) & 1 == 1;
+            let bit_of = |masks: &[u32]| masks[row * panels + column / 16] >> (column % 16) & 1 == 1;
+            let (bit, twin_bit) = (bit_of(&masks), bit_of(&twin_masks));
             let for_row = if rank(j) <= rank(i) { least_of(i) } else { f32::INFINITY };
             let for_column = if rank(i) <= rank(j) { least_of(j) } else { f32::INFINITY };
             let least = f64::from(for_row.min(for_column));
             let (rho, ratio) = (published(&setup.metric, i, j), setup.rho(i, j));
-            assert!(bit || (rho.abs() < least && ratio.abs() < least), "{tier} {i} {j}: {rho}, {ratio} is lost");
+            let wanted = rho.abs() >= least || ratio.abs() >= least;
+            assert!(!wanted || (bit && twin_bit), "{tier} {i} {j}: {rho}, {ratio} is lost");
             let twin = scalar::bound_between(&rows, row, &columns, column, table);
             let sums = f64::from(rows.members.extent(row)[0] * columns.members.extent(column)[0]);
             let slack = 1e-4 * (1.0 + twin + sums);
-            assert!(
-                if bit { twin.is_nan() || twin + slack >= least } else { twin <= least + slack },
-                "{tier}: {twin} {least}"
-            );
+            // Where the two differ, the bound is near to what is wanted.
+            assert!(bit == twin_bit || (twin - least).abs() <= slack, "{tier}: {twin} {least}");
         }
     }
+}
+
+/// What the counters say of the masks: a panel is multiplied where, and only where, a pair of panels is not ruled out, and where
+/// one is ruled out, no pair is marked.
+fn check_counters(rows: &BetweenSide<'_>, columns: &BetweenSide<'_>, masks: &[u32], counters: &LandmarkCounters) {
+    let (row_panels, panels) = (rows.members.panels() as u64, columns.members.panels());
+    let &LandmarkCounters { panel_pairs_bounded, panel_pairs_pruned, panels_multiplied, .. } = counters;
+    assert_eq!(panel_pairs_bounded, row_panels * panels as u64);
+    let left = panel_pairs_bounded - panel_pairs_pruned;
+    assert!(panels_multiplied <= left && left <= panels_multiplied * row_panels, "{counters:?}");
+    let marked = masks.chunks(16 * panels.max(1)).map(|group| {
+        (0..panels).filter(|panel| group.iter().skip(*panel).step_by(panels).any(|mask| *mask != 0)).count()
+    });
+    assert!(marked.sum::<usize>() as u64 <= left, "{counters:?}");
+    let of_between =
+        LandmarkCounters { panel_pairs_bounded, panel_pairs_pruned, panels_multiplied, ..Default::default() };
+    assert_eq!(*counters, of_between, "pairs of points are the caller's to count");
 }
 
 fn check(metric: Residual, limits: Limits, defect: f64) {
@@ -247,9 +269,11 @@ fn elements_that_are_not_finite_rule_nothing_out() {
         let mut memory = vec![Block::default(); bounds_between_blocks(4)];
         let table = CrossTable { rho: &rho, stride: 4 };
         for tier in Tier::all() {
-            let kept = bounds_between(tier, &rows, &columns, table, &mut masks, &mut Arena::new(&mut memory));
-            assert_eq!(kept, Ok(144), "{tier}: {bad}");
+            let (arena, counters) = (&mut Arena::new(&mut memory), &mut LandmarkCounters::default());
+            let kept = bounds_between(tier, &rows, &columns, table, &mut masks, arena, counters);
+            assert_eq!((kept, counters.panel_pairs_pruned), (Ok(144), 0), "{tier}: {bad}");
         }
+        assert_eq!(scalar::bounds_between(&rows, &columns, table, &mut masks), 144, "{bad}");
     }
 }
 
@@ -301,8 +325,11 @@ fn wrong_shapes_are_refused_and_nothing_is_written() {
     let tier = Tier::detect();
     let mut memory = vec![Block::default(); bounds_between_blocks(3)];
     let mut ask = |rows: BetweenSide<'_>, rho: &[f64], stride, masks: &mut [u32], blocks: usize| {
-        let arena = &mut Arena::new(&mut memory[..blocks]);
-        bounds_between(tier, &rows, &columns, CrossTable { rho, stride }, masks, arena)
+        let (arena, table) = (&mut Arena::new(&mut memory[..blocks]), CrossTable { rho, stride });
+        let mut counters = LandmarkCounters::default();
+        let answer = bounds_between(tier, &rows, &columns, table, masks, arena, &mut counters);
+        assert_eq!(counters.panel_pairs_bounded, u64::from(answer.is_ok()), "a refusal counts nothing");
+        answer
     };
     let (blocks, mut masks) = (bounds_between_blocks(3), [77; 10]);
     let shape = |what| move |error: KernelError| matches!(error, KernelError::Shape { what: got, .. } if got == what);

@@ -4,6 +4,7 @@ mod between;
 mod floor;
 mod parts;
 mod truth;
+mod twins;
 
 use std::vec;
 use std::vec::Vec;
@@ -71,7 +72,12 @@ impl Setup {
             extents: &mut cluster.extents,
         };
         let mut memory = vec![Block::splat(0xffff_ffff); choose_blocks(len, stride)];
-        cluster.frame = Some(choose(limits, &errors, column, chosen, &mut Arena::new(&mut memory)).unwrap());
+        let (mut arena, mut counters) = (Arena::new(&mut memory), LandmarkCounters::default());
+        let frame = choose(limits, &errors, column, chosen, &mut arena, &mut counters).unwrap();
+        let passed_over = counters.members_passed_over;
+        assert!(frame.count() as u64 + passed_over <= len as u64, "{frame:?}: {passed_over} passed over");
+        assert_eq!(counters, LandmarkCounters { members_passed_over: passed_over, ..LandmarkCounters::default() });
+        cluster.frame = Some(frame);
         cluster
     }
 
@@ -89,6 +95,9 @@ impl Setup {
         let mut owned = Owned::new(who.len(), frame.count());
         let len = owned.len;
         project(tier, frame, &cluster.factor, &rho, &errors, len, &mut owned.memory()).unwrap();
+        let mut twin = Owned::new(len, frame.count());
+        scalar::project(frame, &cluster.factor, &rho, &errors, len, &mut twin.memory());
+        twins::check_projection(tier, frame, &owned, &twin, &errors, false);
         owned
     }
 }
@@ -116,6 +125,9 @@ impl Setup {
         let mut owned = Owned::new(who.len(), count);
         let len = owned.len;
         project_weighted(tier, &frame, &cluster.factor, &rho, &errors, len, &mut owned.memory()).unwrap();
+        let mut twin = Owned::new(len, count);
+        scalar::project_weighted(&frame, &cluster.factor, &rho, &errors, len, &mut twin.memory());
+        twins::check_projection(tier, &frame, &owned, &twin, &errors, true);
         let mut weights = vec![-7.0; cluster.members.len().next_multiple_of(8)];
         cluster.pack::<f64>().view(|members| {
             member_weights(&frame, &cluster.factor, &members, &own, &mut weights).unwrap();

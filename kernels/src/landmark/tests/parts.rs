@@ -50,9 +50,10 @@ fn the_largest_tail_is_next_and_ties_fall_to_the_first() {
     let mut memory = vec![Block::default(); choose_blocks(5, 4)];
     let chosen =
         Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
-    let limits = Limits { count: 4, pivot: 1e-6 };
-    let frame = choose(limits, &errors, column, chosen, &mut Arena::new(&mut memory)).unwrap();
+    let (limits, mut counters) = (Limits { count: 4, pivot: 1e-6 }, LandmarkCounters::default());
+    let frame = choose(limits, &errors, column, chosen, &mut Arena::new(&mut memory), &mut counters).unwrap();
     assert_eq!((frame.count(), landmarks), (3, [0, 2, 4, -5]));
+    assert_eq!(counters, LandmarkCounters::default(), "none was passed over");
     assert!(extents.iter().all(|extent| extent.tail < 1e-6 && (extent.span - 1.0).abs() < 1e-6));
     assert_eq!(coordinates[4..8], [1.0, 0.0, 0.0, 0.0]);
 }
@@ -72,36 +73,47 @@ fn large_errors_stop_the_choice_before_pivots_drown() {
     assert_eq!(last, 0, "no landmark can be trusted");
 }
 
+/// Members of a cluster get the coordinates and extents that the choice gave them; [`Setup::project`] holds lanes and twin
+/// against each other.
 #[test]
-fn the_lanes_of_a_projection_are_those_of_its_twin_and_of_the_choice() {
+fn a_projection_of_members_is_that_of_the_choice() {
     let setup = Setup::new(smooth(41), Tier::detect(), 0.0);
     let members: Vec<usize> = (0..41).collect();
     let cluster = setup.cluster(&members, Limits { count: 9, pivot: 1e-2 });
-    let frame = cluster.frame();
+    let (count, stride) = (cluster.frame().count(), cluster.frame().stride());
     for tier in Tier::all() {
         for who in [&members[..1], &members[..7], &members[..8], &members[..9], &members[..]] {
-            let mut projected = setup.project(tier, &cluster, who);
-            for (place, &i) in who.iter().enumerate() {
-                let rho: Vec<f64> = cluster.landmarks[..frame.count()].iter().map(|&l| setup.rho(at(l), i)).collect();
-                let mut twin = vec![0.0; frame.count()];
-                scalar::project_one(frame, &cluster.factor, &rho, &mut twin);
-                let Extent { span, tail, slack } = frame.extent(super::super::frame::norm(&twin), setup.errors[i]);
-                projected.view(|points| {
-                    for (k, twin) in twin.iter().enumerate() {
-                        let got = points.coordinates[(place / 8 * frame.count() + k) * 8 + place % 8];
-                        let chosen = cluster.coordinates[i * frame.stride() + k];
-                        assert!((got - twin).abs() < 1e-12 && (got - chosen).abs() < 1e-12, "{tier} {i} {k}");
+            setup.project(tier, &cluster, who).view(|points| {
+                for (place, &i) in who.iter().enumerate() {
+                    for k in 0..count {
+                        let got = points.coordinates[(place / 8 * count + k) * 8 + place % 8];
+                        assert!((got - cluster.coordinates[i * stride + k]).abs() < 1e-12, "{tier} {i} {k}");
                     }
+                    let Extent { span, tail, slack } = cluster.extents[i];
                     assert!((points.spans[place] - span).abs() < 1e-11 && (points.tails[place] - tail).abs() < 1e-5);
-                    assert!(
-                        (points.slacks[place] - slack).abs() < 1e-12,
-                        "{tier} {i}: {} {slack}",
-                        points.slacks[place]
-                    );
-                });
-            }
+                    assert!((points.slacks[place] - slack).abs() < 1e-12, "{tier} {i}: {slack}");
+                }
+            });
         }
     }
+}
+
+/// The first member is taken, and no other: with errors of a half each it would bring too much error into the basis.
+#[test]
+fn members_that_are_passed_over_are_counted() {
+    let (mut landmarks, mut factor) = ([-5; 3], [-5.0; 9]);
+    let (mut coordinates, mut extents) = ([-5.0; 15], [Extent { span: 0.0, tail: 0.0, slack: 0.0 }; 5]);
+    let chosen =
+        Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
+    let column = |_, out: &mut [f64]| {
+        out.fill(0.1);
+        Ok(())
+    };
+    let mut memory = vec![Block::default(); choose_blocks(5, 3)];
+    let (limits, errors) = (Limits { count: 3, pivot: 0.0 }, [0.0, 0.5, 0.5, 0.5, 0.5]);
+    let mut counters = LandmarkCounters { members_passed_over: 7, ..LandmarkCounters::default() };
+    let frame = choose(limits, &errors, column, chosen, &mut Arena::new(&mut memory), &mut counters).unwrap();
+    assert_eq!((frame.count(), counters.members_passed_over), (1, 7 + 4));
 }
 
 #[test]
@@ -198,7 +210,8 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
             extents: &mut extents[..4 - (short == 4) as usize],
         };
         let limits = Limits { count, pivot: 0.0 };
-        choose(limits, errors, |_, _| Ok(()), chosen, &mut Arena::new(&mut memory[..blocks])).err()
+        let (arena, counters) = (&mut Arena::new(&mut memory[..blocks]), &mut LandmarkCounters::default());
+        choose(limits, errors, |_, _| Ok(()), chosen, arena, counters).err()
     };
     assert_eq!(call(65, &[0.0; 4], have + 1, 0), Some(KernelError::Most { what: "limits.count", most: 64, got: 65 }));
     assert_eq!(call(3, &[0.0; 4], have, 0), Some(KernelError::Scratch { need: have + 1, have }));
@@ -216,7 +229,8 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
             extents: &mut extents,
         };
         let column = |_, _: &mut [f64]| Err(KernelError::Value { what: "column", at: 7 });
-        choose(Limits { count: 3, pivot: 0.0 }, &[0.0; 4], column, chosen, &mut Arena::new(&mut memory))
+        let (arena, counters) = (&mut Arena::new(&mut memory), &mut LandmarkCounters::default());
+        choose(Limits { count: 3, pivot: 0.0 }, &[0.0; 4], column, chosen, arena, counters)
     };
     assert_eq!(refused, Err(KernelError::Value { what: "column", at: 7 }));
 }

@@ -24,25 +24,39 @@ fn check_bounds<T: Exponential>(
     bounds(tier, &queries, &points, &least, &mut out, &mut masks, &mut counters).unwrap();
     let mut whole = vec![T::from_f64(-1.0); rows];
     envelope_bounds(tier, &queries, points.envelope(), &mut whole).unwrap();
+    let (mut twin_out, mut twin_masks) = (vec![T::from_f64(-1.0); rows * lanes], vec![u32::MAX; rows * panels]);
+    let mut twin_counters = LandmarkCounters::default();
+    scalar::bounds(&queries, &points, &least, &mut twin_out, &mut twin_masks, &mut twin_counters);
+    let mut twin_whole = vec![T::from_f64(-1.0); rows];
+    scalar::envelope_bounds(&queries, points.envelope(), &mut twin_whole);
+    let near = |one: T, other: T| {
+        let (one, other) = (one.to_f64(), other.to_f64());
+        one == other || (one - other).abs() <= 64.0 * T::ROUNDOFF * (1.0 + other)
+    };
+    for (row, (one, other)) in whole.iter().zip(&twin_whole).enumerate().take(who.len()) {
+        assert!(near(*one, *other), "{tier} {row}: {one:?} {other:?}");
+    }
     let mut kept = 0;
     for row in 0..rows {
         for place in 0..lanes {
-            let bit = masks[row * panels + place / T::LANES] >> (place % T::LANES) & 1 == 1;
+            let bit_of = |masks: &[u32]| masks[row * panels + place / T::LANES] >> (place % T::LANES) & 1 == 1;
+            let (bit, twin_bit) = (bit_of(&masks), bit_of(&twin_masks));
             if row >= who.len() || place >= others.len() || least[row] == f64::INFINITY {
-                assert!(!bit, "{tier} {row} {place}: no such pair is wanted");
+                assert!(!bit && !twin_bit, "{tier} {row} {place}: no such pair is wanted");
                 continue;
             }
             kept += u64::from(bit);
             let bound = out[row * lanes + place].to_f64();
             assert_eq!(bit, bound >= T::from_f64(least[row]).to_f64(), "{tier} {row} {place}: {bound}");
-            let twin = scalar::bound(&queries, row, &points, place);
-            let near = (bound - twin).abs() <= 64.0 * T::ROUNDOFF * (1.0 + twin);
-            assert!(near || bound == twin, "{tier}: {bound} {twin}");
+            let twin = twin_out[row * lanes + place];
+            assert!(near(out[row * lanes + place], twin), "{tier}: {bound} {twin:?}");
+            assert!(bit == twin_bit || near(twin, T::from_f64(least[row])), "{tier} {row} {place}: {bound} {twin:?}");
             if who[row] == others[place] {
                 continue; // a point with itself
             }
             let (rho, ratio) = (published(&setup.metric, who[row], others[place]), setup.rho(who[row], others[place]));
             assert!(rho.abs() <= bound && ratio.abs() <= bound, "{tier} {row} {place}: {bound} below {rho}, {ratio}");
+            assert!(rho.abs() <= twin.to_f64(), "{row} {place}: the twin's {twin:?} below {rho}");
             // An envelope knows spans, not errors.
             assert!(
                 by_weights || bound <= whole[row].to_f64() * (1.0 + 16.0 * T::ROUNDOFF),
@@ -52,6 +66,9 @@ fn check_bounds<T: Exponential>(
         }
     }
     assert_eq!(counters.landmark_pruned + kept, counters.landmark_bounded);
+    let twin_kept = twin_masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>();
+    assert_eq!(twin_counters.landmark_pruned + twin_kept, twin_counters.landmark_bounded);
+    assert_eq!(twin_counters.landmark_bounded, counters.landmark_bounded);
 }
 
 /// All bounds between two clusters of a metric, on one tier.
@@ -98,6 +115,7 @@ fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], lim
     points.view(|points| {
         others.view(|others| {
             let queries = turn(tier, &points, &cross, &products, &mut coordinates, &mut tails, &mut slacks).unwrap();
+            twins::check_turn(tier, &points, &cross, &products, &queries);
             check_bounds(setup, tier, queries, one, others, other, false);
             let most = cross.bound(points.envelope(), others.envelope());
             for (i, j) in one.iter().flat_map(|i| other.iter().map(move |j| (*i, *j))) {
