@@ -1,5 +1,7 @@
 //! The plain twins, in `f64` on what the tiles read.
 
+pub use super::shortlist::scalar::{offer_columns, offer_rows, wanted_pairs};
+
 use super::{ResidualQuery, ResidualRun};
 use crate::covariance::Exponential;
 
