@@ -16,8 +16,8 @@ impl Shortlists<'_> {
     /// The bounds of these points are forgotten: they become 0 and 1 until [`tighten`](Self::tighten) replaces them.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when a length does not fit or there is no such row, [`KernelError::Value`] when its count is no number
-    /// of places. Nothing is written then.
+    /// [`KernelError::Shape`] when a length does not fit or there is no such row, [`KernelError::Value`] when its count is
+    /// no number of places. Nothing is written then.
     ///
     /// # Cost
     /// Reads the list once, and sorts the positions that it gives.
@@ -49,8 +49,8 @@ impl Shortlists<'_> {
     /// | `rho` | at most as many as the row lists: in the order of its list, which is that of [`wide`](Self::wide) |
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when a length does not fit, there is no such row, or it lists fewer points, [`KernelError::Value`] when its
-    /// count is no number of places. Nothing is written then.
+    /// [`KernelError::Shape`] when a length does not fit, there is no such row, or it lists fewer points,
+    /// [`KernelError::Value`] when its count is no number of places. Nothing is written then.
     ///
     /// # Cost
     /// Writes both bounds once.

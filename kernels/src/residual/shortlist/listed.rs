@@ -38,9 +38,9 @@ pub enum Offered {
 /// | `lists` | `[pairs.rows.len]` or `[pairs.columns.len]` lists, as the side says, appended to |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] or [`KernelError::TooLong`] for members at positions
-/// that are no [`Idx`], [`KernelError::Value`] for starts that do not rise, or a place that is
-/// no column or does not ascend, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] or [`KernelError::TooLong`] for members at
+/// positions that are no [`Idx`], [`KernelError::Value`] for starts that do not rise, or a place that is no column or does not
+/// ascend, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
 ///
 /// # Cost
 /// A few operations per pair.

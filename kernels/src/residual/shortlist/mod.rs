@@ -177,9 +177,9 @@ impl RhoTile<'_> {
 /// | `lists` | `[tile.rows.len]` lists, one for each of the members that the rows are of; appended to |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] or [`KernelError::TooLong`] for members at positions
-/// that are no [`Idx`], [`KernelError::Value`] for a place that is no member or does not ascend, [`KernelError::Least`] when a row of
-/// the tile has no [room](Shortlists::fits) for all columns. Nothing is written then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] or [`KernelError::TooLong`] for members at
+/// positions that are no [`Idx`], [`KernelError::Value`] for a place that is no member or does not ascend,
+/// [`KernelError::Least`] when a row of the tile has no [room](Shortlists::fits) for all columns. Nothing is written then.
 ///
 /// # Cost
 /// Six operations per vector of eight pairs, and a few per point that is taken.
@@ -311,8 +311,8 @@ pub fn widen_tile(narrow: &[f32], len: usize, wide: &mut [f64]) -> Result<(), Ke
 /// | `counters` | one list condensed, and the points that it dropped; nothing for a list of fewer than `k` points |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit or there is no such row, [`KernelError::Value`] when its count is no number
-/// of places. Nothing is written then.
+/// [`KernelError::Shape`] when a length does not fit or there is no such row, [`KernelError::Value`] when its count is no
+/// number of places. Nothing is written then.
 ///
 /// # Cost
 /// A selection among the listed points.
