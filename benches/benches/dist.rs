@@ -193,28 +193,30 @@ fn bench_one_to_run_capped(c: &mut Criterion) {
     for dim in [64, 384] {
         let (points, query) = (Points::<f32>::filling(FAR, dim), Points::<f32>::new(1, dim, 2).rows);
         let (out, mut twin) = (aligned(&vec![0.0; points.len]), vec![0.0; points.len]);
-        scalar::one_to_run(SquaredEuclidean, &query, points.packed, &mut twin);
+        let (form, mut counters) = (SquaredEuclidean, DistCounters::default());
+        scalar::one_to_run(form, &query, points.packed, &mut twin);
         let mut ranked = twin.clone();
         ranked.sort_by(f32::total_cmp);
         let size = format!("{dim}x{}", points.len);
         group.throughput(points.bytes());
         // The cap of nothing, of the nearest point, and of a point half as far as that.
         for (name, cap) in [("open", f32::INFINITY), ("nearest", ranked[0]), ("half", ranked[0] * 0.25)] {
+            let cut = scalar::one_to_run_capped(form, &query, points.packed, cap, &mut twin, &mut counters);
             for tier in Tier::all() {
-                let mut counters = DistCounters::default();
                 let mut run = |query: &[f32]| {
-                    let (form, rounding, panels) = (SquaredEuclidean, Rounding::Published, points.panels());
+                    let (rounding, panels) = (Rounding::Published, points.panels());
                     one_to_run_capped(tier, form, rounding, query, panels, cap, out, &mut counters)
                 };
-                run(&query).expect("the sizes fit");
+                assert_eq!(run(&query), Ok(cut));
                 group.bench_function(BenchmarkId::new(format!("{name}/{tier}"), &size), |b| {
                     b.iter(|| run(black_box(&query)))
                 });
-                assert!(out.iter().zip(&twin).all(|(out, twin)| out == twin || *out > cap));
+                assert_eq!(out, twin);
             }
-            let (form, mut counters) = (SquaredEuclidean, DistCounters::default());
             group.bench_function(BenchmarkId::new(format!("{name}/twin"), &size), |b| {
-                b.iter(|| scalar::one_to_run_capped(form, black_box(&query), points.packed, cap, out, &mut counters))
+                b.iter(|| {
+                    scalar::one_to_run_capped(form, black_box(&query), points.packed, cap, &mut twin, &mut counters)
+                })
             });
         }
     }

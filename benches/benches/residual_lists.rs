@@ -153,7 +153,7 @@ fn packing(criterion: &mut Criterion, fixture: &Fixture<f64>, rows: &[f64]) {
 const K: usize = 8;
 
 /// Lists of the points of a leaf, with room for another leaf.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Lists {
     lowers: Vec<f32>,
     uppers: Vec<f32>,
@@ -186,19 +186,6 @@ impl Lists {
         self.counts.fill(0);
         self.view()
     }
-
-    /// Offers row by row, as one writes it first.
-    fn offer_plainly(&mut self, rho: &[f64], margin: f64) {
-        self.counts.fill(0);
-        for (row, rho) in rho.chunks_exact(LEAF).enumerate() {
-            for (column, rho) in rho.iter().enumerate().filter(|(_, rho)| rho.abs() + margin >= self.least[row]) {
-                let place = row * LEAF + at(self.counts[row]);
-                (self.lowers[place], self.uppers[place]) = ((rho.abs() - margin) as f32, (rho.abs() + margin) as f32);
-                self.positions[place] = column as Idx; // a position
-                self.counts[row] += 1;
-            }
-        }
-    }
 }
 
 /// Tiles in which one pair in a thousand passes, and all pairs of them listed.
@@ -208,49 +195,82 @@ fn offers(criterion: &mut Criterion) {
     sorted.sort_unstable_by(f64::total_cmp);
     let threshold = sorted[sorted.len() - sorted.len() / 1000];
     let (margins, places) = ([1e-6; LEAF], (0..LEAF as Idx).collect::<Vec<_>>());
-    let tile = tile(&rho, &places, &margins);
+    let (tile, counting) = (tile(&rho, &places, &margins), Counting::All);
     let (mut lists, mut plain) = (Lists::new(threshold), Lists::new(threshold));
-    plain.offer_plainly(&rho, 1e-12);
+    let taken = scalar::offer_rows(&tile, counting, &mut plain.emptied());
     let mut group = criterion.benchmark_group("residual::offer_rows");
     group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
     for tier in Tier::all() {
-        offer_rows(tier, &tile, Counting::All, &mut lists.emptied()).expect("there is room");
-        assert!(lists.counts == plain.counts && lists.positions == plain.positions, "{tier}");
+        assert_eq!(offer_rows(tier, &tile, counting, &mut lists.emptied()), Ok(taken), "{tier}");
+        assert!(lists == plain, "{tier}");
         group.bench_function(format!("{tier}/{LEAF}x{LEAF}"), |bencher| {
-            bencher.iter(|| offer_rows(tier, black_box(&tile), Counting::All, &mut lists.emptied()));
+            bencher.iter(|| offer_rows(tier, black_box(&tile), counting, &mut lists.emptied()));
         });
     }
-    group.bench_function(format!("plain loop/{LEAF}x{LEAF}"), |bencher| {
-        bencher.iter(|| plain.offer_plainly(black_box(&rho), 1e-12));
+    group.bench_function(format!("twin/{LEAF}x{LEAF}"), |bencher| {
+        bencher.iter(|| scalar::offer_rows(black_box(&tile), counting, &mut plain.emptied()));
     });
     group.finish();
-    let taken = plain.counts.iter().map(|&count| at(count) as u64).sum();
-    other_offers(criterion, &tile, threshold, taken);
+    offers_to_columns(criterion, &tile, threshold);
+    marks(criterion, &tile, threshold, taken);
+    listed_offers(criterion, &tile, threshold, taken);
 }
 
-/// The same pairs by columns, as a list, and as bounds; `taken` of them pass.
-fn other_offers(criterion: &mut Criterion, tile: &RhoTile<'_>, threshold: f64, taken: u64) {
-    let mut lists = Lists::new(threshold);
-    let (tier, pairs, counting) = (Tier::detect(), LEAF * LEAF, Counting::All);
+/// The same tile, offered to its columns.
+fn offers_to_columns(criterion: &mut Criterion, tile: &RhoTile<'_>, threshold: f64) {
+    let (mut lists, mut plain) = (Lists::new(threshold), Lists::new(threshold));
+    let taken = scalar::offer_columns(tile, Counting::All, &mut plain.emptied());
+    let mut group = criterion.benchmark_group("residual::offer_columns");
+    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
+    for tier in Tier::all() {
+        assert_eq!(offer_columns(tier, tile, Counting::All, &mut lists.emptied()), Ok(taken), "{tier}");
+        assert!(lists == plain, "{tier}");
+        group.bench_function(format!("{tier}/{LEAF}x{LEAF}"), |bencher| {
+            bencher.iter(|| offer_columns(tier, black_box(tile), Counting::All, &mut lists.emptied()));
+        });
+    }
+    group.bench_function(format!("twin/{LEAF}x{LEAF}"), |bencher| {
+        bencher.iter(|| scalar::offer_columns(black_box(tile), Counting::All, &mut plain.emptied()));
+    });
+    group.finish();
+}
+
+/// The same pairs as bounds, of which `taken` are wanted.
+fn marks(criterion: &mut Criterion, tile: &RhoTile<'_>, threshold: f64, taken: u64) {
+    let bounds: Vec<f64> = tile.rho.iter().map(|rho| rho.abs() + 1e-12).collect();
+    let (bounded, threshold) = (RhoTile { rho: &bounds, ..*tile }, [threshold; LEAF]);
+    let least = (&threshold[..], Some(&threshold[..]));
+    let (mut masks, mut plain) = ([0; LEAF * LEAF / 8], [0; LEAF * LEAF / 8]);
+    assert_eq!(scalar::wanted_pairs(&bounded, Counting::All, least, &mut plain), taken);
+    let mut group = criterion.benchmark_group("residual::wanted_pairs");
+    group.throughput(Throughput::Elements((LEAF * LEAF) as u64));
+    for tier in Tier::all() {
+        assert_eq!(wanted_pairs(tier, &bounded, Counting::All, least, &mut masks), Ok(taken), "{tier}");
+        assert_eq!(masks, plain, "{tier}");
+        group.bench_function(format!("{tier}/{LEAF}x{LEAF}"), |bencher| {
+            bencher.iter(|| wanted_pairs(tier, black_box(&bounded), Counting::All, least, &mut masks));
+        });
+    }
+    group.bench_function(format!("twin/{LEAF}x{LEAF}"), |bencher| {
+        bencher.iter(|| scalar::wanted_pairs(black_box(&bounded), Counting::All, least, &mut plain));
+    });
+    group.finish();
+}
+
+/// The same pairs as a list, of which `taken` pass, and widened.
+fn listed_offers(criterion: &mut Criterion, tile: &RhoTile<'_>, threshold: f64, taken: u64) {
+    let (mut lists, pairs, counting) = (Lists::new(threshold), LEAF * LEAF, Counting::All);
     let starts: Vec<Idx> = (0..=LEAF).map(|row| (row * LEAF) as Idx).collect();
     let places = tile.places.repeat(LEAF);
     let listed =
         ListedPairs { starts: &starts, places: &places, rho: tile.rho, rows: tile.rows, columns: tile.columns };
-    assert_eq!(offer_columns(tier, tile, counting, &mut lists.emptied()), Ok(taken));
     assert_eq!(offer_listed(&listed, counting, Offered::ToRows, &mut lists.emptied()), Ok(taken));
-    let bounds: Vec<f64> = tile.rho.iter().map(|rho| rho.abs() + 1e-12).collect();
-    let (bounded, least, mut masks) = (RhoTile { rho: &bounds, ..*tile }, [threshold; LEAF], [0; LEAF * LEAF / 8]);
-    assert_eq!(wanted_pairs(tier, &bounded, counting, (&least, Some(&least)), &mut masks), Ok(taken));
     let narrow: Vec<f32> = tile.rho.iter().map(|&rho| rho as f32).collect(); // any numbers do
     let mut wide = [0.0; LEAF * LEAF];
 
     let mut group = criterion.benchmark_group("residual, tiles of two leaves");
-    time(&mut group, "offer_columns", pairs, || offer_columns(tier, black_box(tile), counting, &mut lists.emptied()));
     time(&mut group, "offer_listed", pairs, || {
         offer_listed(black_box(&listed), counting, Offered::ToRows, &mut lists.emptied())
-    });
-    time(&mut group, "wanted_pairs", pairs, || {
-        wanted_pairs(tier, black_box(&bounded), counting, (&least, Some(&least)), &mut masks)
     });
     time(&mut group, "widen_tile", pairs, || widen_tile(black_box(&narrow), LEAF, &mut wide));
     group.finish();
@@ -263,8 +283,11 @@ fn full_lists(criterion: &mut Criterion) {
     let (mut full, mut scratch, settled) = (Lists::new(0.0), [0.0; LEAF], [0.5; LEAF]);
     let tile = tile(&rho, &places, &margins);
     offer_rows(Tier::detect(), &tile, Counting::All, &mut full.view()).expect("there is room");
+    let mut counters = ResidualCounters::default();
     let mut condense_all = |lists: &mut Lists| {
-        (0..LEAF).for_each(|row| condense(row, &mut lists.view(), &mut scratch).expect("there is such a row"));
+        for row in 0..LEAF {
+            condense(row, &mut lists.view(), &mut scratch, &mut counters).expect("there is such a row");
+        }
     };
     let all_wide = |lists: &mut Lists| -> usize {
         (0..LEAF).map(|row| lists.view().wide(row).expect("there is such a row").len()).sum()

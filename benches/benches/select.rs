@@ -18,16 +18,18 @@ fn values<T: Real>(len: usize) -> Vec<T> {
 fn threshold_of<T: Real>(c: &mut Criterion, name: &str) {
     const LEN: usize = 16_384;
     let (row, mut out, mut counters) = (values::<T>(LEN), vec![0; LEN], SelectCounters::default());
+    let mut twin = out.clone();
     let mut group = c.benchmark_group(format!("positions_at_most_{name}"));
     group.throughput(Throughput::Elements(LEN as u64));
     for percent in [0, 1, 10, 50, 100] {
         let threshold = T::from_f64(f64::from(percent) / 100.0);
-        let want = row.iter().filter(|value| **value <= threshold).count();
+        let want = scalar::positions_at_most(&row, threshold, 0, &mut twin);
         group.bench_function(BenchmarkId::new("plain", percent), |b| {
-            b.iter(|| scalar::positions_at_most(black_box(&row), threshold, 0, &mut out))
+            b.iter(|| scalar::positions_at_most(black_box(&row), threshold, 0, &mut twin))
         });
         for tier in Tier::all() {
             assert_eq!(positions_at_most(tier, &row, threshold, 0, &mut out, &mut counters), Ok(want));
+            assert_eq!(out[..want], twin[..want], "{tier}");
             group.bench_function(BenchmarkId::new(tier.name(), percent), |b| {
                 b.iter(|| positions_at_most(tier, black_box(&row), threshold, 0, &mut out, &mut counters))
             });

@@ -153,14 +153,15 @@ impl Search<'_> {
         all
     }
 
-    /// Rows and columns of the tile both give the nearest neighbours; so do bounds first and lists afterwards.
+    /// Rows and columns of the tile both give the nearest neighbours, by lanes and by their twins; so do bounds first and lists
+    /// afterwards.
     fn check(&self, rho: &[f64], margins: &[f64]) {
         let (len, tier) = (self.metric.len(), self.tier);
         let places: Vec<Idx> = (0..len as Idx).collect();
         let members = Members { first: 0, len, ranks: self.ranks, margins };
         let tile = RhoTile { rho, places: &places, rows: members, columns: members };
         let room = len + 1;
-        for by_rows in [true, false] {
+        for (by_rows, plainly) in [(true, false), (false, false), (true, true), (false, true)] {
             let (mut lowers, mut uppers) = (vec![f32::NAN; len * room], vec![f32::NAN; len * room]);
             let (mut positions, mut counts, mut least) = (vec![-9; len * room], vec![0; len], vec![0.0; len]);
             let mut lists = Shortlists {
@@ -172,21 +173,24 @@ impl Search<'_> {
                 counts: &mut counts,
                 least: &mut least,
             };
-            let offered = if by_rows {
-                offer_rows(tier, &tile, self.counting, &mut lists)
-            } else {
-                offer_columns(tier, &tile, self.counting, &mut lists)
+            let offered = match (by_rows, plainly) {
+                (true, false) => offer_rows(tier, &tile, self.counting, &mut lists),
+                (false, false) => offer_columns(tier, &tile, self.counting, &mut lists),
+                (true, true) => Ok(scalar::offer_rows(&tile, self.counting, &mut lists)),
+                (false, true) => Ok(scalar::offer_columns(&tile, self.counting, &mut lists)),
             };
-            offered.expect("there is room");
+            let (mut scratch, mut counters) = (vec![f32::NAN; room], ResidualCounters::default());
             for row in 0..len {
-                condense(row, &mut lists, &mut vec![f32::NAN; room]).expect("the shapes fit");
+                condense(row, &mut lists, &mut scratch, &mut counters).expect("the shapes fit");
                 if !by_rows {
                     let rho = self.settled(row, lists.wide(row).expect("there is such a row"));
                     lists.tighten(row, &rho).expect("so many are listed");
                     assert_eq!(lists.wide(row), Ok(&[][..]), "what is settled is told");
-                    condense(row, &mut lists, &mut vec![f32::NAN; room]).expect("the shapes fit");
+                    condense(row, &mut lists, &mut scratch, &mut counters).expect("the shapes fit");
                 }
             }
+            let held: u64 = counts.iter().map(|&count| at(count) as u64).sum();
+            assert_eq!(offered, Ok(counters.dropped + held), "a point that was taken is held or was dropped");
             self.bounds(&tile, &least);
             for row in 0..len {
                 let mut listed = positions[row * room..][..at(counts[row])].to_vec();
@@ -228,7 +232,10 @@ impl Search<'_> {
         }
         let mut masks = vec![u32::MAX; len * lanes / 8];
         let bounded = RhoTile { rho: &upper, ..*tile };
-        wanted_pairs(self.tier, &bounded, self.counting, (least, None), &mut masks).expect("the shapes fit");
+        let count = wanted_pairs(self.tier, &bounded, self.counting, (least, None), &mut masks);
+        let mut twin = vec![u32::MAX; masks.len()];
+        assert_eq!(count, Ok(scalar::wanted_pairs(&bounded, self.counting, (least, None), &mut twin)), "{}", self.tier);
+        assert_eq!(masks, twin, "{}", self.tier);
         for row in 0..len {
             for (_, j) in self.nearest(row) {
                 assert!(masks[row * lanes / 8 + j / 8] >> (j % 8) & 1 == 1, "{} {row} {j}", self.tier);

@@ -2,7 +2,7 @@
 
 use covertree_kernels::index::Idx;
 use covertree_kernels::oracle::topk::k_best;
-use covertree_kernels::topk::KBest;
+use covertree_kernels::topk::{KBest, SORTED_MAX};
 
 use super::Bytes;
 
@@ -27,5 +27,8 @@ pub fn check(data: &[u8]) {
     }
     let (found, sorted, sorted_ids) = k_best(k, &offers);
     assert_eq!((best.len(), best.worst()), (found, if found == k { sorted[k - 1] } else { f64::INFINITY }));
+    let work = best.counters();
+    assert!(work.kept >= found as u64 && work.kept <= len as u64, "what is held was kept");
+    assert!(work.heaps <= u64::from(k > SORTED_MAX), "few pairs are sorted");
     assert_eq!((best.finish(), distances, ids), (found, sorted, sorted_ids));
 }

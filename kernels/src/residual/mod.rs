@@ -128,6 +128,10 @@ pub struct ResidualCounters {
     pub early_exits: u64,
     /// Columns that this loop read, summed over its panels.
     pub columns: u64,
+    /// Short lists that were cut to what may still be in the answer.
+    pub condensed: u64,
+    /// Points that these lists dropped.
+    pub dropped: u64,
 }
 
 impl ResidualCounters {
@@ -138,6 +142,8 @@ impl ResidualCounters {
         self.settled += other.settled;
         self.early_exits += other.early_exits;
         self.columns += other.columns;
+        self.condensed += other.condensed;
+        self.dropped += other.dropped;
     }
 }
 

@@ -10,6 +10,8 @@ mod lists;
 pub use gate::{gate_block, gate_run};
 pub use lists::{listed_pairs, pack_listed, settle_positions, settle_run};
 
+pub use super::shortlist::scalar::{offer_columns, offer_rows, wanted_pairs};
+
 use core::cmp::Ordering;
 use std::vec;
 use std::vec::Vec;

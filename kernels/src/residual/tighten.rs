@@ -3,7 +3,7 @@
 use super::Shortlists;
 use super::shortlist::bounds;
 use crate::error::{KernelError, want};
-use crate::index::{Idx, at};
+use crate::index::Idx;
 
 impl Shortlists<'_> {
     /// Moves the points of a row whose correlations the formula would tell more precisely to the front of its list, ascending by
@@ -16,16 +16,15 @@ impl Shortlists<'_> {
     /// The bounds of these points are forgotten: they become 0 and 1 until [`tighten`](Self::tighten) replaces them.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when a length does not fit or there is no such row. Nothing is written then.
+    /// [`KernelError::Shape`] when a length does not fit or there is no such row, [`KernelError::Value`] when its count is
+    /// no number of places. Nothing is written then.
     ///
     /// # Cost
     /// Reads the list once, and sorts the positions that it gives.
     pub fn wide(&mut self, row: usize) -> Result<&[Idx], KernelError> {
-        self.check(self.counts.len())?;
-        want("row", self.counts.len().max(row.saturating_add(1)), self.counts.len())?;
-        let first = row * self.room;
+        let (count, first) = (self.check_row(row)?, row * self.room);
         let mut end = first;
-        for place in first..first + at(self.counts[row]) {
+        for place in first..first + count {
             // A correlation that is known is rounded once down and once up.
             if self.uppers[place] > self.lowers[place].next_up().next_up() {
                 self.lowers.swap(place, end);
@@ -50,14 +49,14 @@ impl Shortlists<'_> {
     /// | `rho` | at most as many as the row lists: in the order of its list, which is that of [`wide`](Self::wide) |
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when a length does not fit, there is no such row, or it lists fewer points. Nothing is written then.
+    /// [`KernelError::Shape`] when a length does not fit, there is no such row, or it lists fewer points,
+    /// [`KernelError::Value`] when its count is no number of places. Nothing is written then.
     ///
     /// # Cost
     /// Writes both bounds once.
     pub fn tighten(&mut self, row: usize, rho: &[f64]) -> Result<(), KernelError> {
-        self.check(self.counts.len())?;
-        want("row", self.counts.len().max(row.saturating_add(1)), self.counts.len())?;
-        want("rho", rho.len().min(at(self.counts[row])), rho.len())?;
+        let count = self.check_row(row)?;
+        want("rho", rho.len().min(count), rho.len())?;
         for (place, &rho) in (row * self.room..).zip(rho) {
             (self.lowers[place], self.uppers[place]) = bounds(rho, 0.0);
         }

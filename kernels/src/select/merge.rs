@@ -196,16 +196,17 @@ pub fn merge_runs(
     for place in (0..heap.len / 2).rev() {
         heap.sink(place);
     }
-    let mut end = 0;
+    let (mut end, mut merged) = (0, 0);
     while end < distances.len()
         && let Some((distance, id)) = heap.pop()
     {
-        counters.merged += 1;
+        merged += 1;
         if end == 0 || (distances[end - 1], ids[end - 1]) != (distance, id) {
             (distances[end], ids[end]) = (distance, id);
             end += 1;
         }
     }
+    counters.merged += merged;
     distances[end..].fill(f64::INFINITY);
     ids[end..].fill(NONE);
     Ok(end)

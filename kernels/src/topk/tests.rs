@@ -3,7 +3,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{KBest, RANKED_MAX, SORTED_MAX, ascending};
+use super::{KBest, RANKED_MAX, SORTED_MAX, TopkCounters, ascending};
 use crate::error::KernelError;
 use crate::index::{Idx, NONE};
 use crate::oracle::topk::k_best;
@@ -23,8 +23,28 @@ fn select(k: usize, offers: &[(f64, Idx)]) -> (usize, Vec<f64>, Vec<Idx>) {
             assert_eq!(best.worst(), if found == k { so_far[k - 1] } else { f64::INFINITY });
         }
     }
+    assert_eq!(best.counters(), counted(k, offers), "k {k}");
     let found = best.finish();
     (found, distances, ids)
+}
+
+/// The work of a selection, by holding in order what is kept: more pairs than are sorted form a heap as soon as one comes
+/// that belongs in front of nearer ones, or in front of many ties.
+fn counted(k: usize, offers: &[(f64, Idx)]) -> TopkCounters {
+    let (mut held, mut counters) = (Vec::<(f64, Idx)>::new(), TopkCounters::default());
+    for &offer in offers.iter().filter(|offer| !offer.0.is_nan()) {
+        let place = held.iter().take_while(|pair| **pair < offer).count();
+        if place < k {
+            let ties = held.len() - place <= SORTED_MAX && held.last().is_some_and(|last| last.0 == offer.0);
+            if k > SORTED_MAX && place < held.len() && !ties {
+                counters.heaps = 1;
+            }
+            held.insert(place, offer);
+            held.truncate(k);
+            counters.kept += 1;
+        }
+    }
+    counters
 }
 
 proptest! {
@@ -82,6 +102,13 @@ fn infinities_are_kept_and_nan_is_not() {
     assert_eq!(select(2, &[infinite, (f64::NAN, 1)]), (1, vec![f64::INFINITY; 2], vec![2, NONE]));
     assert_eq!(select(1, &[infinite, (f64::INFINITY, 1)]).2, vec![1]);
     assert_eq!(select(1, &[infinite, (f64::NEG_INFINITY, 7)]).2, vec![7]);
+}
+
+#[test]
+fn counters_add_up() {
+    let mut sum = TopkCounters { kept: 1, heaps: 2 };
+    sum.merge(&TopkCounters { kept: 10, heaps: 20 });
+    assert_eq!(sum, TopkCounters { kept: 11, heaps: 22 });
 }
 
 #[test]

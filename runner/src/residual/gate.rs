@@ -17,7 +17,7 @@ use covertree_kernels::arena::Arena;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{
-    Gate, GateCounters, GatePairs, GateRule, GateSide, gate_block, gate_square, residual_distance,
+    Gate, GateCounters, GatePairs, GateRule, GateSide, ResidualCounters, gate_block, gate_square, residual_distance,
 };
 use covertree_kernels::simd::{LANES_F32, LANES_F64};
 use covertree_kernels::view::{Panels, Rows};
@@ -205,6 +205,7 @@ impl Gated {
         search: &Search<'a>,
         asked: Side<'a>,
         lists: &[Mutex<Lists>],
+        work: &mut ResidualCounters,
     ) -> Result<OpenGate<'a>, Error> {
         let own = match search.queries {
             Some(queries) => Some(Features::of(queries.set, self.feature, self.features.centre.clone())?),
@@ -212,7 +213,7 @@ impl Gated {
         };
         let mut rows = Vec::with_capacity(lists.len() * LEAF);
         for leaf in lists {
-            for &least in lock(leaf).settled_least(search.goal)? {
+            for &least in lock(leaf).settled_least(search.goal, work)? {
                 rows.push(self.square(least)?);
             }
             rows.resize(rows.len().next_multiple_of(LEAF), NOTHING);

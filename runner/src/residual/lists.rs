@@ -70,9 +70,9 @@ impl Lists {
     }
 
     /// The least correlation that each row still wants, raised as far as what was offered allows.
-    pub fn settled_least(&mut self, goal: Goal) -> Result<&[f64], KernelError> {
+    pub fn settled_least(&mut self, goal: Goal, work: &mut ResidualCounters) -> Result<&[f64], KernelError> {
         for row in 0..self.counts.len() {
-            self.condense(row, goal)?;
+            self.condense(row, goal, work)?;
         }
         Ok(&self.least)
     }
@@ -91,7 +91,7 @@ impl Lists {
         let mut most = 0;
         for row in 0..self.counts.len() {
             if self.lacks(row, more) {
-                self.condense(row, search.goal)?;
+                self.condense(row, search.goal, work)?;
                 if self.lacks(row, more) && self.room >= self.calm {
                     self.tighten(row, search, leaf, work)?;
                 }
@@ -119,21 +119,21 @@ impl Lists {
         let position = search.queries.unwrap_or(search.points).set.layout.leaf(leaf).start + row;
         let rho = search.published(position, self.view(search.goal).wide(row)?, work)?;
         self.view(search.goal).tighten(row, &rho)?;
-        self.condense(row, search.goal)
+        self.condense(row, search.goal, work)
     }
 
     /// Raises what a row wants at least, and drops what is below.
-    fn condense(&mut self, row: usize, goal: Goal) -> Result<(), KernelError> {
+    fn condense(&mut self, row: usize, goal: Goal, work: &mut ResidualCounters) -> Result<(), KernelError> {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.resize(self.room, 0.0);
-        let condensed = condense(row, &mut self.view(goal), &mut scratch);
+        let condensed = condense(row, &mut self.view(goal), &mut scratch, work);
         self.scratch = scratch;
         condensed
     }
 
     /// What a row lists in the end, ascending by position.
-    pub fn finish(&mut self, row: usize, goal: Goal) -> Result<&[Idx], KernelError> {
-        self.condense(row, goal)?;
+    pub fn finish(&mut self, row: usize, goal: Goal, work: &mut ResidualCounters) -> Result<&[Idx], KernelError> {
+        self.condense(row, goal, work)?;
         let positions = &mut self.positions[row * self.room..][..at(self.counts[row])];
         positions.sort_unstable();
         Ok(positions)

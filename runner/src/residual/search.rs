@@ -132,7 +132,7 @@ impl Search<'_> {
         };
         let first = (0..leaves).into_par_iter().map(|leaf| meet(leaf, &near[leaf]));
         let mut counters = first.try_reduce(Work::default, merge)?;
-        let gate = self.gate.map(|gate| gate.open(self, asked, &lists)).transpose()?;
+        let gate = self.gate.map(|gate| gate.open(self, asked, &lists, &mut counters.residual)).transpose()?;
         let far = Far::new(self, asked, &lists, &near, gate.as_ref())?;
         let rest = (0..far.groups()).into_par_iter().rev().map(|group| {
             let (mut work, rest) = workers.with(blocks, |memory| far.meet(group, memory))?;
@@ -197,7 +197,7 @@ impl Search<'_> {
         let mut counters = ResidualCounters::default();
         let mut answers = Vec::with_capacity(range.len());
         for (row, position) in range.enumerate() {
-            let positions = lists.finish(row, self.goal)?;
+            let positions = lists.finish(row, self.goal, &mut counters)?;
             let rho = self.published(position, positions, &mut counters)?;
             let own = self.with_self.then_some((0.0, position as Idx)); // a position
             let found =

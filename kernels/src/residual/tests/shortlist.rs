@@ -8,6 +8,7 @@ use crate::simd::Tier;
 use crate::trials;
 
 /// Lists of some rows.
+#[derive(Clone)]
 struct Owned {
     k: usize,
     room: usize,
@@ -37,10 +38,35 @@ impl Owned {
         }
     }
 
+    /// Condenses all lists.
+    fn condensed(&mut self) -> ResidualCounters {
+        let (mut scratch, mut counters) = (std::vec![9.0; self.room], ResidualCounters::default());
+        for row in 0..self.counts.len() {
+            condense(row, &mut self.view(), &mut scratch, &mut counters).unwrap();
+        }
+        counters
+    }
+
     fn listed(&self, row: usize) -> Vec<Idx> {
         let mut listed = self.positions[row * self.room..][..self.counts[row] as usize].to_vec();
         listed.sort_unstable();
         listed
+    }
+}
+
+/// Every tier, and none for the plain twin.
+fn tiers_and_twin() -> impl Iterator<Item = Option<Tier>> {
+    Tier::all().map(Some).chain([None])
+}
+
+/// Offers a tile to one of its sides; returns how many were taken.
+fn offer(tier: Option<Tier>, side: Offered, tile: &RhoTile<'_>, counting: Counting, lists: &mut Owned) -> u64 {
+    let mut lists = lists.view();
+    match (tier, side) {
+        (Some(tier), Offered::ToRows) => offer_rows(tier, tile, counting, &mut lists).unwrap(),
+        (Some(tier), Offered::ToColumns) => offer_columns(tier, tile, counting, &mut lists).unwrap(),
+        (None, Offered::ToRows) => scalar::offer_rows(tile, counting, &mut lists),
+        (None, Offered::ToColumns) => scalar::offer_columns(tile, counting, &mut lists),
     }
 }
 
@@ -82,35 +108,35 @@ proptest! {
             Counting::Others => row != column,
             Counting::All => true,
         };
-        for tier in Tier::all() {
+        for tier in tiers_and_twin() {
             // The same columns come once more as other points: what is offered to a condensed list meets a threshold.
             let again = RhoTile { columns: Members { first: len as Idx, ..members(len) }, ..tile };
             let mut lists = Owned::new(rows, k, 3 * len);
-            offer_rows(tier, &tile, counting, &mut lists.view()).unwrap();
+            let mut taken = offer(tier, Offered::ToRows, &tile, counting, &mut lists);
+            let mut counters = lists.condensed();
+            taken += offer(tier, Offered::ToRows, &again, counting, &mut lists);
+            counters.merge(&lists.condensed());
+            prop_assert_eq!(taken, counters.dropped + lists.counts.iter().map(|count| *count as u64).sum::<u64>());
+            prop_assert!(counters.condensed <= 2 * rows as u64);
             for row in 0..rows {
-                condense(row, &mut lists.view(), &mut std::vec![9.0; 3 * len]).unwrap();
-            }
-            offer_rows(tier, &again, counting, &mut lists.view()).unwrap();
-            for row in 0..rows {
-                condense(row, &mut lists.view(), &mut std::vec![9.0; 3 * len]).unwrap();
                 let (listed, once) = (lists.listed(row), &truth[row * lanes..][..len]);
                 let counts = |column: usize| match counting {
                     Counting::Others => row != column,
                     _ => may(row, column % len),
                 };
                 for want in nearest(&[once, once].concat(), counts, k) {
-                    prop_assert!(listed.contains(&want), "{tier} {row} {want}: {listed:?}");
+                    prop_assert!(listed.contains(&want), "{tier:?} {row} {want}: {listed:?}");
                 }
                 prop_assert!(listed.iter().all(|&column| counts(column as usize)));
             }
             let mut lists = Owned::new(len, k, 2 * rows);
-            offer_columns(tier, &tile, counting, &mut lists.view()).unwrap();
+            offer(tier, Offered::ToColumns, &tile, counting, &mut lists);
+            lists.condensed();
             for column in 0..len {
-                condense(column, &mut lists.view(), &mut std::vec![9.0; 2 * rows]).unwrap();
                 let truth: Vec<f64> = (0..rows).map(|row| truth[row * lanes + column]).collect();
                 let listed = lists.listed(column);
                 for want in nearest(&truth, |row| may(column, row), k) {
-                    prop_assert!(listed.contains(&want), "{tier} {column} {want}: {listed:?}");
+                    prop_assert!(listed.contains(&want), "{tier:?} {column} {want}: {listed:?}");
                 }
             }
             // Bounds in place of the filter: no pair that reaches a threshold of its side is ruled out.
@@ -118,7 +144,11 @@ proptest! {
             let bounded = RhoTile { rho: &bounds, ..tile };
             let (own, theirs) = (std::vec![tie(4); rows], std::vec![tie(2); len]);
             let mut masks = std::vec![u32::MAX; rows * lanes / 8];
-            let count = wanted_pairs(tier, &bounded, counting, (&own, Some(&theirs)), &mut masks).unwrap();
+            let least = (&own[..], Some(&theirs[..]));
+            let count = match tier {
+                Some(tier) => wanted_pairs(tier, &bounded, counting, least, &mut masks).unwrap(),
+                None => scalar::wanted_pairs(&bounded, counting, least, &mut masks),
+            };
             prop_assert_eq!(count, masks.iter().map(|mask| u64::from(mask.count_ones())).sum::<u64>());
             for row in 0..rows {
                 for column in 0..lanes {
@@ -129,7 +159,7 @@ proptest! {
                         let ranked = counting == Counting::Earlier;
                         let for_row = rho >= own[row] && (!ranked || may(row, column));
                         let for_column = rho >= theirs[column] && (!ranked || may(column, row));
-                        prop_assert!(bit || !(for_row || for_column), "{tier} {row} {column}");
+                        prop_assert!(bit || !(for_row || for_column), "{tier:?} {row} {column}");
                     }
                 }
             }
@@ -196,6 +226,71 @@ proptest! {
     }
 }
 
+/// What a list holds, point by point: its position and the bits of its bounds.
+fn held(lists: &Owned, list: usize) -> Vec<(Idx, [u32; 2])> {
+    let places = list * lists.room..list * lists.room + lists.counts[list] as usize;
+    places.map(|at| (lists.positions[at], [lists.lowers[at], lists.uppers[at]].map(f32::to_bits))).collect()
+}
+
+proptest! {
+    #![proptest_config(trials::cases(128))]
+
+    /// Tiers take what the plain twin takes, in its order: all of it where no rounding is involved, else all but pairs within a
+    /// rounding of what a list wants.
+    #[test]
+    fn offers_are_those_of_the_plain_twin(
+        (rows, len, every) in (1usize..9, 1usize..40, 1usize..3),
+        values in vec((0u8..9, -1.0..1.0f64), 89),
+        coarse in any::<bool>(),
+        columns_want in any::<bool>(),
+        counting in prop_oneof![Just(Counting::Earlier), Just(Counting::Others), Just(Counting::All)],
+    ) {
+        let lanes = len.next_multiple_of(8);
+        let number = |place: usize| {
+            let (class, fraction) = values[place % values.len()];
+            if coarse { f64::from(class) / 8.0 } else { fraction }
+        };
+        let places: Vec<Idx> = (0..rows as Idx).step_by(every).collect();
+        let mut rho: Vec<f64> = (0..places.len() * lanes).map(|place| number(place) * [1.0, -1.0][place % 2]).collect();
+        rho[len / 2] = f64::NAN;
+        let most = lanes.max(rows);
+        let ranks: Vec<f64> = (0..most).map(|place| f64::from((place * 7 % 11) as u8)).collect();
+        let margins: Vec<f64> = (0..most).map(|place| number(place + 5).abs() / 2.0).collect();
+        let members = |first, len| Members { first, len, ranks: &ranks, margins: &margins };
+        let tile = RhoTile { rho: &rho, places: &places, rows: members(3, rows), columns: members(2, len) };
+        let thresholds: Vec<f64> = (0..most).map(|place| number(place + 11).abs()).collect();
+        for (side, count, room) in [(Offered::ToRows, rows, len), (Offered::ToColumns, len, rows)] {
+            let mut empty = Owned::new(count, 3, room);
+            empty.least.copy_from_slice(&thresholds[..count]);
+            let mut twin = empty.clone();
+            offer(None, side, &tile, counting, &mut twin);
+            for tier in Tier::all() {
+                let mut lists = empty.clone();
+                let taken = offer(Some(tier), side, &tile, counting, &mut lists);
+                prop_assert_eq!(taken, lists.counts.iter().map(|count| *count as u64).sum::<u64>());
+                for list in 0..count {
+                    let decided = |point: &(Idx, [u32; 2])| {
+                        let other = (point.0 - if side == Offered::ToRows { 2 } else { 3 }) as usize;
+                        let (row, column) = if side == Offered::ToRows { (list, other) } else { (other, list) };
+                        let bound = rho[row / every * lanes + column].abs() + margins[row] * margins[column];
+                        coarse || bound.is_nan() || (bound - empty.least[list]).abs() > 4.0 * f64::EPSILON
+                    };
+                    let [own, plain] = [&lists, &twin].map(|lists| held(lists, list).into_iter().filter(decided));
+                    prop_assert!(own.eq(plain), "{} {} {:?}", tier, list, side);
+                }
+            }
+        }
+        let least = (&thresholds[..rows], columns_want.then_some(&thresholds[..len]));
+        let mut twin = std::vec![u32::MAX; places.len() * lanes / 8];
+        let count = scalar::wanted_pairs(&tile, counting, least, &mut twin);
+        for tier in Tier::all() {
+            let mut masks = std::vec![u32::MAX; twin.len()];
+            prop_assert_eq!(wanted_pairs(tier, &tile, counting, least, &mut masks), Ok(count));
+            prop_assert_eq!(&masks, &twin, "{}", tier);
+        }
+    }
+}
+
 #[test]
 fn a_number_that_is_none_stays() {
     let rho = [f64::NAN, 0.1, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0];
@@ -248,8 +343,45 @@ fn full_lists_and_wrong_shapes_are_refused() {
         assert_eq!(refused, Err(KernelError::Value { what: "places", at: 1 }));
     }
     let mut lists = Owned::new(2, 1, 8);
-    assert!(condense(2, &mut lists.view(), &mut [0.0; 8]).is_err());
-    assert!(condense(0, &mut lists.view(), &mut [0.0; 7]).is_err());
+    let mut counters = ResidualCounters::default();
+    assert!(condense(2, &mut lists.view(), &mut [0.0; 8], &mut counters).is_err());
+    assert!(condense(0, &mut lists.view(), &mut [0.0; 7], &mut counters).is_err());
+    assert_eq!(counters, ResidualCounters::default());
+}
+
+#[test]
+fn counts_and_positions_out_of_range_are_refused() {
+    let (ranks, margins) = ([0.0; 8], [0.0; 8]);
+    let members = |first, len| Members { first, len, ranks: &ranks, margins: &margins };
+    let tile = RhoTile { rho: &[0.5; 8], places: &[0], rows: members(0, 1), columns: members(0, 8) };
+    let all = |tile: &RhoTile<'_>, lists: &mut Owned| {
+        let listed = ListedPairs { starts: &[0, 1], places: &[0], rho: &[0.5], rows: tile.rows, columns: tile.columns };
+        [
+            offer_rows(Tier::detect(), tile, Counting::All, &mut lists.view()),
+            offer_listed(&listed, Counting::All, Offered::ToRows, &mut lists.view()),
+        ]
+    };
+    for count in [-1, 9, Idx::MIN, Idx::MAX] {
+        let mut lists = Owned::new(1, 1, 8);
+        lists.counts[0] = count;
+        assert_eq!(all(&tile, &mut lists), [Err(KernelError::Least { what: "room", least: 8, got: 8 }); 2]);
+        let refused = KernelError::Value { what: "counts", at: 0 };
+        let mut counters = ResidualCounters::default();
+        assert_eq!(condense(0, &mut lists.view(), &mut [0.0; 8], &mut counters), Err(refused));
+        assert_eq!(lists.view().wide(0), Err(refused));
+        assert_eq!(lists.view().tighten(0, &[]), Err(refused));
+    }
+    let mut lists = Owned::new(1, 1, 8);
+    let key = KernelError::Key { at: 0, key: -1, limit: Idx::MAX };
+    assert_eq!(all(&RhoTile { columns: members(-1, 8), ..tile }, &mut lists), [Err(key); 2]);
+    for columns in [members(Idx::MAX - 7, 8), members(0, usize::MAX), members(1, usize::MAX)] {
+        let refused = all(&RhoTile { columns, ..tile }, &mut lists);
+        assert!(refused.iter().all(|refused| matches!(refused, Err(KernelError::TooLong { .. }))), "{refused:?}");
+    }
+    let refused = all(&RhoTile { rows: members(0, usize::MAX), ..tile }, &mut lists);
+    assert_eq!(refused, [Err(KernelError::TooLong { len: usize::MAX }); 2]);
+    lists.room = usize::MAX;
+    assert!(condense(0, &mut lists.view(), &mut [0.0; 8], &mut ResidualCounters::default()).is_err());
 }
 
 /// Bounds that overlap all over: the formula tells what is wanted, and what it has told once is not asked for again.
@@ -277,11 +409,13 @@ fn settled_lists_hold_the_answers_alone() {
         assert!(f64::from(lists.lowers[place]) <= size && size <= f64::from(lists.uppers[place]));
     }
     assert_eq!(lists.view().wide(row).unwrap(), []);
-    condense(row, &mut lists.view(), &mut std::vec![0.0; room]).unwrap();
+    let counters = lists.condensed();
     let all: Vec<f64> = (0..20).map(truth).collect();
     let mut wanted = nearest(&all, |_| true, k);
     wanted.sort_unstable();
     assert_eq!(lists.listed(row), wanted);
+    let dropped = 20 - wanted.len() as u64;
+    assert_eq!(counters, ResidualCounters { condensed: 1, dropped, ..ResidualCounters::default() });
     assert!(
         lists.counts[0] == 0 && lists.lowers[..room].iter().all(|lower| *lower == -2.0),
         "the other row is left alone"
