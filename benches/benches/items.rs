@@ -46,7 +46,7 @@ fn choose(items: &[Point]) -> (Vec<usize>, Vec<f64>, f64) {
     let mut least = vec![f64::INFINITY; items.len()];
     for _ in 0..PIVOTS {
         let mut column = vec![0.0; items.len()];
-        let found = metric.remotest(member(items, row), 0, &mut column, &mut least);
+        let found = metric.remotest(member(items, row), 0, &mut column, &mut least).expect("all items");
         farthest = f64::max(farthest, found.largest);
         columns.push(column);
         rows.push(row);
@@ -126,9 +126,38 @@ fn items(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// One step of choosing pivots, beside a loop.
+fn steps(criterion: &mut Criterion) {
+    let items = points(LEN, 7);
+    let order: Vec<Idx> = (0..LEN as Idx).collect(); // rows of the data
+    let metric = Items::new(&items, &order, &cubic, &()).expect("every item is there");
+    let (mut column, mut least) = (vec![0.0; LEN], vec![f64::INFINITY; LEN]);
+    let (mut plain, mut plain_least) = (column.clone(), least.clone());
+    let mut by_loop = || {
+        let (mut next, mut far) = (0, 0.0);
+        for (row, item) in black_box(&items).iter().enumerate() {
+            plain[row] = cubic(&items[0], item);
+            plain_least[row] = plain_least[row].min(plain[row]);
+            if plain_least[row] > far {
+                (next, far) = (row, plain_least[row]);
+            }
+        }
+        (next, far)
+    };
+    let mut step = || metric.remotest(black_box(member(&items, 0)), 0, &mut column, &mut least).expect("all items");
+    let found = step();
+    assert_eq!((found.position, found.distance), by_loop());
+    let mut group = criterion.benchmark_group("remotest");
+    group.throughput(Throughput::Elements(LEN as u64));
+    group.bench_function("kernel", |bench| bench.iter(&mut step));
+    group.bench_function("plain loop", |bench| bench.iter(&mut by_loop));
+    assert_eq!((column, least), (plain, plain_least));
+    group.finish();
+}
+
 fn config() -> Criterion {
     Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = benches; config = config(); targets = items }
+criterion_group! { name = benches; config = config(); targets = items, steps }
 criterion_main!(benches);

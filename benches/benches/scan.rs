@@ -1,20 +1,26 @@
-//! A block of queries against all points, beside the same queries one by one through the search of a tree of one group.
+//! A block of queries against all points, beside the same queries one by one through the search of a tree of one group, and
+//! beside the plain twin; and the packing of the points.
+
+use std::hint::black_box;
 
 use covertree_benches::uniform;
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::simd::Tier;
+use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{
-    Coordinates, Group, SCAN_QUERIES, TreeParts, TreeView, Within, knn, scan, scan_blocks, search_blocks, sweep,
+    Coordinates, Group, SCAN_QUERIES, TreeParts, TreeView, Within, knn, scalar, scan, scan_blocks, search_blocks, sweep,
 };
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const LEN: usize = 4096;
 const K: usize = 8;
 /// Points within a radius that a query has room for.
 const ROOM: usize = 64;
+/// Queries of a plain twin, which takes long.
+const FEW: usize = 4;
 
 fn scans(criterion: &mut Criterion) {
     for dim in [8, 16, 64, 384] {
@@ -73,6 +79,66 @@ fn block(criterion: &mut Criterion, dim: usize) {
         assert!(within(&mut memory) >= Some(K), "{tier}");
         group.bench_function(BenchmarkId::new("sweep/within", tier), |bench| bench.iter(|| within(&mut memory)));
     }
+    twins(&mut group, &metric, Rows::new(&asked[..FEW * dim], dim).expect("whole rows"), &ids);
+    group.finish();
+    packing(criterion, dim, data);
+}
+
+/// The plain twins, for a few queries.
+fn twins(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    metric: &Coordinates<'_, f32, SquaredEuclidean>,
+    rows: Rows<'_, f32>,
+    ids: &[Idx],
+) {
+    group.throughput(Throughput::Elements((LEN * FEW) as u64));
+    let mut memory = vec![Block::default(); scan_blocks::<f32>(rows.dim())];
+    let (mut distances, mut found, except) = ([0.0; FEW * K], [NONE; FEW * K], [NONE; FEW]);
+    let (mut plain, mut plain_found) = (distances, found);
+    let arena = &mut Arena::new(&mut memory);
+    scan(Tier::detect(), metric, ids, rows, &except, &mut distances, &mut found, arena).expect("it fits");
+    let mut twin = || scalar::scan(metric, ids, black_box(rows), &except, &mut plain, &mut plain_found);
+    twin();
+    group.bench_function("scan, plain twin", |bench| bench.iter(&mut twin));
+    assert_eq!((distances, found), (plain, plain_found));
+    let radius = distances.into_iter().fold(0.0, f64::max);
+    let (mut near, mut apart) = ([NONE; FEW * ROOM], [0.0; FEW * ROOM]);
+    let mut within = |tier: Option<Tier>| {
+        let visitor = |(near, apart)| Within::new(ids, NONE, radius, near, apart).expect("equal lengths");
+        let mut visitors: Vec<Within<'_, '_>> =
+            near.chunks_exact_mut(ROOM).zip(apart.chunks_exact_mut(ROOM)).map(visitor).collect();
+        match tier {
+            Some(tier) => drop(sweep(tier, metric, rows, &mut visitors, arena).expect("it fits")),
+            None => scalar::sweep(metric, black_box(rows), &mut visitors),
+        }
+        visitors.iter().map(|visitor| visitor.found().expect("few")).collect::<Vec<Idx>>()
+    };
+    assert_eq!(within(Some(Tier::detect())), within(None));
+    group.bench_function("sweep/within, plain twin", |bench| bench.iter(|| within(None)));
+}
+
+/// The points into panels, beside a loop that finds the place of each value.
+fn packing(criterion: &mut Criterion, dim: usize, data: &[f32]) {
+    let order: Vec<Idx> = (0..LEN as Idx).rev().collect();
+    let rows = Rows::new(data, dim).expect("whole rows");
+    let mut packed = vec![0.0; panels_len::<f32>(LEN, dim)];
+    let mut plain = packed.clone();
+    let by_loop = |plain: &mut [f32]| {
+        for (position, &row) in order.iter().enumerate() {
+            for (d, &value) in rows.row(at(row)).iter().enumerate() {
+                plain[(position / f32::LANES * dim + d) * f32::LANES + position % f32::LANES] = value;
+            }
+        }
+    };
+    pack_rows(rows, &order, &mut packed).expect("sized for the rows");
+    by_loop(&mut plain);
+    assert!(packed == plain);
+    let mut group = criterion.benchmark_group("view::pack_rows");
+    group.throughput(Throughput::Bytes((LEN * dim * size_of::<f32>()) as u64));
+    group.bench_function(BenchmarkId::new("kernel", dim), |bench| {
+        bench.iter(|| pack_rows(black_box(rows), &order, &mut packed));
+    });
+    group.bench_function(BenchmarkId::new("plain loop", dim), |bench| bench.iter(|| by_loop(black_box(&mut plain))));
     group.finish();
 }
 

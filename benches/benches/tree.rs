@@ -15,7 +15,7 @@ use covertree_kernels::topk::KBest;
 use covertree_kernels::tree::stored::StoredTree;
 use covertree_kernels::tree::{
     Conflict, Ladder, Precedence, TreeParts, TreeView, Within, box_of_run, cover_ceilings, earliest_ranks, farthest,
-    knn, knn_before, knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, search, search_blocks,
+    knn, knn_before, knn_panel, knn_panel_blocks, near_pairs, near_pairs_blocks, scalar, search, search_blocks,
 };
 use covertree_kernels::view::{Panels, Rows};
 use criterion::measurement::WallTime;
@@ -122,7 +122,59 @@ fn searches(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// All pairs within a radius of which a point has about four others, beside a search for each point.
+/// The plain twins of the searches, a few queries each, held against the kernels on the best tier.
+fn twins(criterion: &mut Criterion) {
+    let (made, tier) = (tree(), Tier::detect());
+    let (view, metric) = (TreeView::new(made.parts()).expect("it is whole"), made.metric::<SquaredEuclidean>());
+    let mut earliest = vec![0; made.groups.len()];
+    earliest_ranks(view, &made.ids, &mut earliest).expect("the shapes fit");
+    let precedence = Precedence::new(view, &made.ids, &earliest).expect("the shapes fit");
+    let blocks = search_blocks(made.waiting).max(knn_panel_blocks::<f32>(made.waiting, DIM, K));
+    let mut memory = vec![Block::default(); blocks];
+    let (query, half) = ([0.3f32, 0.7, 0.4], LEN as Idx / 2);
+    let (mut distances, mut found) = ([0.0; 16 * K], [NONE; 16 * K]);
+    let (mut plain, mut plain_found) = (distances, found);
+    let mut group = criterion.benchmark_group("tree");
+    group.throughput(Throughput::Elements(1));
+
+    let (one, ids, arena) = (&mut distances[..K], &mut found[..K], &mut Arena::new(&mut memory));
+    knn(tier, view, &metric, &query, NONE, one, ids, arena).expect("the shapes fit");
+    let mut twin = || scalar::knn(view, &metric, black_box(&query), NONE, &mut plain[..K], &mut plain_found[..K]);
+    assert_eq!(twin(), K);
+    group.bench_function("knn, plain twin", |bench| bench.iter(&mut twin));
+    assert_eq!((&*one, &*ids), (&plain[..K], &plain_found[..K]));
+
+    knn_before(tier, view, &metric, &query, precedence, half, one, ids, arena).expect("the shapes fit");
+    let (to, to_ids) = (&mut plain[..K], &mut plain_found[..K]);
+    let mut twin = || scalar::knn_before(view, &metric, black_box(&query), precedence, half, to, to_ids);
+    assert_eq!(twin(), K);
+    group.bench_function("knn_before/half, plain twin", |bench| bench.iter(&mut twin));
+    assert_eq!((&*one, &*ids), (&plain[..K], &plain_found[..K]));
+
+    let (mut near, mut apart) = (vec![NONE; LEN], vec![0.0; LEN]);
+    let mut within = |tier: Option<Tier>| {
+        let visitor = Within::new(&made.ids, NONE, 0.04, &mut near, &mut apart).expect("equal lengths");
+        let visitor = match tier {
+            Some(tier) => search(tier, view, &metric, &query, visitor, arena).expect("it fits").0,
+            None => scalar::search(view, &metric, black_box(&query), visitor),
+        };
+        visitor.found()
+    };
+    assert_eq!(within(Some(tier)), within(None));
+    group.bench_function("search/within, plain twin", |bench| bench.iter(|| within(None)));
+
+    group.throughput(Throughput::Elements(16));
+    let (queries, except) = (Panels::new(&made.packed, DIM, LEN).expect("as above").run(0, 1), &made.ids[..16]);
+    knn_panel(tier, view, &metric, queries, except, &mut distances, &mut found, arena).expect("the shapes fit");
+    let mut twin = || scalar::knn_panel(view, &metric, black_box(queries), except, &mut plain, &mut plain_found);
+    twin();
+    group.bench_function("knn_panel/points, plain twin", |bench| bench.iter(&mut twin));
+    assert_eq!((distances, found), (plain, plain_found));
+    group.finish();
+}
+
+/// All pairs within a radius of which a point has about four others, beside a search for each point, and beside the plain twin,
+/// for a few points.
 fn pairs(criterion: &mut Criterion) {
     let made = tree();
     let waiting = TreeView::new(made.parts()).expect("it is whole").waiting_bound();
@@ -157,6 +209,13 @@ fn pairs(criterion: &mut Criterion) {
         );
         group.bench_function(BenchmarkId::new("search/within, each point", tier), |bench| bench.iter(&mut search_each));
     }
+    const FEW: usize = 64;
+    group.throughput(Throughput::Elements(FEW as u64));
+    let arena = &mut Arena::new(&mut memory);
+    let few = near_pairs(Tier::detect(), view, &metric, 0..FEW, radius, &mut out, arena).map(|(found, _)| found);
+    let mut twin = || scalar::near_pairs(view, black_box(&metric), 0..FEW, radius, &mut out);
+    assert_eq!(few, Ok(twin()));
+    group.bench_function("near_pairs, plain twin", |bench| bench.iter(&mut twin));
     group.finish();
 }
 
@@ -196,48 +255,37 @@ fn once(criterion: &mut Criterion) {
 /// The farthest of all points from the first of them.
 fn reaches(group: &mut BenchmarkGroup<'_, WallTime>, made: &HandMade<f32>) {
     let (metric, query) = (made.metric::<SquaredEuclidean>(), made.row(0));
-    let by_loop = || {
-        let rows = black_box(&made.data).chunks_exact(DIM);
-        let squares = rows.map(|row| {
-            let terms = row.iter().zip(query).map(|(&x, &q)| f64::from(q) - f64::from(x));
-            terms.fold(0.0, |sum, term| sum + term * term)
-        });
-        squares.fold(0.0, f64::max).sqrt()
-    };
+    let twin = || scalar::farthest(&metric, black_box(query), 0, LEN);
     for tier in Tier::all() {
         let run = || farthest(tier, &metric, black_box(query), 0, LEN);
-        assert_eq!(run(), Ok(by_loop()), "{tier}");
+        assert_eq!(run().map(|(largest, _)| largest), Ok(twin()), "{tier}");
         group.bench_function(BenchmarkId::new("farthest", tier), |bench| bench.iter(run));
     }
-    group.bench_function("farthest, plain loop", |bench| bench.iter(by_loop));
+    group.bench_function("farthest, plain twin", |bench| bench.iter(twin));
 }
 
 fn boxes(group: &mut BenchmarkGroup<'_, WallTime>, made: &HandMade<f32>) {
     let points = Panels::new(&made.packed, DIM, LEN).expect("the points are packed");
     let (mut low, mut high) = ([0.0; DIM], [0.0; DIM]);
-    let by_loop = || {
-        let (mut low, mut high) = ([f32::INFINITY; DIM], [f32::NEG_INFINITY; DIM]);
-        for row in black_box(&made.data).chunks_exact(DIM) {
-            for (d, &value) in row.iter().enumerate() {
-                (low[d], high[d]) = (low[d].min(value), high[d].max(value));
-            }
-        }
+    let twin = || {
+        let (mut low, mut high) = ([0.0; DIM], [0.0; DIM]);
+        scalar::box_of_run(black_box(points), 0, LEN, &mut low, &mut high);
         (low, high)
     };
     for tier in Tier::all() {
         box_of_run(tier, points, 0, LEN, &mut low, &mut high).expect("the run is within the points");
-        assert_eq!((low, high), by_loop(), "{tier}");
+        assert_eq!((low, high), twin(), "{tier}");
         group.bench_function(BenchmarkId::new("box_of_run", tier), |bench| {
             bench.iter(|| box_of_run(tier, black_box(points), 0, LEN, &mut low, &mut high));
         });
     }
-    group.bench_function("box_of_run, plain loop", |bench| bench.iter(by_loop));
+    group.bench_function("box_of_run, plain twin", |bench| bench.iter(twin));
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = searches, pairs, once
+    targets = searches, twins, pairs, once
 }
 criterion_main!(benches);

@@ -24,16 +24,8 @@ pub fn check(data: &[u8]) {
 
 /// Compares the pairs of the rows before and from `split` on with brute force, on every tier.
 fn pairs<T: Real, F: Form>(made: &HandMade<T>, radius: f64, split: usize, finish: fn(f64) -> f64) {
-    let mut want = Vec::new();
-    for row in 0..made.len() {
-        for other in row + 1..made.len() {
-            let both = made.row(row).iter().zip(made.row(other));
-            let distance = finish(both.fold(0.0, |sum, (a, b)| F::step_f64(sum, a.to_f64(), b.to_f64())));
-            if distance <= radius {
-                want.push((made.ids[row], made.ids[other], distance.to_bits()));
-            }
-        }
-    }
+    let named = |pair: &Conflict| (pair.id, pair.other, pair.distance.to_bits());
+    let mut want: Vec<_> = made.brute_pairs::<F>(radius, finish).iter().map(named).collect();
     want.sort_unstable();
     let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<F>());
     let blocks = near_pairs_blocks::<T>(made.waiting, made.groups.len(), made.dim);
@@ -44,7 +36,7 @@ fn pairs<T: Real, F: Form>(made: &HandMade<T>, radius: f64, split: usize, finish
             let mut out = vec![Conflict { distance: -7.0, id: -7, other: -7 }; want.len()];
             let arena = &mut Arena::new(&mut memory);
             let (found, _) = near_pairs(tier, view, &metric, rows, radius, &mut out, arena).unwrap();
-            all.extend(out[..found].iter().map(|pair| (pair.id, pair.other, pair.distance.to_bits())));
+            all.extend(out[..found].iter().map(named));
         }
         all.sort_unstable();
         assert_eq!(all, want, "{tier}");

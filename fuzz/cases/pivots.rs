@@ -38,11 +38,14 @@ fn answers<X: Copy + 'static>(items: &[X], [leaf, fan, most, k]: [usize; 4], dis
     let mut least = vec![f64::INFINITY; len];
     for place in 0..most {
         let mut column = vec![-7.0; len];
-        let found = plain.remotest(member(pivots[place]), 0, &mut column, &mut least);
+        let found = plain.remotest(member(pivots[place]), 0, &mut column, &mut least).unwrap();
         let far =
             |row: usize| pivots.iter().map(|&pivot| distance(&items[pivot], &items[row])).fold(f64::INFINITY, f64::min);
         let best = (0..len).map(far).fold(0.0, f64::max);
         assert_eq!((found.distance, Some(found.position)), (best, (0..len).find(|&row| far(row) == best)));
+        assert!(
+            (0..len).all(|row| column[row] == distance(&items[pivots[place]], &items[row]) && least[row] == far(row))
+        );
         farthest = f64::max(farthest, found.largest);
         columns.push(column);
         pivots.push(found.position);

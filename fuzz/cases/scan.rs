@@ -1,13 +1,16 @@
-//! `tree::scan`: a block of queries, some of which leave a point out; and `tree::sweep` of all that lie within a radius.
+//! `tree::scan`: a block of queries, some of which leave a point out; `tree::sweep` of all that lie within a radius; and
+//! `view::pack_rows`, which packs the points for both, in the reverse order.
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::dist::SquaredEuclidean;
-use covertree_kernels::index::{Idx, NONE};
-use covertree_kernels::simd::Tier;
+use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{Coordinates, SCAN_QUERIES, Within, scan, scan_blocks, sweep};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
 
 use super::Bytes;
+
+const LANES: usize = f32::LANES;
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
@@ -17,10 +20,16 @@ pub fn check(data: &[u8]) {
     let mut values =
         |count: usize| -> Vec<f32> { (0..count).map(|_| bytes.coordinate().clamp(-1e15, 1e15) as f32).collect() };
     let (points, queries) = (values(len * dim), values(count * dim));
-    let ids: Vec<Idx> = (0..len as Idx).collect();
+    let ids: Vec<Idx> = (0..len as Idx).rev().collect();
     let except: Vec<Idx> = (0..count as Idx).map(|query| if query % 2 == 0 { query } else { NONE }).collect();
     let mut packed = vec![f32::NAN; panels_len::<f32>(len, dim)];
     pack_rows(Rows::new(&points, dim).unwrap(), &ids, &mut packed).unwrap();
+    for (place, value) in packed.iter().enumerate() {
+        // `[panel][dim][LANES]`; the lanes behind the last point repeat it.
+        let (panel, d, lane) = (place / LANES / dim, place / LANES % dim, place % LANES);
+        let position = (panel * LANES + lane).min(len - 1);
+        assert_eq!(*value, points[at(ids[position]) * dim + d], "point {position}, dimension {d}");
+    }
     let metric = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&packed, dim, len).unwrap());
     for tier in Tier::all() {
         let mut memory = vec![Block::splat(0xdead_beef); scan_blocks::<f32>(dim)];

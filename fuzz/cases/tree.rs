@@ -42,9 +42,10 @@ pub fn check(data: &[u8]) {
             let bounds = column.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
             assert_eq!((low[d], high[d]), bounds, "{tier}, dimension {d}");
         }
-        let reach = farthest(tier, &made.metric::<SquaredEuclidean>(), &query, len / 3, len).unwrap();
+        let (reach, counters) = farthest(tier, &made.metric::<SquaredEuclidean>(), &query, len / 3, len).unwrap();
         let run = want.iter().filter(|(_, id)| made.ids[len / 3..].contains(id));
         assert_eq!(reach, run.map(|pair| pair.0).fold(0.0, f64::max), "{tier}");
+        assert!(counters.settled <= counters.distance_evals && counters.distance_evals == (len - len / 3) as u64);
     }
 }
 

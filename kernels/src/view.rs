@@ -128,7 +128,8 @@ impl<'a, T: Real> Panels<'a, T> {
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `order` | `[len]`, row numbers |
+/// | `rows` | `[rows][dim]` |
+/// | `order` | `[len]`, row numbers, each as often as one likes |
 /// | `out` | [`panels_len`]`(len, dim)`, overwritten |
 ///
 /// # Errors
@@ -231,21 +232,31 @@ impl<'a> Csr<'a> {
 mod tests {
     use super::*;
     use std::vec;
+    use std::vec::Vec;
+
+    fn packed_and_read_back<T: Real>() {
+        for len in [0, 1, T::LANES - 1, T::LANES, T::LANES + 1, 40] {
+            for dim in [1, 3] {
+                let data: Vec<T> = (0..7 * dim).map(|i| T::from_f64(i as f64)).collect();
+                let rows = Rows::new(&data, dim).unwrap();
+                let order: Vec<Idx> = (0..len as Idx).map(|place| place * 5 % 7).collect();
+                let mut out = vec![T::from_f64(-1.0); panels_len::<T>(len, dim)];
+                pack_rows(rows, &order, &mut out).unwrap();
+                let panels = Panels::new(&out, dim, len).unwrap();
+                for position in 0..len.next_multiple_of(T::LANES) {
+                    let row = rows.row(at(order[position.min(len - 1)])); // padding repeats the last point
+                    for (d, &value) in row.iter().enumerate() {
+                        assert_eq!(panels.coordinate(position, d), value, "{len} {dim}: {position} {d}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn points_are_packed_panel_by_panel_and_read_back() {
-        let data: std::vec::Vec<f64> = (0..30).map(f64::from).collect();
-        let rows = Rows::new(&data, 3).unwrap();
-        let order: std::vec::Vec<Idx> = (0..10).rev().collect();
-        let mut out = vec![-1.0; panels_len::<f64>(10, 3)];
-        pack_rows(rows, &order, &mut out).unwrap();
-        let panels = Panels::new(&out, 3, 10).unwrap();
-        for (position, &row) in order.iter().enumerate() {
-            for d in 0..3 {
-                assert_eq!(panels.coordinate(position, d), rows.row(at(row))[d]);
-            }
-        }
-        assert_eq!(panels.run(1, 1)[7], panels.coordinate(9, 0), "padding repeats the last point");
+        packed_and_read_back::<f32>();
+        packed_and_read_back::<f64>();
     }
 
     #[test]

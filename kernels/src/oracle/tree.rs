@@ -8,7 +8,7 @@ use crate::index::{Idx, NONE, at};
 use crate::simd::{Real, Tier};
 use crate::tree::stored::{ALIGN, BYTE_ORDER, CHECKSUM, FileHeader, FileSection, MAGIC, NAME, NAMES, VERSION};
 use crate::tree::stored::{ORDER_BALLS, ORDER_BOXES};
-use crate::tree::{Boxes, Coordinates, Group, Ladder, TWIN, TreeParts, box_of_run};
+use crate::tree::{Boxes, Conflict, Coordinates, Group, Ladder, TWIN, TreeParts, box_of_run};
 use crate::view::{Panels, Rows, pack_rows, panels_len};
 
 /// A tree over points in the order of their rows, of any shape that a search must follow. Levels mean nothing.
@@ -163,13 +163,24 @@ impl<T: Real> HandMade<T> {
             .chunks_exact(self.dim)
             .zip(&self.ids)
             .filter(|(_, id)| **id != except)
-            .map(|(row, &id)| {
-                let sum = query.iter().zip(row).fold(0.0, |sum, (q, p)| F::step_f64(sum, q.to_f64(), p.to_f64()));
-                (finish(sum), id)
-            })
+            .map(|(row, &id)| (finish(sum::<T, F>(query, row)), id))
             .collect();
         all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         all
+    }
+
+    /// All pairs of points within a radius by the published formula, in the order of their rows.
+    pub fn brute_pairs<F: Form>(&self, radius: f64, finish: fn(f64) -> f64) -> Vec<Conflict> {
+        let mut pairs = Vec::new();
+        for row in 0..self.len() {
+            for other in row + 1..self.len() {
+                let distance = finish(sum::<T, F>(self.row(row), self.row(other)));
+                if distance <= radius {
+                    pairs.push(Conflict { distance, id: self.ids[row], other: self.ids[other] });
+                }
+            }
+        }
+        pairs
     }
 
     /// The tree as a file, in words, so that it is aligned; without a checksum.
@@ -204,6 +215,11 @@ impl<T: Real> HandMade<T> {
         };
         image(header, &sections)
     }
+}
+
+/// The sum of a form by the published formula.
+fn sum<T: Real, F: Form>(query: &[T], row: &[T]) -> f64 {
+    query.iter().zip(row).fold(0.0, |sum, (q, p)| F::step_f64(sum, q.to_f64(), p.to_f64()))
 }
 
 /// A file of these sections, with the numbers in the header that follow from them.

@@ -246,7 +246,8 @@ mod metrics {
     use super::*;
     use crate::dist::SquaredEuclidean;
     use crate::tree::promises::{boxes_bound, keeps_promises, knn_is_brute_force, pack};
-    use crate::tree::{Angular, Coordinates, Metric, unit_row};
+    use crate::tree::scalar::Formula;
+    use crate::tree::{Angular, Coordinates, unit_row};
     use crate::view::Panels;
 
     /// Projected rows in `T`, their width, the number of axes, and the excess.
@@ -269,7 +270,7 @@ mod metrics {
         oracle: &dyn Fn(&[T], &[T]) -> f64,
     ) where
         T: Real,
-        M: for<'q> Metric<Real = T, Query<'q> = &'q [T]> + WithBoxes<T>,
+        M: for<'q> Formula<Real = T, Query<'q> = &'q [T]> + WithBoxes<T>,
     {
         let packed = pack(rows, width).leak(); // the metrics must outlive this call's borrows
         let panels = Panels::new(packed, width, rows.len() / width).unwrap();

@@ -15,7 +15,7 @@ use crate::topk::KBest;
 /// [`ids`](super::TreeParts::ids).
 #[derive(Clone, Copy, Debug)]
 pub struct Precedence<'a> {
-    ranks: &'a [Idx],
+    pub(super) ranks: &'a [Idx],
     earliest: &'a [Idx],
 }
 
@@ -42,6 +42,7 @@ impl<'a> Precedence<'a> {
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `view` | `len` points in `groups` groups |
 /// | `ranks` | `[len]`: the rank of the point at each position |
 /// | `earliest` | `[groups]`, overwritten |
 ///
@@ -127,8 +128,12 @@ impl<R: Real> Visitor<R> for Earlier<'_, '_> {
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `view`, `metric` | the same number of points, in the same order |
+/// | `query` | as the metric takes it |
+/// | `precedence` | of the points of `view` |
 /// | `before` | for the neighbours of a point among the earlier ones: its own rank |
 /// | `distances`, `ids` | `[k]`, overwritten: ascending; padded with plus infinity and `NONE` |
+/// | `arena` | [`search_blocks`](super::search_blocks) of the tree, given back |
 ///
 /// Returns how many points were found, the smaller of `k` and the points of lower rank.
 ///

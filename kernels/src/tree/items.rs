@@ -77,7 +77,7 @@ pub struct Items<'a, X, D> {
 }
 
 impl<'a, X, D> Items<'a, X, D> {
-    /// The metric over `items`, of which `order` names those at the positions `0..`.
+    /// The metric over `items` (`[items]`), of which `order` (`[len]`) names those at the positions `0..len`.
     ///
     /// # Errors
     /// [`KernelError::TooLong`]; [`KernelError::Key`] when an entry of `order` is no item.

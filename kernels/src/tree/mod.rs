@@ -11,6 +11,30 @@
 //! Sources: Elkin and Kurlin, *A new near-linear time algorithm for k-nearest neighbor search using a compressed cover
 //! tree* (ICML 2023); Gu, Napier, Sun and Wang, *Parallel Cover Trees and their Applications* (SPAA 2022).
 //!
+//! # What is asked
+//! `x_i` is the point at position `i`, `d` the published formula of the [`Metric`], in `f64`:
+//!
+//! ```text
+//! knn, knn_panel, scan   the k least pairs (d(q, x_i), ids[i]), in their order; without one id that is left out
+//! knn_before             the same over the i with ranks[i] < before
+//! search for Within      all i with d(q, x_i) <= radius; other visitors decide for themselves
+//! near_pairs             all i < j with d(x_i, x_j) <= radius and i among the rows that are asked for
+//! farthest               max of d(q, x_i) over from <= i < to
+//! box_of_run             min and max of each coordinate of x_i over from <= i < to
+//! ```
+//!
+//! Each kernel answers exactly as a loop over all points by the formula does, on every tier: `scalar` (feature `oracle`) holds
+//! those loops. How much of the work the groups and the surrogates saved is told by [`SearchCounters`] and [`ScanCounters`].
+//!
+//! | what all of them share | shape |
+//! | --- | --- |
+//! | [`TreeParts::ids`], [`TreeParts::levels`] | `[len]`, by position |
+//! | [`TreeParts::groups`] | `[groups]`, each before its own groups |
+//! | points of [`Coordinates`], [`Angular`], [`Haversine`] | panels `[dim][LANES]`, by position |
+//! | [`Boxes`] | panels `[2 * axes][LANES]`, one box per group |
+//! | a query | `[dim]`; an [`Item`]; a [`PivotItem`] |
+//! | scratch | as many blocks as the function `.._blocks` beside a kernel says for the tree |
+//!
 //! # The order of storage
 //! Every array of points is indexed by *position*; the root has position 0. There are two orders, and a traversal works
 //! on both:
@@ -55,6 +79,8 @@ mod panel;
 mod pivots;
 #[cfg(test)]
 pub(crate) mod promises;
+#[cfg(any(test, feature = "oracle"))]
+pub mod scalar;
 mod scan;
 mod search;
 mod shortlist;

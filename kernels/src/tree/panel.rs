@@ -60,6 +60,7 @@ pub const fn knn_panel_blocks<T: Real>(waiting: Idx, dim: usize, k: usize) -> us
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `view` | the tree |
 /// | `metric` | over the points of the tree, which are not projected, with the boxes of its groups |
 /// | `queries` | `[dim][LANES]`: a packed panel of which the first `except.len()` lanes are queries, finite |
 /// | `except` | at most `[LANES]`: for each query an id that is left out, or `NONE` |

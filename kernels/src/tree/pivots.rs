@@ -15,6 +15,7 @@
 use super::{Boxes, Coordinates, Item, Items, Metric};
 use crate::dist::Chebyshev;
 use crate::error::{KernelError, want};
+use crate::index::{Idx, idx_len};
 use crate::simd::{Lanes, Real};
 use crate::view::Panels;
 
@@ -49,7 +50,7 @@ impl PivotScale {
 /// An item as a query, with its distances to the pivots as coordinates.
 #[derive(Debug)]
 pub struct PivotItem<'q, X> {
-    item: Item<'q, X>,
+    pub(super) item: Item<'q, X>,
     coordinates: [f32; PIVOTS_MAX],
 }
 
@@ -93,24 +94,53 @@ impl Remotest {
     }
 }
 
-impl<X: 'static, D: Fn(&X, &X) -> f64> Items<'_, X, D> {
-    /// One step of choosing pivots, each the farthest from those before it, over the items from position `from` on, as many as
-    /// both outputs have room for: writes their distances from the newest pivot into `column`, and lowers `least`, their
-    /// distances from their nearest pivots, to them.
+impl<X: 'static, D> Items<'_, X, D>
+where
+    D: Fn(&X, &X) -> f64,
+{
+    /// One step of choosing pivots, each the farthest from those before it, over a run of items:
     ///
-    /// Gonzalez, *Clustering to minimize the maximum intercluster distance* (1985).
+    /// ```text
+    /// column[i] = d(pivot, item from + i),   least[i] = min(least[i], column[i]),
+    /// ```
+    ///
+    /// and the first item whose `least` is the largest is the next pivot. Runs are [joined](Remotest::join) in their order.
+    ///
+    /// | argument | shape |
+    /// | --- | --- |
+    /// | `pivot` | the newest pivot |
+    /// | `from` | position of the first item of the run |
+    /// | `column` | `[items]`, overwritten: their distances from the newest pivot |
+    /// | `least` | `[items]`, lowered: their distances from their nearest pivots; plus infinity before the first |
+    ///
+    /// Source: Gonzalez, *Clustering to minimize the maximum intercluster distance* (1985).
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the outputs differ in length, [`KernelError::Key`] when the run ends behind the last item:
+    /// element 1 is where it ends, and the limit the number of items. Nothing is written then, and the function is not called.
     ///
     /// # Cost
     /// One call of the distance function per item.
-    pub fn remotest(&self, pivot: Item<'_, X>, from: usize, column: &mut [f64], least: &mut [f64]) -> Remotest {
+    pub fn remotest(
+        &self,
+        pivot: Item<'_, X>,
+        from: usize,
+        column: &mut [f64],
+        least: &mut [f64],
+    ) -> Result<Remotest, KernelError> {
+        want("least", column.len(), least.len())?;
+        let (to, limit) = (from.saturating_add(column.len()), idx_len(self.len())?);
+        if to > self.len() {
+            return Err(KernelError::Key { at: 1, key: Idx::try_from(to).unwrap_or(Idx::MAX), limit });
+        }
         let mut remotest = Remotest { position: from, ..Remotest::default() };
-        for (position, (out, least)) in (from..self.len()).zip(column.iter_mut().zip(least)) {
+        for (position, (out, least)) in (from..to).zip(column.iter_mut().zip(least)) {
             let distance = self.between(pivot, position);
             *out = distance;
             *least = if distance < *least { distance } else { *least };
             remotest = remotest.join(Remotest { position, distance: *least, largest: distance });
         }
-        remotest
+        Ok(remotest)
     }
 }
 
@@ -128,7 +158,7 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Items<'_, X, D> {
 /// [`PIVOTS_MAX`] pivots.
 ///
 /// # Cost
-/// `items^2 pivots` operations.
+/// At most `items^2 pivots` comparisons.
 pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> Result<usize, KernelError> {
     if pivots == 0 {
         return Err(KernelError::Least { what: "pivots", least: 1, got: 0 });
@@ -186,7 +216,7 @@ pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> R
 /// The rounding of the difference is what the Chebyshev metric over the table accounts for. With `2 u` for `u`, and eight units in the
 /// last place more than `s`, both terms also pay for the arithmetic here.
 pub struct PivotItems<'a, X, D> {
-    items: Items<'a, X, D>,
+    pub(super) items: Items<'a, X, D>,
     table: Coordinates<'a, f32, Chebyshev>,
     axes: usize,
     /// By how much a difference of coordinates grows with the distance,

@@ -3,6 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
+use super::scalar::{self, Formula};
 use super::{Boxes, Group, Metric, TreeParts, TreeView, box_of_run, knn, run_len, search_blocks};
 use crate::arena::{Arena, Block};
 use crate::hash::mix64;
@@ -79,14 +80,15 @@ pub(crate) fn keeps_promises<T, M>(
     oracle: &dyn Fn(usize, usize) -> f64,
 ) where
     T: Real,
-    M: for<'q> Metric<Real = T, Query<'q> = &'q [T]>,
+    M: for<'q> Formula<Real = T, Query<'q> = &'q [T]>,
 {
     let len = rows.len() / width;
-    let all: Vec<Vec<Measured<T>>> =
-        rows.chunks_exact(width).map(|query| tier.run(Measure(metric, query, len))).collect();
+    let queries: Vec<&[T]> = rows.chunks_exact(width).collect();
+    let all: Vec<Vec<Measured<T>>> = queries.iter().map(|query| tier.run(Measure(metric, query, len))).collect();
     for (i, measured) in trials::thin(13, all.iter().enumerate()) {
         for (j, pair) in measured.iter().enumerate() {
             assert_eq!(pair.distance.to_bits(), oracle(i, j).to_bits(), "the formula, {i} {j} {pair:?}");
+            assert_eq!(pair.distance.to_bits(), metric.formula(queries[i], j).to_bits(), "the twin, {i} {j} {pair:?}");
             assert_eq!(pair.distance.to_bits(), all[j][i].distance.to_bits(), "symmetry, {i} {j}");
             assert!(pair.at_least <= pair.distance && pair.distance <= pair.at_most, "{i} {j} {pair:?}");
         }
@@ -160,7 +162,7 @@ pub(crate) fn knn_is_brute_force<T, M>(
     oracle: &dyn Fn(usize, usize) -> f64,
 ) where
     T: Real,
-    M: for<'q> Metric<Real = T, Query<'q> = &'q [T]>,
+    M: for<'q> Formula<Real = T, Query<'q> = &'q [T]>,
 {
     let len = rows.len() / width;
     let ids: Vec<Idx> = (0..len as Idx).collect();
@@ -178,6 +180,10 @@ pub(crate) fn knn_is_brute_force<T, M>(
             assert_eq!(count, k.min(len));
             let got: Vec<(f64, Idx)> = distances.into_iter().zip(found).take(count).collect();
             assert_eq!(got, expected[..count], "query {i}, k {k}");
+            let (mut plain, mut plain_found) = (vec![-7.0; k], vec![-7; k]);
+            scalar::knn(view, metric, query, NONE, &mut plain, &mut plain_found);
+            let twin: Vec<(f64, Idx)> = plain.into_iter().zip(plain_found).take(count).collect();
+            assert_eq!(twin, got, "query {i}, k {k}");
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::topk::KBest;
 pub(super) const CHUNK: usize = 128;
 
 /// Work done by traversals. Add-up-able; see [`merge`](Self::merge).
+///
+/// Each point is looked at and settled at most once for a query, and of a group that is pruned nothing is looked at: of one
+/// query, `settled <= distance_evals <= points`, and of a tree with groups `groups + pruned` is at most their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SearchCounters {
     /// Groups whose points were looked at.
@@ -204,8 +207,11 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 ///
 /// | argument | shape |
 /// | --- | --- |
+/// | `view`, `metric` | the same number of points, in the same order |
+/// | `query` | as the metric takes it |
 /// | `except` | an id that is left out, or `NONE` |
 /// | `distances`, `ids` | `[k]`, overwritten: ascending; padded with plus infinity and `NONE` |
+/// | `arena` | [`search_blocks`] of the tree, given back |
 ///
 /// Returns how many points were found, the smaller of `k` and the points that there are.
 ///
@@ -243,12 +249,13 @@ struct Farthest<'a, 'q, M: Metric> {
 }
 
 impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
-    type Out = f64;
+    /// The distance, and how many were settled.
+    type Out = (f64, u64);
     #[inline(always)]
-    fn run<L: Lanes>(self) -> f64 {
+    fn run<L: Lanes>(self) -> Self::Out {
         let lanes = M::Real::LANES;
         let mut surrogates = [M::Real::default(); CHUNK + 16];
-        let mut largest = 0.0;
+        let (mut largest, mut settled) = (0.0, 0);
         let mut from = self.from;
         while from < self.to {
             // Chunks end at panel borders, so that only the first and the last panel are cut.
@@ -264,6 +271,7 @@ impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
                 if mask == 0 {
                     continue;
                 }
+                settled += u64::from(mask.count_ones());
                 let mut distances = [0.0; 16];
                 self.metric.distances::<L>(self.query, start, mask, values, &mut distances);
                 while mask != 0 {
@@ -276,12 +284,20 @@ impl<M: Metric> OnLanes for Farthest<'_, '_, M> {
             }
             from = to;
         }
-        largest
+        (largest, settled)
     }
 }
 
 /// The largest of the distances from `query` to the points at `from..to`, by the published formula, so it is the same on
 /// every tier: the reach of a node whose strict descendants these are. Zero for an empty run.
+///
+/// | argument | shape |
+/// | --- | --- |
+/// | `metric` | over `len` points |
+/// | `query` | as the metric takes it |
+/// | `from`, `to` | `to <= len`, unless the run is empty |
+///
+/// Returns the work with it: one run of `to - from` points, and how many of their distances were settled.
 ///
 /// # Errors
 /// [`KernelError::Shape`] when the query does not [fit](Metric::check), [`KernelError::Key`] when the run ends behind the last
@@ -295,14 +311,16 @@ pub fn farthest<M: Metric>(
     query: M::Query<'_>,
     from: usize,
     to: usize,
-) -> Result<f64, KernelError> {
+) -> Result<(f64, SearchCounters), KernelError> {
     let len = metric.positions();
     metric.check(query, len)?;
     if from >= to {
-        return Ok(0.0);
+        return Ok((0.0, SearchCounters::default()));
     }
     if to > len {
         return Err(KernelError::Key { at: 1, key: Idx::try_from(to).unwrap_or(Idx::MAX), limit: idx_len(len)? });
     }
-    Ok(tier.run(Farthest { metric, query, from, to }))
+    let (largest, settled) = tier.run(Farthest { metric, query, from, to });
+    let distance_evals = (to - from) as u64; // widens
+    Ok((largest, SearchCounters { runs: 1, distance_evals, settled, ..SearchCounters::default() }))
 }

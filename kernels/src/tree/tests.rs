@@ -13,22 +13,34 @@ use crate::simd::{Real, Tier};
 use crate::trials;
 use crate::view::{Panels, panels_len};
 
-/// Compares the nearest points on every tier with brute force.
+/// What a traversal for one query of a tree with so many points and groups may have counted.
+fn assert_lawful(counters: &SearchCounters, made: &HandMade<impl Real>) {
+    assert!(
+        counters.settled <= counters.distance_evals && counters.distance_evals <= made.len() as u64,
+        "{counters:?}"
+    );
+    assert!(counters.groups + counters.pruned <= made.groups.len() as u64, "{counters:?}");
+}
+
+/// Compares the nearest points on every tier, and those of the plain twin, with brute force.
 fn check<T: Real, F: Form>(made: &HandMade<T>, query: &[T], k: usize, except: Idx, finish: fn(f64) -> f64) {
-    let view = TreeView::new(made.parts()).unwrap();
+    let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<F>());
     let want = made.brute::<F>(query, except, finish);
+    let (mut plain, mut plain_ids) = (vec![-7.0; k], vec![-7; k]);
+    assert_eq!(scalar::knn(view, &metric, query, except, &mut plain, &mut plain_ids), k.min(want.len()));
     for tier in Tier::all() {
         let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
         let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
-        let metric = made.metric::<F>();
         let mut arena = Arena::new(&mut memory);
         let (found, counters) = knn(tier, view, &metric, query, except, &mut distances, &mut ids, &mut arena).unwrap();
         assert_eq!(found, k.min(want.len()), "{tier}");
         assert!(counters.settled as usize >= found);
+        assert_lawful(&counters, made);
         for place in 0..k {
             let want = want.get(place).copied().unwrap_or((f64::INFINITY, NONE));
             assert_eq!((distances[place], ids[place]), want, "{tier}, neighbour {place}");
         }
+        assert_eq!((&distances, &ids), (&plain, &plain_ids), "{tier}");
     }
 }
 
@@ -71,6 +83,9 @@ fn boxes_of_runs<T: Real>() {
                         });
                     assert_eq!((low[d], high[d]), (least, most), "{tier} {from}..{to}");
                 }
+                let (mut plain_low, mut plain_high) = ([T::from_f64(-9.0); 2], [T::from_f64(9.0); 2]);
+                scalar::box_of_run(packed, from, to, &mut plain_low, &mut plain_high);
+                assert_eq!((low, high), (plain_low, plain_high), "{tier} {from}..{to}");
             }
         }
     }
@@ -177,16 +192,24 @@ fn all_points_within_a_radius_are_found() {
     let query = made.data[30..33].to_vec();
     let mut want = made.brute::<SquaredEuclidean>(&query, NONE, libm::sqrt);
     want.retain(|(distance, _)| *distance <= 2.0);
-    for tier in Tier::all() {
+    let metric = made.metric::<SquaredEuclidean>();
+    // Without a tier, by the plain twin.
+    for tier in Tier::all().map(Some).chain([None]) {
         let mut memory = vec![Block::new([9; 16]); search_blocks(made.waiting)];
         let (mut ids, mut distances) = (vec![-7; 300], vec![-7.0; 300]);
         let visitor = Within::new(&made.ids, NONE, 2.0, &mut ids, &mut distances).unwrap();
-        let metric = made.metric::<SquaredEuclidean>();
-        let (visitor, _) = search(tier, view, &metric, &query[..], visitor, &mut Arena::new(&mut memory)).unwrap();
+        let visitor = if let Some(tier) = tier {
+            let arena = &mut Arena::new(&mut memory);
+            let (visitor, counters) = search(tier, view, &metric, &query[..], visitor, arena).unwrap();
+            assert_lawful(&counters, &made);
+            visitor
+        } else {
+            scalar::search(view, &metric, &query[..], visitor)
+        };
         let found = at(visitor.found().unwrap());
         let mut got: Vec<(f64, Idx)> = distances[..found].iter().copied().zip(ids[..found].iter().copied()).collect();
         got.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        assert_eq!(got, want, "{tier}");
+        assert_eq!(got, want, "{tier:?}");
     }
 }
 
@@ -269,6 +292,10 @@ fn check_earlier(made: &HandMade<f32>, ranks: &[Idx]) {
             let (found, counters) =
                 knn_before(tier, view, &metric, query, precedence, before, &mut distances, &mut ids, arena).unwrap();
             assert_eq!(found, k.min(want.len()), "{tier}");
+            assert_lawful(&counters, made);
+            let (mut plain, mut plain_ids) = (vec![-7.0; k], vec![-7; k]);
+            let twin = scalar::knn_before(view, &metric, query, precedence, before, &mut plain, &mut plain_ids);
+            assert_eq!((found, &distances, &ids), (twin, &plain, &plain_ids), "{tier}");
             for (place, got) in distances.into_iter().zip(ids).enumerate() {
                 assert_eq!(
                     got,
@@ -372,9 +399,15 @@ fn farthest_of_runs<T: Real, F: Form>(finish: fn(f64) -> f64) {
             distances[made.ids.iter().position(|&own| own == id).unwrap()] = distance;
         }
         for (from, to) in [(0, len), (0, 1), (15, 17), (3, 140), (130, 200), (199, 200), (7, 7), (9, 8), (900, 900)] {
-            let want = distances.get(from..to).unwrap_or_default().iter().copied().fold(0.0, f64::max);
+            let run = distances.get(from..to).unwrap_or_default();
+            let want = run.iter().copied().fold(0.0, f64::max);
+            assert_eq!(scalar::farthest(&metric, query, from, to.max(from).min(len)), want);
             for tier in Tier::all() {
-                assert_eq!(farthest(tier, &metric, query, from, to), Ok(want), "{tier} {from}..{to}");
+                let (largest, counters) = farthest(tier, &metric, query, from, to).unwrap();
+                assert_eq!(largest, want, "{tier} {from}..{to}");
+                let (runs, evals, few) = (counters.runs, counters.distance_evals, u64::from(!run.is_empty()));
+                assert_eq!((runs, evals), (few, run.len() as u64), "{tier} {from}..{to}");
+                assert!((few..=evals).contains(&counters.settled), "{tier} {from}..{to}: {counters:?}");
             }
         }
         for (from, to) in [(0, 201), (200, 201), (900, 901), (5, usize::MAX)] {

@@ -56,7 +56,7 @@ pub struct Nearest<'a, 'k> {
 }
 
 impl<'a, 'k> Nearest<'a, 'k> {
-    /// Fills `best` with points named by `ids`, leaving out the one named `except` (`NONE`: none is left out).
+    /// Fills `best` with points named by `ids` (`[len]`, by position), leaving out the one named `except` (`NONE`: none is left out).
     pub fn new(ids: &'a [Idx], except: Idx, best: KBest<'k>) -> Self {
         Self { ids, except, best }
     }
@@ -98,6 +98,13 @@ pub struct Within<'a, 'o> {
 
 impl<'a, 'o> Within<'a, 'o> {
     /// Writes the points at most `radius` away to the front of `out_ids` and `out_distances`.
+    ///
+    /// | argument | shape |
+    /// | --- | --- |
+    /// | `ids` | `[len]`: the id of the point at each position |
+    /// | `except` | an id that is left out, or `NONE` |
+    /// | `radius` | in units of the distance |
+    /// | `out_ids`, `out_distances` | `[room]`, overwritten as far as points are found |
     ///
     /// # Errors
     /// [`KernelError::Shape`] when the two outputs differ in length.

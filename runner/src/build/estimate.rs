@@ -70,7 +70,7 @@ impl<S: Space> Builder<'_, S> {
         for &slot in &members {
             let distance = |position| {
                 let run = farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
-                run.expect("the position is one of the packed points")
+                run.expect("the position is one of the packed points").0
             };
             let nearest = (0..before.len()).map(distance).fold(f64::INFINITY, f64::min);
             if nearest > 0.0 {
@@ -94,7 +94,7 @@ impl<S: Space> Builder<'_, S> {
             let radius = ladder.radius(placement.levels[at(slot)]);
             let distance = |position| {
                 let run = farthest(self.tier, &kernel, self.space.query(at(slot)), position, position + 1);
-                run.expect("the position is one of the packed points")
+                run.expect("the position is one of the packed points").0
             };
             let within = (0..members.len()).filter(|&position| distance(position) <= radius).count();
             near += within.saturating_sub(1); // without itself, as above

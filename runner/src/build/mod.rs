@@ -379,7 +379,7 @@ impl<S: Space> Builder<'_, S> {
 /// The distance from the point of a slot to the farthest of a run of points, which several tasks look for where it is long.
 fn reach<'k, S: Space>(space: &'k S, tier: Tier, kernel: &S::Kernel<'k>, slot: usize, run: Range<usize>) -> f64 {
     let farthest =
-        |from, to| farthest(tier, kernel, space.query(slot), from, to).expect("the run is one of the packed points");
+        |from, to| farthest(tier, kernel, space.query(slot), from, to).expect("the run is one of the packed points").0;
     if run.len() <= REACH_SPLIT {
         return farthest(run.start, run.end);
     }

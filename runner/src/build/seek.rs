@@ -402,7 +402,7 @@ impl<'k, S: Space> Searching<'_, 'k, S> {
 
 /// The distance to one point: the largest of a run of one.
 fn between<M: Metric>(tier: Tier, metric: &M, query: M::Query<'_>, position: usize) -> f64 {
-    farthest(tier, metric, query, position, position + 1).expect("the position is one of the tree's")
+    farthest(tier, metric, query, position, position + 1).expect("the position is one of the tree's").0
 }
 
 /// Puts the `cap` nearest in front, by (distance, slot); returns how many there are.

@@ -66,8 +66,8 @@ impl<'k, S: Space> Builder<'k, S> {
     fn by_root(&self, view: TreeView<'_>, kernel: &S::Kernel<'k>, slot: Idx) -> (Idx, f64) {
         let levels = view.parts().levels;
         let root = (0..levels.len()).max_by_key(|&place| levels[place]).unwrap_or(0);
-        let distance = farthest(self.tier, kernel, self.space.query(at(slot)), root, root + 1);
-        (root as Idx, distance.expect("the root is one of the tree's points")) // a position
+        let run = farthest(self.tier, kernel, self.space.query(at(slot)), root, root + 1);
+        (root as Idx, run.expect("the root is one of the tree's points").0) // a position
     }
 
     /// For each node a surrogate that no point which it covers exceeds.
@@ -154,8 +154,8 @@ impl<'k, S: Space> Covers<'_, 'k, S> {
         // Begun with the root, which covers everything, visitors know how far they have to look.
         let begun = |&slot: &Idx| {
             let mut visitor = self.visitor(true);
-            let distance = farthest(builder.tier, self.kernel, builder.space.query(at(slot)), root, root + 1);
-            visitor.offer(root, distance.expect("the root is one of the tree's points"));
+            let run = farthest(builder.tier, self.kernel, builder.space.query(at(slot)), root, root + 1);
+            visitor.offer(root, run.expect("the root is one of the tree's points").0);
             visitor
         };
         let mut visitors: Vec<_> = slots.iter().map(begun).collect();

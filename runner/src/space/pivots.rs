@@ -93,7 +93,7 @@ where
 {
     let pivot = member(items, row);
     let parts = parallel::chunk_pairs((column, CHUNK), (least, CHUNK), &|chunk, column, least| {
-        metric.remotest(pivot, chunk * CHUNK, column, least)
+        metric.remotest(pivot, chunk * CHUNK, column, least).expect("a part of the items")
     });
     parts.into_iter().reduce(Remotest::join).unwrap_or_default()
 }

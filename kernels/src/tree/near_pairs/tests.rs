@@ -7,8 +7,8 @@ use super::*;
 use crate::arena::Block;
 use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::oracle::tree::HandMade;
-use crate::tree::box_of_run;
 use crate::tree::promises::{pack, uniform};
+use crate::tree::{box_of_run, scalar};
 use crate::trials;
 use crate::view::Panels;
 
@@ -24,20 +24,19 @@ fn values<T: Real>(seed: u64, count: usize, kind: usize) -> Vec<T> {
     (0..count).map(|at| T::from_f64(value(at))).collect()
 }
 
-/// Compares the pairs of rows `0..split` and `split..` with brute force, on every tier.
+/// Compares the pairs of rows `0..split` and `split..` on every tier, and those of the plain twin, with brute force.
 fn check<T: Real, F: Form>(made: &HandMade<T>, radius: f64, split: usize, finish: fn(f64) -> f64) {
-    let mut expected = Vec::new();
-    for row in 0..made.len() {
-        for other in row + 1..made.len() {
-            let (a, b) = (made.row(row), made.row(other));
-            let sum = a.iter().zip(b).fold(0.0, |sum, (a, b)| F::step_f64(sum, a.to_f64(), b.to_f64()));
-            if finish(sum) <= radius {
-                expected.push((made.ids[row], made.ids[other], finish(sum)));
-            }
-        }
-    }
-    expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
-    let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<F>());
+    let named = |pairs: &[Conflict]| {
+        let mut named: Vec<_> = pairs.iter().map(|pair| (pair.id, pair.other, pair.distance)).collect();
+        named.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        named
+    };
+    let brute = made.brute_pairs::<F>(radius, finish);
+    let (view, metric, expected) = (TreeView::new(made.parts()).unwrap(), made.metric::<F>(), named(&brute));
+    let mut twin = vec![Conflict { distance: -7.0, id: -7, other: -7 }; expected.len()];
+    let found = scalar::near_pairs(view, &metric, 0..split, radius, &mut twin);
+    let rest = scalar::near_pairs(view, &metric, split..made.len(), radius, &mut twin[found..]);
+    assert_eq!((found + rest, &twin), (expected.len(), &brute), "in one order, too");
     let mut on_tiers: Vec<Vec<Conflict>> = Vec::new();
     for tier in Tier::all() {
         let room = near_pairs_blocks::<T>(made.waiting, made.parts().groups.len(), made.dim);
@@ -53,9 +52,7 @@ fn check<T: Real, F: Form>(made: &HandMade<T>, radius: f64, split: usize, finish
         let positions: Vec<usize> =
             pairs.iter().map(|pair| made.ids.iter().position(|&id| id == pair.id).unwrap()).collect();
         assert!(positions.is_sorted(), "{tier}");
-        let mut named: Vec<_> = pairs.iter().map(|pair| (pair.id, pair.other, pair.distance)).collect();
-        named.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        assert_eq!(named, expected, "{tier}");
+        assert_eq!(named(&pairs), expected, "{tier}");
         on_tiers.push(pairs);
     }
     assert!(on_tiers.iter().all(|pairs| *pairs == on_tiers[0]));

@@ -8,6 +8,7 @@ use crate::arena::Block;
 use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::oracle::tree::HandMade;
 use crate::tree::promises::{pack, uniform};
+use crate::tree::scalar;
 use crate::trials;
 
 /// Every kind of coordinates: spread, on a lattice full of ties, duplicates, squares near the end of the range of `f32`.
@@ -22,15 +23,20 @@ fn values<T: Real>(seed: u64, count: usize, kind: usize) -> Vec<T> {
     (0..count).map(|at| T::from_f64(value(at))).collect()
 }
 
-/// Compares the answers to a panel of queries with brute force, on every tier.
+/// Compares the answers to a panel of queries on every tier, and those of the plain twin, with brute force.
 fn check<T: Real, F: Form>(made: &HandMade<T>, queries: &[T], except: &[Idx], k: usize, finish: fn(f64) -> f64) {
     let (view, metric, count) = (TreeView::new(made.parts()).unwrap(), made.metric::<F>(), except.len());
     let packed = if count == 0 { vec![T::default(); made.dim * T::LANES] } else { pack(queries, made.dim) };
+    let (mut plain, mut plain_found) = (vec![-7.0; count * k], vec![-7; count * k]);
+    scalar::knn_panel(view, &metric, &packed, except, &mut plain, &mut plain_found);
     for tier in Tier::all() {
         let mut memory = vec![Block::new([0xdead_beef; 16]); knn_panel_blocks::<T>(made.waiting, made.dim, k)];
         let (mut distances, mut found) = (vec![-7.0; count * k], vec![-7; count * k]);
         let arena = &mut Arena::new(&mut memory);
-        knn_panel(tier, view, &metric, &packed, except, &mut distances, &mut found, arena).unwrap();
+        let work = knn_panel(tier, view, &metric, &packed, except, &mut distances, &mut found, arena).unwrap();
+        assert!(work.settled <= work.distance_evals && work.distance_evals <= (made.len() * count) as u64, "{work:?}");
+        assert!(work.groups + work.pruned <= made.groups.len().max(1) as u64, "{work:?}");
+        assert_eq!((&distances, &found), (&plain, &plain_found), "{tier}");
         for (query, row) in queries.chunks_exact(made.dim).take(count).enumerate() {
             let mut want = made.brute::<F>(row, except[query], finish);
             want.resize(k, (f64::INFINITY, NONE));

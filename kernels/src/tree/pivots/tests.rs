@@ -3,7 +3,7 @@ use crate::arena::{Arena, Block};
 use crate::index::{Idx, NONE, at};
 use crate::simd::{OnLanes, Tier};
 use crate::tree::promises::pack;
-use crate::tree::{Group, Slack, TreeParts, TreeView, Within, box_of_run, knn, search, search_blocks};
+use crate::tree::{Group, Slack, TreeParts, TreeView, Within, box_of_run, knn, scalar, search, search_blocks};
 use crate::trials;
 use proptest::prelude::*;
 use std::vec;
@@ -28,7 +28,7 @@ fn chosen<X: 'static, D: Fn(&X, &X) -> f64>(
     let mut least = vec![f64::INFINITY; items.len()];
     for _ in 0..count {
         let mut column = vec![-7.0; items.len()];
-        let found = metric.remotest(member(items, row), 0, &mut column, &mut least);
+        let found = metric.remotest(member(items, row), 0, &mut column, &mut least).unwrap();
         farthest = f64::max(farthest, found.largest);
         columns.push(column);
         rows.push(row);
@@ -108,6 +108,9 @@ fn check<X: Clone + 'static, D: Fn(&X, &X) -> f64>(items: &[X], other: &X, pivot
                 knn(tier, view, &metric, query, NONE, &mut distances, &mut ids, arena).unwrap();
                 let found: Vec<(f64, Idx)> = distances.into_iter().zip(ids).take(len).collect();
                 assert_eq!(found, all[..k.min(len)]);
+                let (mut plain, mut plain_ids) = (vec![-7.0; k], vec![-7; k]);
+                scalar::knn(view, &metric, query, NONE, &mut plain, &mut plain_ids);
+                assert!(plain.into_iter().zip(plain_ids).take(len).eq(found));
                 // The points up to the farthest of these, but for the nearest.
                 let (except, radius) = (all[0].1, all[k.min(len) - 1].0);
                 let (mut distances, mut ids) = (vec![-7.0; len], vec![-7; len]);
@@ -147,12 +150,30 @@ fn pivots_are_remote_from_each_other() {
     // Two runs are one.
     let (mut whole, mut halves) = (vec![f64::INFINITY; 97], vec![f64::INFINITY; 97]);
     let (mut column, mut parts) = (vec![0.0; 97], vec![0.0; 97]);
-    let all = metric.remotest(member(&items, 3), 0, &mut column, &mut whole);
+    let all = metric.remotest(member(&items, 3), 0, &mut column, &mut whole).unwrap();
     let (left, right) = parts.split_at_mut(40);
     let (low, high) = halves.split_at_mut(40);
-    let front = metric.remotest(member(&items, 3), 0, left, low);
-    assert_eq!(front.join(metric.remotest(member(&items, 3), 40, right, high)), all);
+    let front = metric.remotest(member(&items, 3), 0, left, low).unwrap();
+    assert_eq!(front.join(metric.remotest(member(&items, 3), 40, right, high).unwrap()), all);
     assert_eq!((column, whole), (parts, halves));
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_refused_before_the_function_is_called() {
+    let (items, order) = ([5, 6, 7, 8], [0, 1, 2, 3]);
+    let never = |_: &u64, _: &u64| -> f64 { panic!("the function is called") };
+    let metric = Items::new(&items, &order, &never, &()).unwrap();
+    let (mut column, mut least) = ([-7.0; 5], [-7.0; 5]);
+    let mut call = |from: usize, columns: usize, leasts: usize| {
+        let refused = metric.remotest(member(&items, 0), from, &mut column[..columns], &mut least[..leasts]);
+        (column, least) = ([-7.0; 5], [-7.0; 5]);
+        refused
+    };
+    assert_eq!(call(0, 4, 3), Err(KernelError::Shape { what: "least", want: 4, got: 3 }));
+    assert_eq!(call(0, 5, 5), Err(KernelError::Key { at: 1, key: 5, limit: 4 }));
+    assert_eq!(call(3, 2, 2), Err(KernelError::Key { at: 1, key: 5, limit: 4 }));
+    assert_eq!(call(usize::MAX, 2, 2), Err(KernelError::Key { at: 1, key: Idx::MAX, limit: 4 }));
+    assert_eq!(call(4, 0, 0), Ok(Remotest { position: 4, ..Remotest::default() }), "no items are no work");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::*;
 use crate::arena::Block;
 use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::index::NONE;
-use crate::tree::Within;
 use crate::tree::promises::{pack, uniform};
+use crate::tree::{Within, scalar};
 use crate::trials;
 use crate::view::Panels;
 
@@ -32,14 +32,19 @@ fn check<T: Real, F: Form>(rows: &[T], queries: &[T], dim: usize, k: usize) -> u
     let metric = Coordinates::<T, F>::new(Panels::new(&packed, dim, len).unwrap());
     let ids: Vec<Idx> = (100..100 + len as Idx).collect();
     let except: Vec<Idx> = (0..count as Idx).map(|query| if query % 3 == 0 { 100 + query } else { NONE }).collect();
+    let asked = Rows::new(queries, dim).unwrap();
+    let (mut plain, mut plain_found) = (vec![-7.0; count * k], vec![-7; count * k]);
+    scalar::scan(&metric, &ids, asked, &except, &mut plain, &mut plain_found);
     let mut by_dots = 0;
     for tier in Tier::all() {
         let mut memory = vec![Block::new([0xdead_beef; 16]); scan_blocks::<T>(dim)];
         let (mut distances, mut found) = (vec![-7.0; count * k], vec![-7; count * k]);
-        let asked = Rows::new(queries, dim).unwrap();
         let arena = &mut Arena::new(&mut memory);
         let counters = scan(tier, &metric, &ids, asked, &except, &mut distances, &mut found, arena).unwrap();
         assert_eq!(counters.distance_evals, (len * count) as u64);
+        assert!(counters.by_dots <= counters.distance_evals && counters.settled <= counters.distance_evals);
+        assert!(counters.settled >= found.iter().filter(|&&id| id != NONE).count() as u64);
+        assert_eq!((&distances, &found), (&plain, &plain_found), "{tier}");
         by_dots = counters.by_dots;
         for (query, row) in queries.chunks_exact(dim).enumerate() {
             let both = distances[query * k..][..k].iter().copied().zip(found[query * k..][..k].iter().copied());
@@ -105,7 +110,8 @@ fn a_sweep_offers_each_visitor_what_is_in_its_reach() {
     let packed = pack(&rows, dim);
     let metric = Coordinates::<f32, SquaredEuclidean>::new(Panels::new(&packed, dim, len).unwrap());
     let ids: Vec<Idx> = (0..len as Idx).collect();
-    for tier in Tier::all() {
+    // Without a tier, by the plain twin.
+    for tier in Tier::all().map(Some).chain([None]) {
         let mut memory = vec![Block::new([0xdead_beef; 16]); scan_blocks::<f32>(dim)];
         let (mut near, mut distances) = (vec![NONE; count * len], vec![0.0; count * len]);
         let radius = |query: usize| 1.2 + 0.1 * query as f64;
@@ -113,20 +119,24 @@ fn a_sweep_offers_each_visitor_what_is_in_its_reach() {
         let visitor = |(query, (ids_out, out))| Within::new(&ids, NONE, radius(query), ids_out, out).unwrap();
         let mut visitors: Vec<_> = outs.map(visitor).collect();
         let asked = Rows::new(&queries, dim).unwrap();
-        let counters = sweep(tier, &metric, asked, &mut visitors, &mut Arena::new(&mut memory)).unwrap();
+        if let Some(tier) = tier {
+            let counters = sweep(tier, &metric, asked, &mut visitors, &mut Arena::new(&mut memory)).unwrap();
+            assert_eq!(counters.by_dots, counters.distance_evals, "caps are known from the beginning");
+        } else {
+            scalar::sweep(&metric, asked, &mut visitors);
+        }
         let found: Vec<usize> = visitors.iter().map(|visitor| visitor.found().unwrap() as usize).collect();
-        assert_eq!(counters.by_dots, counters.distance_evals, "caps are known from the beginning");
         for (query, row) in queries.chunks_exact(dim).enumerate() {
             let mut want = brute::<f32, SquaredEuclidean>(&rows, dim, row, NONE, len);
             want.retain(|(distance, _)| *distance <= radius(query));
             want.sort_by_key(|(_, id)| *id);
             let place = query * len..query * len + found[query];
             let got = distances[place.clone()].iter().copied().zip(near[place].iter().map(|id| id + 100));
-            assert_eq!(got.collect::<Vec<_>>(), want, "{tier}, query {query}: in the order of the points");
+            assert_eq!(got.collect::<Vec<_>>(), want, "{tier:?}, query {query}: in the order of the points");
         }
         assert!(found.iter().any(|&found| found > 0 && found < len));
         let mut one = [Within::new(&ids, NONE, 1.0, &mut [], &mut []).unwrap()];
-        let refused = sweep(tier, &metric, asked, &mut one, &mut Arena::new(&mut memory));
+        let refused = sweep(tier.unwrap_or(Tier::PORTABLE), &metric, asked, &mut one, &mut Arena::new(&mut memory));
         assert!(matches!(refused, Err(KernelError::Shape { what: "visitors", want: 7, got: 1 })));
     }
 }

@@ -76,7 +76,7 @@ pub fn unit_row<T: Real>(row: &[T], out: &mut [f64]) -> Result<(), KernelError> 
 /// the arc tangent the rest; a relative error of a quotient is at most the same of its arc.
 #[derive(Clone, Copy, Debug)]
 pub struct Angular<'a> {
-    sums: Coordinates<'a, f64, SquaredEuclidean>,
+    pub(in crate::tree) sums: Coordinates<'a, f64, SquaredEuclidean>,
     chord: Chord,
     /// Bounds on the part by which three computed distances may break the triangle inequality.
     slack: f64,

@@ -87,7 +87,7 @@ pub fn haversine_row(lon: f64, lat: f64) -> Result<[f64; HAVERSINE_WIDTH], Kerne
 /// there [`beyond`](Metric::beyond) gives up so much, which costs time only for queries about the far side.
 #[derive(Clone, Copy, Debug)]
 pub struct Haversine<'a> {
-    points: Panels<'a, f64>,
+    pub(in crate::tree) points: Panels<'a, f64>,
     boxes: Option<Boxes<'a, f64>>,
 }
 

@@ -130,7 +130,7 @@ fn bounds<Q: SelfQueries>(points: &Q, tier: Tier, from: usize, run: (Idx, Idx), 
     let mut room = Q::Room::default();
     let query = points.query(from, &mut room);
     let metric = points.metric();
-    let farthest = farthest(tier, metric, query, first, end).expect("the run lies within the tree");
+    let (farthest, _) = farthest(tier, metric, query, first, end).expect("the run lies within the tree");
     if reach == round_up(farthest) {
         return Bounds::Kept; // what the builder computes, on the same tier
     }
