@@ -1,15 +1,16 @@
-//! The exponential against `libm` and std, and covariances of a point with packed points.
+//! Coordinates over lengthscales, the exponential against `libm` and std, and covariances of a point with packed points.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use covertree_benches::{normal, uniform};
 use covertree_kernels::covariance::{
-    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariance_exact, covariances, exponentials, one_to_run, scalar,
+    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariance_exact, covariances, exponentials, one_to_run,
+    scalar, scale_rows,
 };
 use covertree_kernels::dist::Rounding;
-use covertree_kernels::simd::Tier;
-use covertree_kernels::view::Panels;
+use covertree_kernels::simd::{Real, Tier};
+use covertree_kernels::view::{Panels, Rows};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const LEN: usize = 4096;
@@ -103,9 +104,38 @@ fn from_points(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn scaled<T: Real, U: Real>(criterion: &mut Criterion, name: &str) {
+    let mut group = criterion.benchmark_group(name);
+    for dim in [3, 8, 20] {
+        let rows: Vec<T> = normal(LEN * dim, 4).iter().map(|&x| T::from_f64(x)).collect();
+        let lengthscales: Vec<f64> = uniform(dim, 5).iter().map(|u| 0.1 + u).collect();
+        let (mut out, mut twin) = (vec![U::default(); LEN * dim], vec![U::default(); LEN * dim]);
+        group.throughput(Throughput::Elements((LEN * dim) as u64));
+        scalar::scale_rows(&rows, &lengthscales, &mut twin);
+        let rows = Rows::new(&rows, dim).expect("whole rows");
+        for tier in Tier::all() {
+            scale_rows(tier, rows, &lengthscales, &mut out).expect("the shapes fit");
+            assert!(out == twin, "{tier}");
+            group.bench_function(format!("{tier}/{LEN}x{dim}"), |bencher| {
+                bencher.iter(|| scale_rows(tier, black_box(rows), &lengthscales, &mut out));
+            });
+        }
+        group.bench_function(format!("scalar twin/{LEN}x{dim}"), |bencher| {
+            bencher.iter(|| scalar::scale_rows(black_box(rows.data()), &lengthscales, &mut twin));
+        });
+    }
+    group.finish();
+}
+
+fn scaled_of_both(criterion: &mut Criterion) {
+    scaled::<f64, f64>(criterion, "covariance::scale_rows f64");
+    scaled::<f64, f32>(criterion, "covariance::scale_rows f64 to f32");
+    scaled::<f32, f64>(criterion, "covariance::scale_rows f32 to f64");
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
-    targets = exponentials_of_both, from_squares, from_points
+    targets = scaled_of_both, exponentials_of_both, from_squares, from_points
 }
 criterion_main!(benches);

@@ -1,11 +1,14 @@
-//! Covariances of a point with packed points and of squares, and the exponential, against the published formula.
+//! Coordinates over lengthscales, covariances of a point with packed points and of squares, and the exponential, against the
+//! published formula.
 
 use covertree_kernels::covariance::{
-    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariances, exponentials, one_to_run,
+    Covariance, CovarianceKind, EXP_ERROR, Exponential, covariances, exponentials, one_to_run, scalar, scale_rows,
 };
 use covertree_kernels::dist::Rounding;
+use covertree_kernels::error::KernelError;
+use covertree_kernels::oracle::covariance as oracle;
 use covertree_kernels::simd::{Real, Tier};
-use covertree_kernels::view::{Panels, panels_len};
+use covertree_kernels::view::{Panels, Rows, panels_len};
 
 use super::Bytes;
 
@@ -21,6 +24,50 @@ pub fn check(data: &[u8]) {
     run::<f32>(covariance, &rows, dim, 1.01 * f32::ROUNDOFF * radius);
     squares::<f64>(covariance, &rows);
     squares::<f32>(covariance, &rows);
+    // The rows again, in whatever width the bytes say; one lengthscale may be none.
+    let dim = 1 + bytes.below(rows.len().min(40));
+    let rows = &rows[..rows.len() / dim * dim];
+    let mut lengthscales: Vec<f64> = (0..dim).map(|_| LENGTHS[bytes.below(LENGTHS.len())]).collect();
+    if bytes.below(16) == 1 {
+        lengthscales[dim / 2] = [0.0, -1.0, f64::NAN, f64::INFINITY][bytes.below(4)];
+    }
+    scaled::<f64, f64>(rows, &lengthscales);
+    scaled::<f64, f32>(rows, &lengthscales);
+    scaled::<f32, f64>(rows, &lengthscales);
+    scaled::<f32, f32>(rows, &lengthscales);
+}
+
+const LENGTHS: [f64; 8] = [1.0, 0.3, 7.0, 1e-3, 1e6, 1e-200, 1e300, 5e-324];
+
+/// Quotients: the bits of the twin on every tier, and the nearest of the exact ones, where these are ordinary numbers.
+fn scaled<T: Real, U: Real>(rows: &[f64], lengthscales: &[f64]) {
+    let dim = lengthscales.len();
+    let rows: Vec<T> = rows.iter().map(|&x| T::from_f64(x)).collect();
+    let bad = lengthscales.iter().position(|length| !(length.is_finite() && *length > 0.0));
+    let mut twin = vec![U::from_f64(-7.0); rows.len()];
+    for tier in Tier::all() {
+        let mut out = vec![U::from_f64(-7.0); rows.len()];
+        let answer = scale_rows(tier, Rows::new(&rows, dim).expect("whole rows"), lengthscales, &mut out);
+        match bad {
+            Some(at) => assert_eq!(answer, Err(KernelError::Value { what: "lengthscales", at })),
+            None => {
+                answer.expect("the shapes fit");
+                scalar::scale_rows(&rows, lengthscales, &mut twin);
+            }
+        }
+        let same = |(a, b): (&U, &U)| a.to_f64().to_bits() == b.to_f64().to_bits();
+        assert!(out.iter().zip(&twin).all(same), "{tier} {lengthscales:?}: {out:?} for {twin:?}");
+    }
+    if bad.is_some() {
+        return;
+    }
+    let wide: Vec<f64> = rows.iter().map(|x| x.to_f64()).collect();
+    for (got, exact) in twin.iter().zip(oracle::scaled(&wide, lengthscales)) {
+        let (z, roundoff) = (exact.high, f64::ROUNDOFF + if U::IS_F64 { 0.0 } else { U::ROUNDOFF });
+        if (U::TINY..=U::HUGE / 2.0).contains(&z.abs()) {
+            assert!((got.to_f64() - z).abs() <= 1.000_001 * roundoff * z.abs(), "{got:?} for {z}");
+        }
+    }
 }
 
 /// The squares of some numbers: of `f32` they may be subnormal or infinite.

@@ -18,6 +18,26 @@ pub(super) fn covariance(call: &mut Hostile<'_>) {
     call.settle(status);
 }
 
+/// Coordinates over lengthscales, one of which may be none.
+pub(super) fn scaled(call: &mut Hostile<'_>) {
+    let (points, dim, tier) = (call.below(30), 1 + call.below(12), call.tier());
+    let rows: Vec<f64> = (0..points * dim).map(|i| (i * i % 31) as f64 - 12.25).collect();
+    let mut lengthscales: Vec<f64> = (0..dim).map(|_| 0.1 + f64::from(call.u8()) / 3.0).collect();
+    let last = [1.0, 1e-300, 5e-324, 1e300, 0.0, -1.0, f64::NAN, f64::INFINITY][call.below(8)];
+    lengthscales[dim - 1] = last;
+    call.honest &= last.is_finite() && last > 0.0;
+    let (rows_len, dim_len) = (call.len(rows.len()), call.number(dim).min(64));
+    let (given, lengthscales_given) = (call.input(&rows, rows_len), call.input(&lengthscales, dim_len));
+    let (out, dim_given) = (call.output::<f64>(rows_len), call.claim(dim_len));
+    let error = &raw mut call.error;
+    // SAFETY: every pointer that is not to be refused has its length.
+    let status = unsafe { covertree_scale_rows_f64(tier, given, rows_len, dim_given, lengthscales_given, out, error) };
+    if call.settle(status) {
+        let quotients = rows.iter().zip(lengthscales.iter().cycle()).map(|(x, length)| (x / length).to_bits());
+        assert!(call.written(out, rows_len).iter().map(|z| z.to_bits()).eq(quotients), "{lengthscales:?}");
+    }
+}
+
 pub(super) fn residual(call: &mut Hostile<'_>) {
     let (points, dim, columns) = (1 + call.below(30), 1 + call.below(3), call.below(4));
     let (tier, kind) = (call.tier(), call.choice(4));

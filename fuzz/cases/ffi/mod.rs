@@ -9,13 +9,14 @@
 mod correlation;
 mod hostile;
 mod points;
+mod projection;
 mod sets;
 mod trees;
 
 use hostile::Hostile;
 
 /// Kinds of calls, of which the first byte of a case chooses one.
-pub const KINDS: u8 = 18;
+pub const KINDS: u8 = 21;
 
 pub fn check(data: &[u8]) {
     points::version();
@@ -38,6 +39,9 @@ pub fn check(data: &[u8]) {
         14 => points::offsets(&mut call),
         15 => points::directions(&mut call),
         16 => sets::kth_smallest(&mut call),
-        _ => correlation::rho(&mut call),
+        17 => correlation::rho(&mut call),
+        18 => correlation::scaled(&mut call),
+        19 => projection::projection::<f32>(&mut call),
+        _ => projection::projection::<f64>(&mut call),
     }
 }

@@ -85,6 +85,11 @@ static double uniform(void) {
     return (double)(state >> 11) * 0x1p-53;
 }
 static double absolute(double x) { return x < 0 ? -x : x; }
+static double apart(const double *a, const double *b, size_t len) {
+    double sum = 0;
+    for (size_t i = 0; i < len; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return __builtin_sqrt(sum);
+}
 
 static covertree_block scratch[4096];
 
@@ -223,6 +228,54 @@ static void graphs(void) {
     int32_t broken = -1;
     DONE(covertree_verify_mis(starts, LEN(starts), columns, edges, set, POINTS, &broken, &error));
     CHECK(broken == 0);
+}
+
+/* No two projections are farther apart than their points, but for rounding; and nearly all that points near a line have
+ * between them lies along it. */
+static void projections(void) {
+    enum { POINTS = 20, DIM = 24, WIDTH_MAX = COVERTREE_AXES + DIM };
+    static double rows[POINTS * DIM], center[DIM], axes[DIM * COVERTREE_AXES], out[POINTS * WIDTH_MAX], spread;
+    size_t count = 0, blocks = covertree_principal_axes_blocks(DIM);
+    CHECK(blocks <= LEN(scratch));
+    for (size_t i = 0; i < POINTS; i++) {
+        double along = uniform();
+        for (size_t d = 0; d < DIM; d++) rows[i * DIM + d] = along * (double)(d % 5) + 1e-3 * uniform();
+    }
+    for (uint32_t tier = COVERTREE_TIER_PORTABLE; tier <= covertree_tier_best(); tier++) {
+        DONE(covertree_principal_axes_f64(tier, rows, LEN(rows), DIM, center, axes, LEN(axes), &count, scratch, blocks, &error));
+        CHECK(count >= 1 && count <= COVERTREE_AXES);
+        size_t width = count + DIM;
+        DONE(covertree_project_rows_f64(tier, center, axes, LEN(axes), count, rows, LEN(rows), DIM, out, POINTS * width, &spread,
+                                        &error));
+        double stretch = covertree_projection_stretch_f64(DIM), excess = covertree_projection_excess_f64(DIM, spread);
+        for (size_t i = 0; i < POINTS; i++) {
+            CHECK(memcmp(out + i * width + count, rows + i * DIM, DIM * sizeof(double)) == 0);
+            for (size_t j = 0; j < i; j++) {
+                double whole = apart(rows + i * DIM, rows + j * DIM, DIM), part = apart(out + i * width, out + j * width, count);
+                CHECK(part <= whole * stretch + excess && part >= whole - 1e-2);
+            }
+        }
+    }
+    CHECK(covertree_principal_axes_f64(0, rows, LEN(rows), DIM, center, axes, LEN(axes), &count, scratch, blocks - 1, &error) ==
+          COVERTREE_STATUS_SCRATCH);
+    CHECK(error.need == (int64_t)blocks && error.have == (int64_t)blocks - 1);
+    CHECK(covertree_project_rows_f64(0, center, axes, LEN(axes), COVERTREE_AXES + 1, rows, LEN(rows), DIM, out, LEN(out), &spread,
+                                     &error) == COVERTREE_STATUS_SHAPE);
+    CHECK(error.need == COVERTREE_AXES && error.have == COVERTREE_AXES + 1);
+}
+
+/* Coordinates over a lengthscale for each dimension. */
+static void lengthscales(void) {
+    enum { POINTS = 11, DIM = 3 };
+    static double rows[POINTS * DIM], scaled[POINTS * DIM], lengths[DIM] = {0.5, 3, 0.1};
+    for (size_t i = 0; i < LEN(rows); i++) rows[i] = uniform();
+    for (uint32_t tier = COVERTREE_TIER_PORTABLE; tier <= covertree_tier_best(); tier++) {
+        DONE(covertree_scale_rows_f64(tier, rows, LEN(rows), DIM, lengths, scaled, &error));
+        for (size_t i = 0; i < LEN(rows); i++) CHECK(scaled[i] == rows[i] / lengths[i % DIM]);
+    }
+    lengths[1] = 0;
+    CHECK(covertree_scale_rows_f64(0, rows, LEN(rows), DIM, lengths, scaled, &error) == COVERTREE_STATUS_VALUE);
+    CHECK(error.at == 1 && memcmp(error.what, "lengthscales", 13) == 0);
 }
 
 /* Residual correlations with one column of V, and their bounds. */
@@ -393,6 +446,8 @@ __attribute__((used)) void run(void) {
     order_keys();
     groups_and_cells();
     graphs();
+    projections();
+    lengthscales();
     correlations();
     open_tree();
     if (failures == 0) {

@@ -16,7 +16,7 @@
 //! | --- | --- |
 //! | `boundary` | pointers and lengths become checked slices: nearly all of the `unsafe` code |
 //! | `status` | codes, and errors with both numbers |
-//! | `points`, `sets`, `correlation` | one kernel of each family, at least |
+//! | `points`, `projection`, `sets`, `correlation` | one kernel of each family, at least |
 //! | `tree` | search over a tree file that `covertree build` wrote |
 #![no_std]
 #![allow(non_camel_case_types)] // the names that the C header has
@@ -30,6 +30,7 @@ mod correlation;
 #[cfg(not(feature = "std"))]
 mod panic;
 mod points;
+mod projection;
 mod sets;
 mod status;
 mod tree;
@@ -37,6 +38,7 @@ mod tree;
 pub use boundary::*;
 pub use correlation::*;
 pub use points::*;
+pub use projection::*;
 pub use sets::*;
 pub use status::{COVERTREE_NAME_LEN, covertree_error, covertree_status};
 pub use tree::*;

@@ -2,7 +2,7 @@
 
 use core::ffi::c_char;
 
-use covertree_kernels::covariance::{Covariance, CovarianceKind, covariances};
+use covertree_kernels::covariance::{Covariance, CovarianceKind, covariances, scale_rows};
 use covertree_kernels::dist::{self, Chebyshev, Dot, Form, Manhattan, Rounding, SquaredEuclidean};
 use covertree_kernels::error::KernelError;
 use covertree_kernels::grid::{self, Grid};
@@ -380,6 +380,37 @@ pub unsafe extern "C" fn covertree_covariances_f64(
         // SAFETY: the caller's promise is the same.
         let (squares, out) = unsafe { (call.read("squares", squares, len)?, call.write("out", out, len)?) };
         Ok(covariances(tier_of(tier)?, covariance(kind, variance)?, Rounding::Published, squares, out)?)
+    };
+    // SAFETY: the caller's promise is the same.
+    unsafe { finish(run(), error) }
+}
+
+/// Coordinates over lengthscales, one per dimension, to `out`: `out[i][d] = rows[i][d] / lengthscales[d]` of `rows_len / dim` rows, the
+/// same bits on every tier. Squared distances of these are what `covertree_covariances_f64` takes.
+///
+/// # Safety
+/// `rows` and `out` point to `rows_len` elements each, `lengthscales` to `dim`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn covertree_scale_rows_f64(
+    tier: u32,
+    rows: *const f64,
+    rows_len: usize,
+    dim: usize,
+    lengthscales: *const f64,
+    out: *mut f64,
+    error: *mut covertree_error,
+) -> covertree_status {
+    let run = || {
+        let mut call = Call::new();
+        // SAFETY: the caller's promise is the same.
+        let (rows, lengthscales, out) = unsafe {
+            (
+                call.read("rows", rows, rows_len)?,
+                call.read("lengthscales", lengthscales, dim)?,
+                call.write("out", out, rows_len)?,
+            )
+        };
+        Ok(scale_rows(tier_of(tier)?, Rows::new(rows, dim)?, lengthscales, out)?)
     };
     // SAFETY: the caller's promise is the same.
     unsafe { finish(run(), error) }

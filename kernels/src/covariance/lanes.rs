@@ -3,7 +3,7 @@
 use super::exp::{Exponential, exp_negative, mul_add};
 use super::{Covariance, CovarianceKind};
 use crate::dist::SquaredEuclidean;
-use crate::simd::{LANES_F32, Lanes, Vector};
+use crate::simd::{LANES_F32, LANES_F64, Lanes, Real, Vector};
 
 /// A covariance in the element of the lanes.
 #[derive(Clone, Copy)]
@@ -131,4 +131,58 @@ pub(super) fn one_to_run<T: Exponential, L: Lanes, const EXACT: bool>(
 ) {
     crate::dist::lanes::one_to_run::<T, SquaredEuclidean, L, EXACT>(query, panels, out);
     replace::<T, L, EXACT>(covariance, out);
+}
+
+/// Most lengthscales, each as often as there are rows that are taken together.
+const REPEATED: usize = 512;
+
+/// Rows over lengthscales.
+#[inline(always)]
+pub(super) fn scale_rows<T: Real, U: Real, L: Lanes>(rows: &[T], lengthscales: &[f64], out: &mut [U]) {
+    // As many rows as a vector has lanes are whole vectors: they are taken together, as one row. Of long rows it does not
+    // matter that the last vector is not full.
+    let together = lengthscales.len() * T::LANES;
+    let whole = if together <= REPEATED { rows.len() - rows.len() % together } else { 0 };
+    let ((front, rows), (front_out, out)) = (rows.split_at(whole), out.split_at_mut(whole));
+    if whole > 0 {
+        let mut repeated = [1.0; REPEATED];
+        let repeated = &mut repeated[..together];
+        for row in repeated.chunks_exact_mut(lengthscales.len()) {
+            row.copy_from_slice(lengthscales);
+        }
+        long_rows::<T, U, L>(front, repeated, front_out);
+    }
+    if lengthscales.len() >= T::LANES {
+        long_rows::<T, U, L>(rows, lengthscales, out);
+        return;
+    }
+    for ((x, length), out) in rows.iter().zip(lengthscales.iter().cycle()).zip(out) {
+        *out = U::from_f64(x.to_f64() / length);
+    }
+}
+
+/// Rows of a vector at least, over their divisors. The last vector of a row ends with it, and may repeat some of the one before.
+#[inline(always)]
+fn long_rows<T: Real, U: Real, L: Lanes>(rows: &[T], divisors: &[f64], out: &mut [U]) {
+    let last = divisors.len() - T::LANES;
+    for (row, out) in rows.chunks_exact(divisors.len()).zip(out.chunks_exact_mut(divisors.len())) {
+        for start in (0..last).step_by(T::LANES) {
+            quotients::<T, U, L>(&row[start..], &divisors[start..], &mut out[start..]);
+        }
+        quotients::<T, U, L>(&row[last..], &divisors[last..], &mut out[last..]);
+    }
+}
+
+/// One vector of quotients.
+#[inline(always)]
+fn quotients<T: Real, U: Real, L: Lanes>(x: &[T], divisors: &[f64], out: &mut [U]) {
+    let (low, high) = T::widen::<L>(x);
+    let mut quotients = [0.0; LANES_F32];
+    low.div(L::F64::load(divisors)).store(&mut quotients);
+    if !T::IS_F64 {
+        high.div(L::F64::load(&divisors[LANES_F64..])).store(&mut quotients[LANES_F64..]);
+    }
+    for (out, quotient) in out[..T::LANES].iter_mut().zip(quotients) {
+        *out = U::from_f64(quotient);
+    }
 }

@@ -1,9 +1,10 @@
 //! Covariances of points: `rbf`, `matern12`, `matern32`, `matern52`, with a variance and scaled coordinates.
 //!
 //! # The published formula
-//! Coordinates are divided by their lengthscales once (one lengthscale, or one per dimension), `z_d = x_d / l_d`, by the
-//! caller. Then, in `f64`, each operation rounded by itself in the order that is written,
+//! In `f64`, each operation rounded by itself in the order that is written,
 //!
+//! - `z_d = x_d / l_d`: coordinates are divided by their lengthscales, one per dimension, once ([`scale_rows`]); what
+//!   follows sees `z` alone;
 //! - `s = sum over d of (z_d - z'_d)^2`, added in order of `d`;
 //! - `K = variance * k(s)`, with `k` from the table; `sqrt` and `exp` are those of the `libm` crate, `SQRT_3` and `SQRT_5`
 //!   the nearest `f64`, and `a` is cut at 800, where the exponential is zero, so that no `s`, not even infinity, gives NaN.
@@ -31,7 +32,8 @@
 //!    `|s k'(s)| <= 1 / e < 0.368`: the two sums together move `K` by `0.37 v (g_T + g_64)` (valid for `g <= 1/256`).
 //!    Underflow moves `sqrt(s)` by at most `sqrt(dim * tiny)`.
 //! 3. *Coordinates that were rounded to `f32`.* If each point moves by at most `offset`, the distance moves by at most
-//!    `2 offset`, and `|dk/dr| <= 1` for all four kinds (it is 1 for `Matern12` at 0, below 0.64 for the others).
+//!    `2 offset`, and `|dk/dr| <= 1` for all four kinds (it is 1 for `Matern12` at 0, below 0.64 for the others). The
+//!    rounding of `z` in `f64` belongs to the formula: both see it, and it is no part of `offset`.
 //!
 //! `K` lies in `[0, v]`, hence so does the margin, whatever the sum of the above says.
 //!
@@ -52,7 +54,7 @@ use crate::dist::Rounding;
 use crate::dist::form::gamma;
 use crate::error::{KernelError, want};
 use crate::simd::{Lanes, OnLanes, Real, Tier};
-use crate::view::{Panels, panels_len};
+use crate::view::{Panels, Rows, panels_len};
 
 /// The nearest `f64` to the square root of three.
 const SQRT_3: f64 = 1.732_050_807_568_877_2;
@@ -159,6 +161,51 @@ pub fn covariance_exact(kind: CovarianceKind, sq_dist: f64) -> f64 {
             ((1.0 + a) + a * a / 3.0) * libm::exp(-a)
         }
     }
+}
+
+/// Coordinates over lengthscales, one per dimension (automatic relevance determination): `out[i][d] = rows[i][d] / lengthscales[d]`.
+///
+/// | argument | shape | unit |
+/// | --- | --- | --- |
+/// | `rows` | `[len][dim]`, finite | coordinates |
+/// | `lengthscales` | `[dim]`, each positive and finite; the same number in all of them where there is one | coordinates |
+/// | `out` | `[len][dim]`, overwritten | lengthscales |
+///
+/// Rows of `f32` are widened, which is exact, and divided in `f64`. Into `f64` that is the `z` of the published formula; into
+/// `f32` it is rounded once more, which is what `offset` of [`Covariance::margin`] stands for.
+///
+/// # Errors
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] naming `lengthscales` at the first that is not
+/// positive or not finite; `out` is then untouched.
+///
+/// # Accuracy
+/// The nearest `f64` to each quotient, and of it the nearest `U`: the same bits on every tier, for nothing is fused and no
+/// reciprocal is taken. A quotient beyond the range becomes infinite.
+///
+/// # Cost
+/// One division per coordinate, in vectors; of a few rows, up to twice as many.
+pub fn scale_rows<T: Real, U: Real>(
+    tier: Tier,
+    rows: Rows<'_, T>,
+    lengthscales: &[f64],
+    out: &mut [U],
+) -> Result<(), KernelError> {
+    struct Body<'a, T, U>(&'a [T], &'a [f64], &'a mut [U]);
+    impl<T: Real, U: Real> OnLanes for Body<'_, T, U> {
+        type Out = ();
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            lanes::scale_rows::<T, U, L>(self.0, self.1, self.2);
+        }
+    }
+    want("lengthscales", rows.dim(), lengthscales.len())?;
+    want("out", rows.data().len(), out.len())?;
+    let fits = |length: &f64| length.is_finite() && *length > 0.0;
+    if let Some(at) = lengthscales.iter().position(|length| !fits(length)) {
+        return Err(KernelError::Value { what: "lengthscales", at });
+    }
+    tier.run(Body(rows.data(), lengthscales, out));
+    Ok(())
 }
 
 /// Exponentials of numbers that are not positive: `out[i] = exp(x[i])`.

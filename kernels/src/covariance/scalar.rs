@@ -2,6 +2,16 @@
 
 use super::Covariance;
 use super::exp::Exponential;
+use crate::simd::Real;
+
+/// Twin of [`scale_rows`](super::scale_rows), bit for bit.
+pub fn scale_rows<T: Real, U: Real>(rows: &[T], lengthscales: &[f64], out: &mut [U]) {
+    for (row, out) in rows.chunks_exact(lengthscales.len()).zip(out.chunks_exact_mut(lengthscales.len())) {
+        for ((x, length), out) in row.iter().zip(lengthscales).zip(out) {
+            *out = U::from_f64(x.to_f64() / length);
+        }
+    }
+}
 
 /// Twin of [`exponentials`](super::exponentials).
 pub fn exponentials<T: Exponential>(x: &[T], out: &mut [T]) {

@@ -209,11 +209,111 @@ fn every_length_gives_what_each_square_gives_alone() {
     }
 }
 
+/// Rows in one call and in two, on every tier, against the twin (bit for bit) and the oracle.
+fn check_scaled<T: Real, U: Real>(rows: &[f64], lengthscales: &[f64]) {
+    let dim = lengthscales.len();
+    let rows: Vec<T> = rows.iter().map(|&x| T::from_f64(x)).collect();
+    let exact = oracle::covariance::scaled(&rows.iter().map(|x| x.to_f64()).collect::<Vec<_>>(), lengthscales);
+    let mut twin = vec![U::from_f64(-9.0); rows.len()];
+    scalar::scale_rows(&rows, lengthscales, &mut twin);
+    // The second term is half of the spacing of the subnormal numbers, and more than that.
+    let bound = |z: f64| {
+        (1.0 + 1e-6) * (f64::ROUNDOFF + if U::IS_F64 { 0.0 } else { U::ROUNDOFF }) * z.abs() + U::TINY * U::ROUNDOFF
+    };
+    for (got, exact) in twin.iter().zip(&exact) {
+        let apart = (Double::from(got.to_f64()) - *exact).high.abs();
+        assert!(apart <= bound(exact.high), "{got:?} for {exact:?}");
+    }
+    let middle = rows.len() / dim / 2 * dim;
+    for tier in Tier::all() {
+        let (mut whole, mut split) = (vec![U::from_f64(-1.0); rows.len()], vec![U::from_f64(-2.0); rows.len()]);
+        scale_rows(tier, Rows::new(&rows, dim).unwrap(), lengthscales, &mut whole).unwrap();
+        let (front, back) = split.split_at_mut(middle);
+        scale_rows(tier, Rows::new(&rows[..middle], dim).unwrap(), lengthscales, front).unwrap();
+        scale_rows(tier, Rows::new(&rows[middle..], dim).unwrap(), lengthscales, back).unwrap();
+        for ((whole, split), twin) in whole.iter().zip(&split).zip(&twin) {
+            let bits = [whole, split, twin].map(|value| value.to_f64().to_bits());
+            assert!(bits[0] == bits[2] && bits[1] == bits[2], "{tier} {dim}: {whole:?} {split:?} {twin:?}");
+        }
+    }
+}
+
+/// All four pairs of elements.
+fn check_scaled_elements(rows: &[f64], lengthscales: &[f64]) {
+    check_scaled::<f64, f64>(rows, lengthscales);
+    check_scaled::<f64, f32>(rows, lengthscales);
+    check_scaled::<f32, f64>(rows, lengthscales);
+    check_scaled::<f32, f32>(rows, lengthscales);
+}
+
+proptest! {
+    #![proptest_config(trials::cases(96))]
+    #[test]
+    fn scaled_rows_match_oracle(
+        dim in prop_oneof![1..9usize, 15..18usize, Just(40)],
+        len in 0..40usize,
+        lengths in proptest::collection::vec(prop_oneof![Just(1.0), 1e-4..1e-3, 0.1..10.0, 1e3..1e6], 40),
+        noise in proptest::collection::vec(prop_oneof![4 => -1e3..1e3f64, 1 => Just(0.0), 1 => -1e-30..1e-30f64], 61),
+    ) {
+        let rows: Vec<f64> = noise.iter().cycle().take(trials::up_to(len) * dim).copied().collect();
+        check_scaled_elements(&rows, &lengths[..dim]);
+    }
+}
+
+#[test]
+fn every_number_and_length_of_rows_is_divided() {
+    for dim in trials::lengths([1, 2, 3, 7, 8, 9, 15, 16, 17, 32, 33, 64, 65]) {
+        let lengthscales: Vec<f64> = (1..=dim).map(|d| 0.3 * d as f64).collect();
+        for len in trials::lengths([0, 1, 7, 8, 9, 15, 16, 17, 33]) {
+            let rows: Vec<f64> = (0..len * dim).map(|i| i as f64 - 40.25).collect();
+            check_scaled_elements(&rows, &lengthscales);
+        }
+    }
+}
+
+#[test]
+fn quotients_out_of_range_are_infinite_or_zero_and_zeros_keep_their_sign() {
+    let rows = [1e300, -1e300, 0.0, -0.0, 5e-324, f64::MAX, 1.0, 3e-308];
+    for length in [1e-300, 1.0, 3.0, 1e300, f64::MAX, 5e-324] {
+        let (mut twin, mut narrow) = ([7.0; 8], [7.0f32; 8]);
+        scalar::scale_rows(&rows, &[length], &mut twin);
+        scalar::scale_rows(&rows, &[length], &mut narrow);
+        for tier in Tier::all() {
+            let (mut out, mut out_narrow) = ([-1.0; 8], [-1.0f32; 8]);
+            scale_rows(tier, Rows::new(&rows, 1).unwrap(), &[length], &mut out).unwrap();
+            scale_rows(tier, Rows::new(&rows, 1).unwrap(), &[length], &mut out_narrow).unwrap();
+            assert_eq!(out.map(f64::to_bits), twin.map(f64::to_bits), "{tier} {length}");
+            assert_eq!(out_narrow.map(f32::to_bits), narrow.map(f32::to_bits), "{tier} {length}");
+        }
+    }
+    let mut out = [7.0; 8];
+    scale_rows(Tier::detect(), Rows::new(&rows, 1).unwrap(), &[1e-300], &mut out).unwrap();
+    assert_eq!(&out[..4], [f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0]);
+    assert!(out[3].is_sign_negative());
+}
+
+#[test]
+fn rows_and_lengthscales_that_do_not_fit_are_refused() {
+    let (tier, rows, mut out) = (Tier::detect(), [1.0f32; 12], [7.0f64; 12]);
+    let mut scale = |dim: usize, lengthscales: &[f64], len: usize| {
+        scale_rows(tier, Rows::new(&rows, dim).unwrap(), lengthscales, &mut out[..len])
+    };
+    assert_eq!(scale(3, &[1.0; 2], 12), Err(KernelError::Shape { what: "lengthscales", want: 3, got: 2 }));
+    assert_eq!(scale(3, &[1.0; 4], 12), Err(KernelError::Shape { what: "lengthscales", want: 3, got: 4 }));
+    assert_eq!(scale(3, &[1.0; 3], 11), Err(KernelError::Shape { what: "out", want: 12, got: 11 }));
+    for bad in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert_eq!(scale(3, &[1.0, 2.0, bad], 12), Err(KernelError::Value { what: "lengthscales", at: 2 }));
+        assert_eq!(scale(12, &[bad; 12], 12), Err(KernelError::Value { what: "lengthscales", at: 0 }));
+    }
+    assert_eq!(out, [7.0; 12]);
+}
+
 /// A lengthscale per dimension: the lanes see coordinates that were divided by them, each rounded once or twice; the
 /// formula, in twice the precision, divides the differences.
 fn check_lengthscales<T: Exponential>(covariance: Covariance, rows: &[f64], lengthscales: &[f64]) {
     let (dim, len) = (lengthscales.len(), rows.len() / lengthscales.len());
-    let scaled: Vec<f64> = rows.iter().zip(lengthscales.iter().cycle()).map(|(x, l)| x / l).collect();
+    let mut scaled = vec![f64::NAN; rows.len()];
+    scale_rows(Tier::detect(), Rows::new(rows, dim).unwrap(), lengthscales, &mut scaled).unwrap();
     let radius = scaled.chunks(dim).map(|row| row.iter().map(|z| z * z).sum::<f64>().sqrt()).fold(0.0, f64::max);
     let narrowed = if T::IS_F64 { 0.0 } else { T::ROUNDOFF };
     let margin = covariance.margin::<T>(dim, 1.01 * (f64::ROUNDOFF + narrowed) * radius);

@@ -18,7 +18,13 @@ pub fn between(covariance: Covariance, one: &[f64], other: &[f64]) -> f64 {
     covariance.variance() * shape
 }
 
-/// The same in twice the precision.
+/// Coordinates over their lengthscales, in twice the precision.
+pub fn scaled(rows: &[f64], lengthscales: &[f64]) -> Vec<Double> {
+    let scaled = |(place, &x): (usize, &f64)| Double::from(x) / Double::from(lengthscales[place % lengthscales.len()]);
+    rows.iter().enumerate().map(scaled).collect()
+}
+
+/// The covariance in twice the precision.
 pub fn between_double(covariance: Covariance, one: &[f64], other: &[f64]) -> Double {
     let apart = one.iter().zip(other).map(|(&a, &b)| Double::from(a) - Double::from(b));
     of_square_double(covariance, apart.map(|difference| difference * difference).sum())

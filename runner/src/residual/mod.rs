@@ -172,7 +172,7 @@ impl ResidualIndex {
         earlier: Option<PointSet>,
     ) -> Result<Self, Error> {
         let (covariance, dim) = (config.check(points.dim())?, points.dim());
-        let scaled = config.scaled(label, points)?;
+        let scaled = config.scaled(tier, label, points)?;
         let mut source = match (source, &inducing) {
             (Some(source), _) => source,
             (None, None) => Source::Prior,
@@ -180,7 +180,7 @@ impl ResidualIndex {
                 if earlier.is_none() {
                     set::check_room(points.len(), inducing.len())?; // the factor takes its time
                 }
-                let inducing = config.scaled("inducing points", inducing)?;
+                let inducing = config.scaled(tier, "inducing points", inducing)?;
                 Source::Factor(Factor::new(tier, covariance, dim, inducing, config.jitter)?)
             }
         };
@@ -340,7 +340,7 @@ impl ResidualIndex {
                 "V and p are given for the points alone, so new points cannot be asked for; give inducing points";
             return Err(Error::Usage(message.into()));
         }
-        let scaled = self.config.scaled(label, queries)?;
+        let scaled = self.config.scaled(self.tier, label, queries)?;
         let diagonal = self.covariance.variance() + self.config.nugget;
         let layout = Layout::new(&scaled, dim, Vec::new());
         PointSet::fit(

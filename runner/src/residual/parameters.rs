@@ -3,15 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use covertree_kernels::covariance::{Covariance, CovarianceKind, VARIANCE_MAX, VARIANCE_MIN};
+use covertree_kernels::covariance::{Covariance, CovarianceKind, VARIANCE_MAX, VARIANCE_MIN, scale_rows};
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::simd::Tier;
+use covertree_kernels::view::Rows;
 use rayon::prelude::*;
 
 use super::Landmarks;
 use crate::error::Error;
 use crate::parallel;
-use crate::points::Points;
+use crate::points::{Points, Values};
 use crate::random::Table;
 use crate::sort::sort_by_keys;
 use crate::{AnyIndex, BuildConfig, MetricName};
@@ -112,16 +113,22 @@ impl CovarianceConfig {
     ///
     /// # Errors
     /// [`Error::Lengthscale`] for the first coordinate whose square would leave the range.
-    pub(crate) fn scaled(&self, label: &str, points: &Points) -> Result<Vec<f64>, Error> {
-        let (dim, values) = (points.dim(), points.to_f64());
-        let length = |column: usize| self.lengthscales[column % self.lengthscales.len()];
-        let scaled: Vec<f64> = values.iter().enumerate().map(|(place, value)| value / length(place % dim)).collect();
+    pub(crate) fn scaled(&self, tier: Tier, label: &str, points: &Points) -> Result<Vec<f64>, Error> {
+        let dim = points.dim();
+        // One for all columns, or one for each.
+        let lengthscales: Vec<f64> = self.lengthscales.iter().copied().cycle().take(dim).collect();
+        let mut scaled = vec![0.0f64; points.values().len()];
+        match points.values() {
+            Values::F32(values) => scale_rows(tier, Rows::new(values, dim)?, &lengthscales, &mut scaled)?,
+            Values::F64(values) => scale_rows(tier, Rows::new(values, dim)?, &lengthscales, &mut scaled)?,
+        }
         let limit = 1e150;
         match scaled.iter().position(|value| value.abs() > limit) {
             None => Ok(scaled),
             Some(place) => {
                 let (file, row, column) = (label.into(), place / dim, place % dim);
-                Err(Error::Lengthscale { file, row, column, value: values[place], lengthscale: length(column) })
+                let (value, lengthscale) = (points.values().get(place), lengthscales[column]);
+                Err(Error::Lengthscale { file, row, column, value, lengthscale })
             }
         }
     }

@@ -9,7 +9,7 @@ use core::fmt::Write;
 
 use covertree_kernels::arena::{Arena, Block};
 use covertree_kernels::conflict::{ConflictCounters, Scope, Which, count_within, csr::scan_degrees, emit_within};
-use covertree_kernels::covariance::{Covariance, CovarianceKind, covariances};
+use covertree_kernels::covariance::{Covariance, CovarianceKind, covariances, scale_rows};
 use covertree_kernels::dist::{self, Manhattan, Rounding, SquaredEuclidean};
 use covertree_kernels::grid::{Grid, cell_keys, grid_offsets};
 use covertree_kernels::group::group_by_key;
@@ -146,7 +146,9 @@ fn correlations(tier: Tier) {
     const MOST: usize = 6;
     let covariance = Covariance::new(CovarianceKind::Matern52, 1.0).unwrap();
     let model = ResidualModel::new(covariance, 1, 1).unwrap();
-    let x: [f64; LEN] = core::array::from_fn(|i| 3.0 * uniform(5, i));
+    let (raw, mut x): ([f64; LEN], _) = (core::array::from_fn(|i| uniform(5, i)), [0.0; LEN]);
+    scale_rows(tier, Rows::new(&raw, 1).unwrap(), &[0.3], &mut x).unwrap();
+    assert!(x.iter().zip(raw).all(|(z, x)| *z == x / 0.3));
     // The inducing point lies at 0: V is the covariance with it. One panel of one column is a row.
     let (squares, mut v) = (x.map(|x| x * x), [0.0; LEN]);
     covariances(tier, covariance, Rounding::Published, &squares, &mut v).unwrap();
