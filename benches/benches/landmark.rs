@@ -239,7 +239,7 @@ fn projection(criterion: &mut Criterion, name: &str, leaf: &Leaf, kernel: Projec
     let mut group = criterion.benchmark_group(format!("landmark::{name}"));
     group.throughput(Throughput::Elements(LEN as u64));
     for tier in Tier::all() {
-        let mut run = |points: &mut Owned<f64>| {
+        let run = |points: &mut Owned<f64>| {
             kernel(tier, &leaf.frame, &leaf.factor, black_box(&rows), &errors, LEN, &mut points.memory())
         };
         run(&mut points).expect("the shapes fit");
