@@ -57,6 +57,9 @@
 // `(1 + a + a^2 / 3) exp(-a)`, `a = sqrt(5) r`.
 #define COVERTREE_COVARIANCE_MATERN52 3
 
+// Most axes of a projection, and the elements of a row of the matrix that holds them.
+#define COVERTREE_AXES 16
+
 // A vertex that is not decided.
 #define COVERTREE_MIS_OPEN 0
 
@@ -480,6 +483,111 @@ covertree_status covertree_covariances_f64(uint32_t tier,
                                            double *out,
                                            size_t len,
                                            struct covertree_error *error);
+
+// Coordinates over lengthscales, one per dimension, to `out`: `out[i][d] = rows[i][d] / lengthscales[d]` of `rows_len / dim` rows, the
+// same bits on every tier. Squared distances of these are what `covertree_covariances_f64` takes.
+//
+// # Safety
+// `rows` and `out` point to `rows_len` elements each, `lengthscales` to `dim`.
+covertree_status covertree_scale_rows_f64(uint32_t tier,
+                                          const double *rows,
+                                          size_t rows_len,
+                                          size_t dim,
+                                          const double *lengthscales,
+                                          double *out,
+                                          struct covertree_error *error);
+
+// Blocks of scratch that `covertree_principal_axes_f32` and `covertree_principal_axes_f64` take.
+size_t covertree_principal_axes_blocks(size_t dim);
+
+// The axes along which `rows_len / dim` rows vary most, to `axes`, through their mean, to `center[0..dim]`. `count` becomes
+// how many are worth their cost, from 1 to `COVERTREE_AXES`.
+//
+// `axes` has `dim * COVERTREE_AXES` elements: axis `a` is column `a`; columns from `count` on are zero. Of rows that are not
+// finite, or too far apart for their differences to be, the axes mean nothing, and `covertree_project_rows_f32` may refuse them.
+//
+// # Safety
+// Each pointer points to as many elements as the length after it says, `center` to `dim`, `count` to one.
+covertree_status covertree_principal_axes_f32(uint32_t tier,
+                                              const float *rows,
+                                              size_t rows_len,
+                                              size_t dim,
+                                              double *center,
+                                              double *axes,
+                                              size_t axes_len,
+                                              size_t *count,
+                                              struct covertree_block *scratch,
+                                              size_t scratch_len,
+                                              struct covertree_error *error);
+
+// `covertree_principal_axes_f32`, of doubles.
+//
+// # Safety
+// Each pointer points to as many elements as the length after it says, `center` to `dim`, `count` to one.
+covertree_status covertree_principal_axes_f64(uint32_t tier,
+                                              const double *rows,
+                                              size_t rows_len,
+                                              size_t dim,
+                                              double *center,
+                                              double *axes,
+                                              size_t axes_len,
+                                              size_t *count,
+                                              struct covertree_block *scratch,
+                                              size_t scratch_len,
+                                              struct covertree_error *error);
+
+// Projected rows, to `out`: of each of `rows_len / dim` rows the `count` elements of its projection `P (x - c)`, then its own `dim`.
+// `spread` becomes an upper bound of the distances of the rows from the center. No two projections are farther apart than
+// `covertree_projection_stretch_f32` times the distance of their rows, and `covertree_projection_excess_f32`.
+//
+// `center` has `dim` elements, `axes` `dim * COVERTREE_AXES`, as `covertree_principal_axes_f32` fills them; `count` is from 1 to
+// `COVERTREE_AXES`. `out` has `count + dim` elements for each row. Rows are finite.
+//
+// # Safety
+// Each pointer points to as many elements as the length after it says, `center` to `dim`, `spread` to one.
+covertree_status covertree_project_rows_f32(uint32_t tier,
+                                            const double *center,
+                                            const double *axes,
+                                            size_t axes_len,
+                                            size_t count,
+                                            const float *rows,
+                                            size_t rows_len,
+                                            size_t dim,
+                                            float *out,
+                                            size_t out_len,
+                                            double *spread,
+                                            struct covertree_error *error);
+
+// `covertree_project_rows_f32`, of doubles.
+//
+// # Safety
+// Each pointer points to as many elements as the length after it says, `center` to `dim`, `spread` to one.
+covertree_status covertree_project_rows_f64(uint32_t tier,
+                                            const double *center,
+                                            const double *axes,
+                                            size_t axes_len,
+                                            size_t count,
+                                            const double *rows,
+                                            size_t rows_len,
+                                            size_t dim,
+                                            double *out,
+                                            size_t out_len,
+                                            double *spread,
+                                            struct covertree_error *error);
+
+// The factor by which stored projections of singles may be farther apart than their rows, beside the excess.
+double covertree_projection_stretch_f32(size_t dim);
+
+// `covertree_projection_stretch_f32`, of doubles.
+double covertree_projection_stretch_f64(size_t dim);
+
+// By how much stored projections of singles may be farther apart than the stretched distance of their rows, one of which is
+// within `spread` of the center.
+double covertree_projection_excess_f32(size_t dim,
+                                       double spread);
+
+// `covertree_projection_excess_f32`, of doubles.
+double covertree_projection_excess_f64(size_t dim, double spread);
 
 // Stable counting sort: the rows of key `g` become `rows[starts[g]..starts[g + 1]]`, in their order. `starts` has
 // `groups + 1` elements, `rows` as many as `keys`; keys lie in `0..groups`.
