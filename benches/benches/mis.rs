@@ -143,14 +143,7 @@ fn plain_reopen(graph: &Csr<'_>, state: &[i32], next: &mut [i32]) {
 type Phase<'a, T> = &'a dyn Fn(&Csr<'_>, &[i32], &mut [i32]) -> T;
 
 /// A phase over all vertices of a graph, beside a plain loop that does the same to `state`.
-fn phase(
-    c: &mut Criterion,
-    name: &str,
-    graph: &Csr<'_>,
-    state: &[i32],
-    run: Phase<'_, Idx>,
-    plainly: Phase<'_, ()>,
-) {
+fn phase(c: &mut Criterion, name: &str, graph: &Csr<'_>, state: &[i32], run: Phase<'_, Idx>, plainly: Phase<'_, ()>) {
     let (mut next, mut plain) = (vec![-7; state.len()], vec![-7; state.len()]);
     run(graph, state, &mut next);
     plainly(graph, state, &mut plain);

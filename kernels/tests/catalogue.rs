@@ -4,8 +4,8 @@
 //! # What is a kernel
 //! A kernel is a `pub fn` that
 //!
-//! - stands in a family, which is a folder of `kernels/src` (but not `simd`, which holds no kernel, nor `oracle`), outside
-//!   of its tests and of its plain twin `scalar.rs`; and
+//! - stands in a family, which is a folder of `kernels/src` (but not `simd`, which holds no kernel, nor `oracle`) or the file
+//!   `view.rs`, outside of its tests and of its plain twin `scalar.rs`; and
 //! - checks its arguments: `KernelError` occurs in its return type; and
 //! - works on memory of the caller: it takes a `Tier`, an `Arena`, a `&mut [..]` or a `&mut self`.
 //!
@@ -107,6 +107,13 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The sources of a family: those of its folder, or its one file.
+fn sources_of(family: &str) -> Vec<PathBuf> {
+    let src = root().join("kernels/src");
+    let file = src.join(format!("{family}.rs"));
+    if file.is_file() { vec![file] } else { sources(&src.join(family)) }
+}
+
 /// Whether `word` occurs in `text` with no letter, digit or underscore beside it.
 fn has_word(text: &str, word: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_';
@@ -205,7 +212,8 @@ fn line_starts(source: &str) -> impl Iterator<Item = (usize, &str)> {
 /// The type of `impl<..> Type<..> {` or of `impl<..> Trait for Type<..> {`.
 fn type_of_impl(line: &str) -> &str {
     let mut depth = 0;
-    let generics = line["impl".len()..].find(|c: char| {
+    // The arrow of a function's type closes nothing.
+    let generics = line["impl".len()..].replace("->", "  ").find(|c: char| {
         depth += i32::from(c == '<') - i32::from(c == '>');
         depth == 0 && c != '>'
     });
@@ -223,8 +231,9 @@ fn families() -> Vec<(String, String)> {
         let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
         let [family, inner @ ..] = &parts[..] else { continue };
         let aside = inner.iter().any(|part| part.starts_with("tests") || part.starts_with("scalar"));
-        if !inner.is_empty() && !["simd", "oracle"].contains(family) && !aside {
-            found.push(((*family).to_owned(), read(&file)));
+        let stands = !inner.is_empty() || *family == "view.rs";
+        if stands && !["simd", "oracle"].contains(family) && !aside {
+            found.push((family.trim_end_matches(".rs").to_owned(), read(&file)));
         }
     }
     found
@@ -264,7 +273,7 @@ fn every_row_names_something_that_exists_once() {
     let src = root().join("kernels/src");
     let (mut missing, mut seen) = (Vec::new(), BTreeSet::new());
     for row in rows() {
-        let defined = sources(&src.join(&row.family)).iter().any(|file| {
+        let defined = sources_of(&row.family).iter().any(|file| {
             let text = read(file);
             ["fn", "struct", "enum"].iter().any(|kind| has_word(&text, &format!("{kind} {}", row.last())))
         });
@@ -292,7 +301,7 @@ fn every_kernel_with_lanes_has_a_plain_twin_that_is_tested_and_timed() {
             continue;
         }
         let (file, twin) = row.twin.rsplit_once("::").unwrap_or((&row.twin, ""));
-        let tests = sources(&src.join(&row.family)).into_iter().filter(|file| file.to_string_lossy().contains("tests"));
+        let tests = sources_of(&row.family).into_iter().filter(|file| file.to_string_lossy().contains("tests"));
         let (stem, kernel) = row.place(&row.bench);
         let bench = read_or_empty(&root().join(format!("benches/benches/{stem}.rs")));
         let checks = [
@@ -454,6 +463,7 @@ mod tests {
     assert_eq!(kernels, ["entrance", "split", "Heap::new"]);
     assert!(functions.iter().any(|it| it.name == "pure" && it.arguments.contains("value") && it.returns == " f64"));
     assert_eq!(type_of_impl("impl Iterator for Walk<'_> {"), "Walk");
+    assert_eq!(type_of_impl("impl<X, D: Fn(&X) -> f64> Items<'_, X, D> {"), "Items");
     assert!(has_word("call(mis)", "mis") && !has_word("mis_fast", "mis"));
     assert!(calls("use mis::complete;\nlet x = 2 * mis(graph);", "mis") && calls("KBest::new(&mut ids)", "KBest"));
     for idle in ["use a::{\n    mis::b,\n    mis,\n};", "// mis(graph)", "fn mis(graph) {", "\"mis\"", "mis_fast(mis)"]
