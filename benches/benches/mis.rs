@@ -145,8 +145,8 @@ fn phase(
     name: &str,
     graph: &Csr<'_>,
     state: &[i32],
-    run: &dyn Fn(&Csr<'_>, &[i32], &mut [i32]) -> Idx,
-    plainly: &dyn Fn(&Csr<'_>, &[i32], &mut [i32]),
+    run: impl Fn(&Csr<'_>, &[i32], &mut [i32]) -> Idx,
+    plainly: impl Fn(&Csr<'_>, &[i32], &mut [i32]),
 ) {
     let (mut next, mut plain) = (vec![-7; state.len()], vec![-7; state.len()]);
     run(graph, state, &mut next);
@@ -183,9 +183,9 @@ fn steps(c: &mut Criterion) {
         |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| luby_exclude(graph, state, 0, next).expect("the shapes fit");
     let reopened =
         |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| reopen(graph, state, 0, next).expect("the shapes fit");
-    phase(c, "luby_select", &graph, &open, &select, &plain_select);
-    phase(c, "luby_exclude", &graph, &selected, &exclude, &plain_exclude);
-    phase(c, "reopen", &graph, &state, &reopened, &plain_reopen);
+    phase(c, "luby_select", &graph, &open, select, plain_select);
+    phase(c, "luby_exclude", &graph, &selected, exclude, plain_exclude);
+    phase(c, "reopen", &graph, &state, reopened, plain_reopen);
 
     let mut group = c.benchmark_group("luby_round");
     group.throughput(Throughput::Elements(targets.len() as u64));
