@@ -139,11 +139,15 @@ fn plain_reopen(graph: &Csr<'_>, state: &[i32], next: &mut [i32]) {
     }
 }
 
-/// What makes the next states of all vertices of a graph of their present ones.
-type Phase<'a, T> = &'a dyn Fn(&Csr<'_>, &[i32], &mut [i32]) -> T;
-
 /// A phase over all vertices of a graph, beside a plain loop that does the same to `state`.
-fn phase(c: &mut Criterion, name: &str, graph: &Csr<'_>, state: &[i32], run: Phase<'_, Idx>, plainly: Phase<'_, ()>) {
+fn phase(
+    c: &mut Criterion,
+    name: &str,
+    graph: &Csr<'_>,
+    state: &[i32],
+    run: impl Fn(&Csr<'_>, &[i32], &mut [i32]) -> Idx,
+    plainly: impl Fn(&Csr<'_>, &[i32], &mut [i32]),
+) {
     let (mut next, mut plain) = (vec![-7; state.len()], vec![-7; state.len()]);
     run(graph, state, &mut next);
     plainly(graph, state, &mut plain);
@@ -179,9 +183,9 @@ fn steps(c: &mut Criterion) {
         |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| luby_exclude(graph, state, 0, next).expect("the shapes fit");
     let reopened =
         |graph: &Csr<'_>, state: &[i32], next: &mut [i32]| reopen(graph, state, 0, next).expect("the shapes fit");
-    phase(c, "luby_select", &graph, &open, &select, &plain_select);
-    phase(c, "luby_exclude", &graph, &selected, &exclude, &plain_exclude);
-    phase(c, "reopen", &graph, &state, &reopened, &plain_reopen);
+    phase(c, "luby_select", &graph, &open, select, plain_select);
+    phase(c, "luby_exclude", &graph, &selected, exclude, plain_exclude);
+    phase(c, "reopen", &graph, &state, reopened, plain_reopen);
 
     let mut group = c.benchmark_group("luby_round");
     group.throughput(Throughput::Elements(targets.len() as u64));

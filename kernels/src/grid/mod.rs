@@ -62,7 +62,7 @@ pub struct GridCounters {
     pub slots: u64,
     /// Occupied cells of the tables that were built.
     pub cells: u64,
-    /// Keys looked up whose cell is occupied.
+    /// Keys that [`CellTable::find`] looked up, and whose cell is occupied.
     pub found: u64,
     /// Points whose coverage was asked about.
     pub points: u64,

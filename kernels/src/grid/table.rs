@@ -99,16 +99,14 @@ impl<'a> CellTable<'a> {
     /// The leader of the cell with this key, [`NONE`] when nobody is in it.
     #[inline(always)]
     pub fn leader(&self, key: u64) -> Idx {
-        self.look_up(key).0
+        self.look_up(key, &mut 0)
     }
 
-    /// The leader of the cell with this key, and how many places were passed before its own.
+    /// [`leader`](Self::leader), adding the places that were passed before its own.
     #[inline(always)]
-    fn look_up(&self, key: u64) -> (Idx, u64) {
-        let mask = self.slots.len() - 1;
-        let place = place_of(self.slots, mask, key);
-        let leader = self.slots[place][1];
-        (if leader == FREE { NONE } else { leader as Idx }, passed(place, mask, key))
+    fn look_up(&self, key: u64, passed: &mut u64) -> Idx {
+        let leader = self.slots[place_of(self.slots, self.slots.len() - 1, key, passed)][1];
+        if leader == FREE { NONE } else { leader as Idx }
     }
 
     /// The leaders of the occupied cells among `keys`, in the order of the keys; returns how many there are.
@@ -126,17 +124,16 @@ impl<'a> CellTable<'a> {
     pub fn find(&self, keys: &[u64], leaders: &mut [Idx], counters: &mut GridCounters) -> Result<Idx, KernelError> {
         want("leaders", keys.len(), leaders.len())?;
         idx_len(keys.len())?;
-        let (mut count, mut steps) = (0, 0);
+        let (mut count, mut passed) = (0, 0);
         for &key in keys {
-            let (leader, passed) = self.look_up(key);
-            steps += passed;
+            let leader = self.look_up(key, &mut passed);
             if leader != NONE {
                 leaders[at(count)] = leader;
                 count += 1;
             }
         }
         counters.keys += keys.len() as u64; // widens
-        counters.slots += keys.len() as u64 + steps; // its own place, and those before it
+        counters.slots += keys.len() as u64 + passed; // the own place of each, and those before it
         counters.found += at(count) as u64; // widens
         Ok(count)
     }
@@ -153,11 +150,9 @@ fn fill(
 ) -> Option<Idx> {
     slots.fill([0, FREE]);
     let (mask, most) = (slots.len() - 1, slots.len() / 2);
-    let (mut cells, mut steps, mut entered) = (0, 0, keys.len());
+    let (mut cells, mut passed, mut entered) = (0, 0, keys.len());
     for (row, (&key, &id)) in keys.iter().zip(ids).enumerate() {
-        let place = place_of(slots, mask, key);
-        steps += passed(place, mask, key);
-        let slot = &mut slots[place];
+        let slot = &mut slots[place_of(slots, mask, key, &mut passed)];
         if slot[1] == FREE {
             cells += 1;
             *slot = [key, at(id) as u64];
@@ -172,25 +167,22 @@ fn fill(
     }
     counters.fills += 1;
     counters.keys += entered as u64; // widens
-    counters.slots += entered as u64 + steps; // its own place, and those before it
+    counters.slots += entered as u64 + passed; // the own place of each, and those before it
     (at(cells) <= most).then_some(cells)
 }
 
 /// The place of `key`, or the free one where it belongs. There is a free one: at most
 /// half of the places are taken.
+///
+/// Adds the other places on the way to `passed`: there are few, so that most keys pay nothing for the count.
 #[inline(always)]
-fn place_of(slots: &[Slot], mask: usize, key: u64) -> usize {
+fn place_of(slots: &[Slot], mask: usize, key: u64, passed: &mut u64) -> usize {
     let mut place = key as usize & mask; // the low bits of a mixed key
     while slots[place][1] != FREE && slots[place][0] != key {
         place = (place + 1) & mask;
+        *passed += 1;
     }
     place
-}
-
-/// How many places were passed on the way from where `key` belongs to `place`.
-#[inline(always)]
-fn passed(place: usize, mask: usize, key: u64) -> u64 {
-    (place.wrapping_sub(key as usize) & mask) as u64 // the low bits of a key; widens
 }
 
 /// Whether `id` leads in place of `leader`.
@@ -221,18 +213,14 @@ pub fn mark_leaders(
     want("ids", keys.len(), ids.len())?;
     want("marks", keys.len(), marks.len())?;
     idx_len(keys.len())?;
-    let (mut fresh, mut steps, mut found) = (0, 0, 0);
+    let (mut fresh, mut passed) = (0, 0);
     for ((&key, &id), mark) in keys.iter().zip(ids).zip(marks) {
-        let (leader, passed) = table.look_up(key);
-        steps += passed;
-        found += u64::from(leader != NONE);
-        if leader == id && *mark != 1 {
+        if table.look_up(key, &mut passed) == id && *mark != 1 {
             *mark = 1;
             fresh += 1;
         }
     }
     counters.keys += keys.len() as u64; // widens
-    counters.slots += keys.len() as u64 + steps; // its own place, and those before it
-    counters.found += found;
+    counters.slots += keys.len() as u64 + passed; // the own place of each, and those before it
     Ok(fresh)
 }
