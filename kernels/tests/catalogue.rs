@@ -121,7 +121,7 @@ fn has_word(text: &str, word: &str) -> bool {
         .any(|(at, _)| !text[..at].ends_with(inside) && !text[at + word.len()..].starts_with(inside))
 }
 
-/// Whether `text` calls `word`, or a function of the type `word`: in a line that is no comment and no part of an import, and
+/// Whether `text` calls `word` or a function of the type `word`, or hands it over to be called: in a line that is no comment and no part of an import, and
 /// not where it is defined.
 fn calls(text: &str, word: &str) -> bool {
     let mut importing = false;
@@ -133,7 +133,8 @@ fn calls(text: &str, word: &str) -> bool {
             && line.match_indices(word).any(|(at, _)| {
                 let (before, after) = (&line[..at], &line[at + word.len()..]);
                 let whole = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_') && !before.ends_with("fn ");
-                whole && (after.starts_with('(') || after.starts_with("::"))
+                let handed_over = before.ends_with(", ") && after.starts_with(", ");
+                whole && (after.starts_with('(') || after.starts_with("::") || handed_over)
             })
     })
 }
@@ -466,6 +467,7 @@ mod tests {
     assert_eq!(type_of_impl("impl<X, D: Fn(&X) -> f64> Items<'_, X, D> {"), "Items");
     assert!(has_word("call(mis)", "mis") && !has_word("mis_fast", "mis"));
     assert!(calls("use mis::complete;\nlet x = 2 * mis(graph);", "mis") && calls("KBest::new(&mut ids)", "KBest"));
+    assert!(calls("time(group, mis, plain)", "mis"));
     for idle in ["use a::{\n    mis::b,\n    mis,\n};", "// mis(graph)", "fn mis(graph) {", "\"mis\"", "mis_fast(mis)"]
     {
         assert!(!calls(idle, "mis"), "{idle}");
