@@ -271,7 +271,6 @@ fn every_kernel_is_in_the_catalogue() {
 
 #[test]
 fn every_row_names_something_that_exists_once() {
-    let src = root().join("kernels/src");
     let (mut missing, mut seen) = (Vec::new(), BTreeSet::new());
     for row in rows() {
         let defined = sources_of(&row.family).iter().any(|file| {
