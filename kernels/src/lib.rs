@@ -84,7 +84,7 @@
 //! | bounds between clusters | products of one number per point, and `gamma` of the landmarks of both times weights | [`landmark::bounds_between`] |
 //! | `K - V V'` against a positive semidefinite matrix | a backward error times the weights | [`landmark::solve_defect`] |
 //! | distances of stored projections | a relative `4 e` and `8 e` of the spread, `e = gamma(dim + 3) + 2 u` | [`projection`] |
-//! | residual distances in `f64`, `V` and `p` included, against exact ones | a backward error times the weights, over `p` | [`residual`] |
+//! | residual distances in `f64`, `V` and `p` included, against exact ones | a backward error times the weights, over `p` | [`residual`](residual#how-far-f64-can-be-trusted) |
 //! | surrogates of a search, and the triangle inequality | twice the bounds of their sums; the slack of three of them | [`tree::Coordinates`], [`tree::Angular`], [`tree::Haversine`] |
 //! | distances by pivots | the slack `s (D + C) + a` of the distance function, and two roundings to `f32` of `D + 2 C` | [`tree::PivotItems`] |
 //! | the squared length of a unit vector | `gamma(dim + 5)` | [`tree::unit_row`] |
