@@ -184,11 +184,11 @@ fn what_does_not_fit_is_refused() {
     let wide = Panels::new(&table, 17, 3).unwrap();
     let refused = PivotItems::new(metric(), wide, 1.0).err();
     assert_eq!(refused, Some(KernelError::Shape { what: "pivots", want: 16, got: 17 }));
-    let short = Panels::new(&table[..16], 2, 2).unwrap();
+    let short = Panels::new(&table[..32], 2, 2).unwrap();
     let refused = PivotItems::new(metric(), short, 1.0).err();
     assert_eq!(refused, Some(KernelError::Shape { what: "table", want: 3, got: 2 }));
-    let fine = PivotItems::new(metric(), Panels::new(&table[..16], 2, 3).unwrap(), 1.0).unwrap();
-    let boxes = Boxes::new(Panels::new(&table[..16], 2, 1).unwrap()).unwrap();
+    let fine = PivotItems::new(metric(), Panels::new(&table[..32], 2, 3).unwrap(), 1.0).unwrap();
+    let boxes = Boxes::new(Panels::new(&table[..32], 2, 1).unwrap()).unwrap();
     assert_eq!(fine.with_boxes(boxes).err(), Some(KernelError::Shape { what: "boxes", want: 2, got: 1 }));
     let refused = PivotItem::new(member(&items, 0), &[0.0; 17]).err();
     assert_eq!(refused, Some(KernelError::Shape { what: "coordinates", want: 16, got: 17 }));
