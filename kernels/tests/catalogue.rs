@@ -16,8 +16,8 @@
 //!
 //! # What a row says
 //! `twin` is `file::function` below `kernels/src`: the same by plain loops, which the tests and the benchmark of the family
-//! call beside the lanes. A search has brute force as its twin, from `oracle`. A kernel that takes no `Tier` has no lanes: it
-//! is `plain` itself, and the oracle is what it is compared with.
+//! call beside the lanes; that of a search is brute force. A kernel that takes no `Tier` has no lanes: it is `plain` itself, and the
+//! oracle is what it is compared with.
 //!
 //! `counters` is the type of the counters that the kernel adds to. Counters say what the arguments do not: how much of the
 //! work the data decided. Where the shapes of the arguments tell the work it is `shape`, and where the result tells it,
@@ -195,10 +195,10 @@ fn signatures_of(families: &[(String, String)], row: &Row) -> Vec<String> {
     found
 }
 
-/// Whether `text` uses the twin of a row, which stands in a module `scalar` or is a function of the oracle.
+/// Whether `text` uses the twin of a row, which stands in a module `scalar`.
 fn uses_twin(text: &str, row: &Row) -> bool {
-    let (file, twin) = row.twin.rsplit_once("::").unwrap_or_default();
-    if file.starts_with("oracle/") { calls(text, twin) } else { has_word(text, &format!("scalar::{twin}")) }
+    let twin = row.twin.rsplit("::").next().unwrap_or_default();
+    has_word(text, &format!("scalar::{twin}"))
 }
 
 /// Each line with where it begins.
