@@ -265,9 +265,9 @@ impl Task<'_, '_> {
         block_where(tiles, &run, wanted, table, arena, &mut self.work.residual)?;
         let stride = panels * T::LANES;
         let least = [
-            least_of(far.lists, &far.groups[0][self.group], arena)?,
+            least_of(far, &far.groups[0][self.group], arena, &mut self.work)?,
             match far.search.queries {
-                None => least_of(far.lists, &far.groups[1][group], arena)?,
+                None => least_of(far, &far.groups[1][group], arena, &mut self.work)?,
                 Some(_) => nothing_wanted(far.groups[1][group].len(), arena)?,
             },
         ];
@@ -376,13 +376,14 @@ fn terms_of(set: &PointSet, ranks: &[f32], precision: usize) -> Result<Vec<Panel
 
 /// What each point of some leaves wants at least, rounded down, in whole leaves.
 fn least_of<'m>(
-    lists: &[Mutex<Lists>],
+    far: &Far<'_>,
     leaves: &Range<usize>,
     arena: &mut Arena<'m>,
+    work: &mut Work,
 ) -> Result<&'m mut [f32], KernelError> {
     let all = nothing_wanted(leaves.len(), arena)?;
     for (leaf, out) in leaves.clone().zip(all.chunks_exact_mut(LEAF)) {
-        for (out, &least) in out.iter_mut().zip(&lock(&lists[leaf]).least) {
+        for (out, &least) in out.iter_mut().zip(lock(&far.lists[leaf]).least(far.search.goal, &mut work.residual)?) {
             *out = f32::from_f64(least).next_down().max(0.0);
         }
     }

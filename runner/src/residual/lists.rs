@@ -9,6 +9,10 @@ use covertree_kernels::residual::{ResidualCounters, Shortlists, condense, correl
 use super::layout::LEAF;
 use super::search::{Goal, Search};
 
+/// Points that a list takes beyond those that it needs before it tells anew how correlated others must be. Fewer would
+/// rule out little more; a list that only tells when it is full leaves a tenth more pairs to be computed.
+const GROWN: usize = 8;
+
 /// The short lists of a leaf.
 pub(super) struct Lists {
     room: usize,
@@ -16,7 +20,9 @@ pub(super) struct Lists {
     uppers: Vec<f32>,
     positions: Vec<Idx>,
     counts: Vec<Idx>,
-    pub least: Vec<f64>,
+    least: Vec<f64>,
+    /// For each row, how many points its list must hold before it tells more than it did.
+    due: Vec<usize>,
     /// Room from which on lists are settled before they grow; none where all that is listed is wanted.
     calm: usize,
     scratch: Vec<f32>,
@@ -38,6 +44,7 @@ impl Lists {
             positions: Vec::new(),
             counts: vec![0; rows],
             least: vec![least; rows],
+            due: vec![0; rows],
             calm,
             scratch: Vec::new(),
         };
@@ -69,10 +76,19 @@ impl Lists {
         }
     }
 
-    /// The least correlation that each row still wants, raised as far as what was offered allows.
+    /// The least correlation that each row still wants, raised as far as what was offered allows: it does not depend on the order
+    /// in which that was.
     pub fn settled_least(&mut self, goal: Goal, work: &mut ResidualCounters) -> Result<&[f64], KernelError> {
+        self.due.fill(0);
+        self.least(goal, work)
+    }
+
+    /// The least correlation that each row still wants; only lists that have grown since they told are read again.
+    pub fn least(&mut self, goal: Goal, work: &mut ResidualCounters) -> Result<&[f64], KernelError> {
         for row in 0..self.counts.len() {
-            self.condense(row, goal, work)?;
+            if at(self.counts[row]) >= self.due[row] {
+                self.condense(row, goal, work)?;
+            }
         }
         Ok(&self.least)
     }
@@ -128,6 +144,12 @@ impl Lists {
         scratch.resize(self.room, 0.0);
         let condensed = condense(row, &mut self.view(goal), &mut scratch, work);
         self.scratch = scratch;
+        let count = at(self.counts[row]);
+        self.due[row] = match goal {
+            Goal::Nearest(k) if count < k => k,
+            Goal::Nearest(_) => count + GROWN,
+            Goal::Within(_) => usize::MAX, // what is wanted is known from the beginning
+        };
         condensed
     }
 
