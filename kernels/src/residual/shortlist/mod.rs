@@ -6,7 +6,7 @@
 //! ([`correlation_floor`]), is a correlation `least` such that no point below it can be in the answer, ties included:
 //! at least `k` points report a distance that is not larger.
 //!
-//! A list is appended to until it is full; [`condense`] then raises `least` and drops what is below. One tile serves
+//! A list is appended to while it has room; [`condense`], when it is full or sooner, raises `least` and drops what is below. One tile serves
 //! both of its sides: [`offer_rows`] and [`offer_columns`].
 
 mod lanes;
