@@ -4,6 +4,8 @@
 //! over its boxes, whatever their number; the nearest of a frame is found by vector operations when it is its turn, and
 //! the ones that the cap has ruled out by then cost nothing at all. Sorting would cost more than all that is sorted.
 
+use core::ops::Range;
+
 use super::search::{Search, lanes_within, smaller};
 use super::visit::Visitor;
 use super::{Group, Metric};
@@ -159,17 +161,18 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     frames: &mut Frames<'_, M::Real>,
 ) -> Result<(), KernelError> {
     let groups = search.view.parts().groups;
-    if !search.view.is_empty() {
-        search.scan::<L>(query, 0, 1, f64::INFINITY);
+    let (mut notes, mut number, mut next) = (Notes::default(), 0, groups.first());
+    // Where a distance is dear, the root waits: by then the cap mostly spares it.
+    let root_first = V::BY_GROUP || !M::DEAR;
+    if root_first && !search.view.is_empty() {
+        search.scan::<L>(query, &mut notes, 0..1, f64::INFINITY);
     }
     // A tree of one point has no groups.
-    let Some(mut group) = groups.first() else { return Ok(()) };
-    let mut number = 0;
-    loop {
+    while let Some(group) = next {
         search.counters.groups += 1;
         let limit = search.visitor.cap_in(number, group);
         if group.first < group.block {
-            search.scan::<L>(query, at(group.first), at(group.block), limit);
+            search.scan::<L>(query, &mut notes, at(group.first)..at(group.block), limit);
         }
         let mut pruned = 0;
         if group.kids < group.kids_end {
@@ -177,13 +180,15 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
             pruned = frames.open::<L>(&OfQuery { search: &*search, query }, groups, group, ceiling)?;
         }
         let ceiling = search.ceiling(f64::INFINITY);
-        let next = frames.nearest::<L>(ceiling, &mut pruned);
+        let nearest = frames.nearest::<L>(ceiling, &mut pruned);
         search.counters.pruned += pruned;
-        match next.and_then(|next| Some((next, groups.get(next)?))) {
-            Some(next) => (number, group) = next,
-            None => return Ok(()),
-        }
+        number = nearest.unwrap_or_default();
+        next = nearest.and_then(|number| groups.get(number));
     }
+    if !root_first && !search.view.is_empty() {
+        search.scan::<L>(query, &mut notes, 0..1, f64::INFINITY);
+    }
+    Ok(())
 }
 
 /// The bounds that a traversal for one query has.
@@ -207,18 +212,24 @@ impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_,
 impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     /// Offers the points at `from..to` that their surrogates leave possible.
     #[inline(always)]
-    fn scan<L: Lanes>(&mut self, query: M::Query<'_>, from: usize, to: usize, limit: f64) {
+    fn scan<L: Lanes>(
+        &mut self,
+        query: M::Query<'_>,
+        notes: &mut Notes<M::Real>,
+        Range { start: from, end: to }: Range<usize>,
+        limit: f64,
+    ) {
         let lanes = M::Real::LANES;
         let search = self;
         search.counters.runs += 1;
         search.counters.distance_evals += (to - from) as u64;
         let mut top = search.ceiling(limit);
-        let mut notes = Notes::<M::Real>::default();
         let mut start = from / lanes * lanes;
         let ids = search.view.parts().ids;
         for line in 0..4 {
             L::prefetch(ids, from + 16 * line);
         }
+        search.metric.prefetch_run::<L>(from);
         while start < to {
             let (first, end) = (from.max(start), to.min(start + lanes));
             let values = search.metric.surrogate_panel::<L>(query, first, end, top);
@@ -230,7 +241,7 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
                 let mut surrogates = [M::Real::default(); 16];
                 values.store(&mut surrogates);
                 if M::DEAR {
-                    search.note::<L>(query, &mut notes, (start, mask), &surrogates[..lanes], limit);
+                    search.note::<L>(query, notes, (start, mask), &surrogates[..lanes], limit);
                 } else {
                     search.settle::<L>(query, start, mask, &surrogates[..lanes], limit);
                 }
@@ -239,7 +250,7 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
             start += lanes;
         }
         if M::DEAR {
-            search.settle_notes::<L>(query, &mut notes, limit);
+            search.settle_notes::<L>(query, notes, limit);
         }
     }
 

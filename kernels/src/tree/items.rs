@@ -188,6 +188,13 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for Items<'_, X, D> {
     }
 
     #[inline(always)]
+    fn prefetch_run<L: Lanes>(&self, from: usize) {
+        for line in 0..3 {
+            L::prefetch(self.order, from + 16 * line);
+        }
+    }
+
+    #[inline(always)]
     fn beyond(&self, center: f64, reach: f64) -> f64 {
         center - reach - (self.slack.relative * (center + reach) + self.slack.absolute)
     }

@@ -117,6 +117,12 @@ pub trait Metric {
         let _ = position;
     }
 
+    /// Fetches into the cache what [`prefetch`](Self::prefetch) reads of the few dozen points from `from` on.
+    #[inline(always)]
+    fn prefetch_run<L: Lanes>(&self, from: usize) {
+        let _ = from;
+    }
+
     /// Distances by the published formula of those points of the panel at `start` whose bit is set in `mask`, at least;
     /// other elements of `out` may be overwritten with anything. `surrogates` are the panel's.
     #[inline(always)]

@@ -335,6 +335,11 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
     }
 
     #[inline(always)]
+    fn prefetch_run<L: Lanes>(&self, from: usize) {
+        self.items.prefetch_run::<L>(from);
+    }
+
+    #[inline(always)]
     fn beyond(&self, center: f64, reach: f64) -> f64 {
         self.items.beyond(center, reach)
     }
