@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::search::{CHUNK, Search, lanes_within};
+use super::search::{CHUNK, ROOT, Search, lanes_within};
 use super::visit::Visitor;
 use super::{Group, Metric, run_len};
 use crate::arena::blocks;
@@ -34,31 +34,42 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     query: M::Query<'_>,
     stack: &mut [Waiting],
 ) -> Result<(), KernelError> {
+    if search.view.is_empty() {
+        return Ok(());
+    }
     let mut balls = ByBalls { search, stack, depth: 0 };
     let mut surrogates = [M::Real::default(); CHUNK + 16];
-    if !balls.search.view.is_empty() {
-        balls.scan::<L>(query, 0, 1, f64::INFINITY, &mut surrogates);
+    // A tree of one point has no groups.
+    if !balls.search.view.parts().groups.is_empty() {
         balls.push(0, 0.0)?;
     }
-    while balls.depth > 0 {
-        balls.depth -= 1;
-        let next = balls.stack[balls.depth];
-        let search = &mut *balls.search;
-        // A tree of one point has no groups.
-        let number = at(next.group);
-        let Some(&group) = search.view.parts().groups.get(number) else { continue };
-        let cap = search.cap_in(number, &group);
-        if next.bound > search.metric.ceiling(cap).to_f64() {
-            search.counters.pruned += 1;
-            continue;
-        }
-        search.counters.groups += 1;
+    let mut next = Some((ROOT, f64::INFINITY));
+    while let Some((group, cap)) = next {
         balls.expand::<L>(query, &group, cap, &mut surrogates)?;
+        next = balls.pop();
     }
     Ok(())
 }
 
 impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, '_, M, V> {
+    /// Takes the nearest group that waits and is not ruled out by now, with the cap for its points.
+    #[inline(always)]
+    fn pop(&mut self) -> Option<(Group, f64)> {
+        while self.depth > 0 {
+            self.depth -= 1;
+            let next = self.stack[self.depth];
+            let number = at(next.group);
+            let group = self.search.view.parts().groups[number];
+            let cap = self.search.cap_in(number, &group);
+            if next.bound <= self.search.metric.ceiling(cap).to_f64() {
+                self.search.counters.groups += 1;
+                return Some((group, cap));
+            }
+            self.search.counters.pruned += 1;
+        }
+        None
+    }
+
     /// Scans the block of a group and lets its groups wait.
     #[inline(always)]
     fn expand<L: Lanes>(

@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::search::{Search, lanes_within, smaller};
+use super::search::{ROOT, Search, lanes_within, smaller};
 use super::visit::Visitor;
 use super::{Group, Metric};
 use crate::arena::{Arena, blocks};
@@ -161,32 +161,31 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     frames: &mut Frames<'_, M::Real>,
 ) -> Result<(), KernelError> {
     let groups = search.view.parts().groups;
-    let (mut notes, mut number, mut next) = (Notes::default(), 0, groups.first());
-    // Where a distance is dear, the root waits: by then the cap mostly spares it.
-    let root_first = V::BY_GROUP || !M::DEAR;
-    if root_first && !search.view.is_empty() {
-        search.scan::<L>(query, &mut notes, 0..1, f64::INFINITY);
+    if search.view.is_empty() {
+        return Ok(());
     }
     // A tree of one point has no groups.
-    while let Some(group) = next {
-        search.counters.groups += 1;
-        let limit = search.visitor.cap_in(number, group);
-        if group.first < group.block {
-            search.scan::<L>(query, &mut notes, at(group.first)..at(group.block), limit);
-        }
-        let mut pruned = 0;
-        if group.kids < group.kids_end {
+    let (root, others) = (Some((None, &ROOT)), groups.first().map(|group| (Some(0), group)));
+    // Where a distance is dear, the root waits: by then the cap mostly spares it.
+    let trees = if V::BY_GROUP || !M::DEAR { [root, others] } else { [others, root] };
+    let mut notes = Notes::default();
+    for mut next in trees {
+        while let Some((number, group)) = next {
+            search.counters.groups += u64::from(number.is_some());
+            let limit = number.map_or(f64::INFINITY, |number| search.visitor.cap_in(number, group));
+            if group.first < group.block {
+                search.scan::<L>(query, &mut notes, at(group.first)..at(group.block), limit);
+            }
+            let mut pruned = 0;
+            if group.kids < group.kids_end {
+                let ceiling = search.ceiling(f64::INFINITY);
+                pruned = frames.open::<L>(&OfQuery { search: &*search, query }, groups, group, ceiling)?;
+            }
             let ceiling = search.ceiling(f64::INFINITY);
-            pruned = frames.open::<L>(&OfQuery { search: &*search, query }, groups, group, ceiling)?;
+            let nearest = frames.nearest::<L>(ceiling, &mut pruned);
+            search.counters.pruned += pruned;
+            next = nearest.and_then(|number| Some((Some(number), groups.get(number)?)));
         }
-        let ceiling = search.ceiling(f64::INFINITY);
-        let nearest = frames.nearest::<L>(ceiling, &mut pruned);
-        search.counters.pruned += pruned;
-        number = nearest.unwrap_or_default();
-        next = nearest.and_then(|number| groups.get(number));
-    }
-    if !root_first && !search.view.is_empty() {
-        search.scan::<L>(query, &mut notes, 0..1, f64::INFINITY);
     }
     Ok(())
 }

@@ -95,6 +95,7 @@ impl<'a, 'k> Earlier<'a, 'k> {
 
 impl<R: Real> Visitor<R> for Earlier<'_, '_> {
     const BY_GROUP: bool = true;
+    const NEAREST: bool = true;
 
     #[inline(always)]
     fn cap(&self) -> f64 {

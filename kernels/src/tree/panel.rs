@@ -19,8 +19,8 @@ use core::marker::PhantomData;
 use heapless::Vec;
 
 use super::by_boxes::{Bounds, Frames};
-use super::search::{SearchCounters, lanes_within, places};
-use super::{Boxes, Coordinates, Group, TreeView};
+use super::search::{ROOT, SearchCounters, lanes_within, places};
+use super::{Boxes, Coordinates, TreeView};
 use crate::arena::{Arena, blocks};
 use crate::dist::Form;
 use crate::error::{KernelError, want};
@@ -35,9 +35,6 @@ const QUERIES_MAX: usize = 16;
 /// Where at most one in so many of the queries needs a group, each is answered on its own there: for points of up to three
 /// coordinates, which cost little to hold against all queries, and of more.
 const FEW: [u32; 2] = [6, 3];
-
-/// A tree of one point has no groups.
-const ROOT: Group = Group { first: 0, block: 1, end: 1, kids: 0, kids_end: 0, center: 0, top: 0, reach: 0.0 };
 
 /// Points that are settled together for one query.
 const SETTLED: usize = RANKED_MAX;
@@ -208,7 +205,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         if self.view.is_empty() {
             return Ok(());
         }
-        // The root stands before all groups.
+        // The root stands before all groups; a tree of one point has none.
         let (mut group, mut from, mut lanes) = (groups.first().copied().unwrap_or(ROOT), 0, u32::MAX);
         loop {
             self.visit::<L>(from, at(group.block), lanes);

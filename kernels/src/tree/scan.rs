@@ -6,7 +6,7 @@
 use heapless::Vec;
 
 use super::search::{lanes_within, settle_panel};
-use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, take_settled};
+use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, may_note, take_settled};
 use super::visit::{Nearest, Visitor};
 use super::{Coordinates, Metric};
 use crate::arena::{Arena, blocks};
@@ -203,7 +203,7 @@ impl<'a, T: Real> Memory<'a, T> {
     ) -> Result<Self, KernelError> {
         let mut lists = Vec::new();
         for query in 0..SCAN_QUERIES {
-            let nearest = visitors.get(query).and_then(V::nearest);
+            let nearest = visitors.get(query).filter(|_| V::NEAREST).and_then(V::nearest);
             // There is room for as many as there are queries.
             if lists.push(Shortlist::take::<Coordinates<'_, T, F>>(arena, nearest)?).is_err() {
                 break;
@@ -322,9 +322,9 @@ impl<T: Real, F: Form, V: Visitor<T>> Sweep<'_, '_, T, F, V> {
         // Not below the error; the rounding of the difference is far smaller than what the metric allows for.
         let error = if error > 0.0 { T::from_f64(error).next_up() } else { T::default() };
         let (less, zero) = (<T::On<L>>::splat(error), <T::On<L>>::splat(T::default()));
-        let list = &mut memory.lists[query];
+        let mut list = if may_note::<Coordinates<'_, T, F>, V>() { memory.lists[query].as_mut() } else { None };
         let asked = &mut Asked { metric: *metric, query: row, distances: memory.distances };
-        let mut ceiling = list.as_ref().map_or_else(|| metric.ceiling(visitor.cap()), Shortlist::ceiling);
+        let mut ceiling = list.as_ref().map_or_else(|| metric.ceiling(visitor.cap()), |list| list.ceiling());
         let mut settled = 0;
         for (panel, sums) in memory.sums[query * stride..][..stride].chunks_exact(T::LANES).enumerate() {
             let start = (first + panel) * T::LANES;
@@ -337,7 +337,7 @@ impl<T: Real, F: Form, V: Visitor<T>> Sweep<'_, '_, T, F, V> {
             if mask == 0 {
                 continue;
             }
-            if let Some(list) = list {
+            if let Some(list) = &mut list {
                 let mut noted = [T::default(); 16];
                 surrogates.store(&mut noted);
                 settled += list.add::<L, _, V>(asked, visitor, (start, mask), &noted, 2.0 * error.to_f64());
@@ -354,6 +354,9 @@ impl<T: Real, F: Form, V: Visitor<T>> Sweep<'_, '_, T, F, V> {
     /// Settles what was only noted for a query; returns how many points that are.
     #[inline(always)]
     fn end<L: Lanes>(&mut self, query: usize) -> u64 {
+        if !may_note::<Coordinates<'_, T, F>, V>() {
+            return 0;
+        }
         let Some(list) = self.memory.lists[query].take() else { return 0 };
         let asked =
             &mut Asked { metric: self.metric, query: self.queries.row(query), distances: self.memory.distances };

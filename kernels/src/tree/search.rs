@@ -2,7 +2,7 @@
 
 use super::by_balls::{self, Waiting};
 use super::by_boxes::{self, Frames};
-use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, take_settled};
+use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, may_note, take_settled};
 use super::visit::{Nearest, Visitor};
 use super::{Group, Metric, TreeView, run_len};
 use crate::arena::{Arena, blocks};
@@ -13,6 +13,10 @@ use crate::topk::KBest;
 
 /// Positions that are looked at in one go: the size of the buffer of surrogates, less a panel for alignment.
 pub(super) const CHUNK: usize = 128;
+
+/// The root, which stands before all groups, as a group of its own.
+pub(super) const ROOT: Group =
+    Group { first: 0, block: 1, end: 1, kids: 0, kids_end: 0, center: 0, top: 0, reach: 0.0 };
 
 /// Work done by traversals. Add-up-able; see [`merge`](Self::merge).
 ///
@@ -93,11 +97,17 @@ impl<M: Metric, V: Visitor<M::Real>> OnLanes for Descend<'_, '_, '_, '_, M, V> {
     }
 }
 
-impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
+impl<'s, M: Metric, V: Visitor<M::Real>> Search<'_, '_, 's, M, V> {
+    /// The list where points are noted; the compiler sees where there can be none.
+    #[inline(always)]
+    fn shortlist(&self) -> Option<&Shortlist<'s, M::Real>> {
+        if may_note::<M, V>() { self.shortlist.as_ref() } else { None }
+    }
+
     /// No point whose surrogate is larger can matter any more, nor any that is farther than `limit`.
     #[inline(always)]
     pub fn ceiling(&self, limit: f64) -> M::Real {
-        let Some(shortlist) = &self.shortlist else {
+        let Some(shortlist) = self.shortlist() else {
             return self.metric.ceiling(smaller(limit, self.visitor.cap()));
         };
         let ceiling = shortlist.ceiling();
@@ -112,14 +122,16 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     #[inline(always)]
     pub fn cap_in(&self, number: usize, group: &Group) -> f64 {
         let cap = self.visitor.cap_in(number, group);
-        self.shortlist.as_ref().map_or(cap, |shortlist| smaller(cap, shortlist.cap()))
+        self.shortlist().map_or(cap, |shortlist| smaller(cap, shortlist.cap()))
     }
 
     /// Offers the points of one panel whose bit is set in `mask`, unless they are farther than `limit`; `values` are the panel's
     /// surrogates.
     #[inline(always)]
     pub fn settle<L: Lanes>(&mut self, query: M::Query<'_>, start: usize, mask: u32, values: &[M::Real], limit: f64) {
-        if let Some(shortlist) = &mut self.shortlist {
+        if may_note::<M, V>()
+            && let Some(shortlist) = &mut self.shortlist
+        {
             let asked = &mut Asked { metric: self.metric, query, distances: self.distances };
             self.counters.settled += shortlist.add::<L, M, V>(asked, &mut self.visitor, (start, mask), values, 0.0);
             return;
@@ -131,7 +143,9 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     /// Settles what was only noted.
     #[inline(always)]
     fn end<L: Lanes>(&mut self, query: M::Query<'_>) {
-        if let Some(shortlist) = self.shortlist.take() {
+        if may_note::<M, V>()
+            && let Some(shortlist) = self.shortlist.take()
+        {
             let asked = &mut Asked { metric: self.metric, query, distances: self.distances };
             self.counters.settled += shortlist.end::<L, M, V>(asked, &mut self.visitor);
         }
@@ -197,7 +211,8 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 ) -> Result<(V, SearchCounters), KernelError> {
     metric.check(query, view.len())?;
     let mut arena = arena.scope();
-    let shortlist = Shortlist::take::<M>(&mut arena, visitor.nearest())?;
+    let nearest = if V::NEAREST { visitor.nearest() } else { None };
+    let shortlist = Shortlist::take::<M>(&mut arena, nearest)?;
     let distances = take_settled(&mut arena)?;
     let search = Search { view, metric, visitor, shortlist, distances, counters: SearchCounters::default() };
     tier.run(Descend { search, query, arena })

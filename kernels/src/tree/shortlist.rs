@@ -62,6 +62,11 @@ pub(super) fn take_settled<'s>(arena: &mut Arena<'s>) -> Result<&'s mut [f64], K
     arena.take(ROOM)
 }
 
+/// Whether a traversal for such visitors may note points at all.
+pub(super) const fn may_note<M: Metric, V: Visitor<M::Real>>() -> bool {
+    V::NEAREST && M::SHORTLIST_FROM <= MOST
+}
+
 impl<'s, T: Real> Shortlist<'s, T> {
     /// Blocks of scratch.
     pub const BLOCKS: usize = blocks::<T>(ROOM) + blocks::<Idx>(ROOM) + blocks::<T>(MOST);

@@ -12,6 +12,9 @@ pub trait Visitor<R: Real> {
     /// Whether [`cap_in`](Self::cap_in) differs between groups, so that it pays to ask before a group waits.
     const BY_GROUP: bool = false;
 
+    /// Whether [`nearest`](Self::nearest) may tell a number: where it cannot, nothing is compiled for that.
+    const NEAREST: bool = false;
+
     /// No point farther than this can matter any more; one exactly as far still can. Never grows.
     fn cap(&self) -> f64;
 
@@ -38,7 +41,8 @@ pub trait Visitor<R: Real> {
     }
 
     /// If nothing matters but so many of the nearest points that it [admits](Self::admits): how many. A traversal
-    /// may then find out first which points those are as far as surrogates tell, and offer just these, in the end.
+    /// may then find out first which points those are as far as surrogates tell, and offer just these, in the end. Only asked
+    /// where [`NEAREST`](Self::NEAREST) is true.
     #[inline(always)]
     fn nearest(&self) -> Option<usize> {
         None
@@ -68,6 +72,8 @@ impl<'a, 'k> Nearest<'a, 'k> {
 }
 
 impl<R: Real> Visitor<R> for Nearest<'_, '_> {
+    const NEAREST: bool = true;
+
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()
