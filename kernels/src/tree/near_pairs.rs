@@ -167,23 +167,25 @@ impl<T: Real, F: Form> OnLanes for Walk<'_, '_, Join<'_, '_, '_, '_, T, F>, T> {
         let Self { join, walk, query } = self;
         let groups = join.view.parts().groups;
         let rows = join.rows.clone();
-        if rows.start == 0 && rows.end > 0 {
-            join.rows_of::<L>(0, 1, query)?; // the root stands in no group
-        }
         let mut depth = 0;
         if !groups.is_empty() {
             push(walk, &mut depth, 0)?;
         }
-        while depth > 0 && join.found <= join.out.len() {
+        let (mut first, mut end) = (rows.start, rows.end.min(1)); // the root stands in no group
+        loop {
+            if first < end {
+                join.rows_of::<L>(first, end, query)?;
+            }
+            if depth == 0 || join.found > join.out.len() {
+                return Ok(());
+            }
             depth -= 1;
             let group = by_cells(groups, walk[depth])?;
-            let (first, end) = (rows.start.max(at(group.first)), rows.end.min(at(group.end)));
+            (first, end) = (rows.start.max(at(group.first)), rows.end.min(at(group.end)));
             if first >= end {
                 continue;
             }
-            if at(group.first) < at(group.block) {
-                join.rows_of::<L>(first, end.min(at(group.block)), query)?;
-            }
+            end = end.min(at(group.block));
             // The first of them comes off the stack first.
             for kid in (at(group.kids)..at(group.kids_end)).rev() {
                 if groups[kid].first < groups[kid].end {
@@ -191,7 +193,6 @@ impl<T: Real, F: Form> OnLanes for Walk<'_, '_, Join<'_, '_, '_, '_, T, F>, T> {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ use heapless::Vec;
 
 use super::by_boxes::{Bounds, Frames};
 use super::search::{ROOT, SearchCounters, lanes_within, places};
-use super::{Boxes, Coordinates, TreeView};
+use super::{Boxes, Coordinates, Group, TreeView};
 use crate::arena::{Arena, blocks};
 use crate::dist::Form;
 use crate::error::{KernelError, want};
@@ -178,9 +178,7 @@ impl<T: Real, F: Form> OnLanes for Together<'_, '_, '_, '_, T, F> {
     fn run<L: Lanes>(self) -> Self::Out {
         let Self { search, mut frames } = self;
         search.begin();
-        search.descend::<L>(&mut frames)?;
-        search.settle::<L>();
-        Ok(())
+        search.descend::<L>(&mut frames)
     }
 }
 
@@ -198,7 +196,8 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         }
     }
 
-    /// Visits the tree, the group nearest to the box of the queries first.
+    /// Visits the tree, the group nearest to the box of the queries first, and settles what is noted at the end, and when there is no
+    /// room for more.
     #[inline(always)]
     fn descend<L: Lanes>(&mut self, frames: &mut Frames<'_, T>) -> Result<(), KernelError> {
         let groups = self.view.parts().groups;
@@ -207,21 +206,41 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         }
         // The root stands before all groups; a tree of one point has none.
         let (mut group, mut from, mut lanes) = (groups.first().copied().unwrap_or(ROOT), 0, u32::MAX);
+        self.count_run(from, at(group.block), lanes);
         loop {
-            self.visit::<L>(from, at(group.block), lanes);
-            let mut pruned = 0;
-            if group.kids < group.kids_end {
-                let bounds =
-                    OfBox { low: self.corners.0, high: self.corners.1, boxes: self.boxes, form: PhantomData::<F> };
-                pruned += frames.open::<L>(&bounds, groups, &group, self.ceiling())?;
+            from = self.visit::<L>(from, at(group.block), lanes);
+            let whole = from >= at(group.block);
+            let next = if whole { self.leave::<L>(&group, frames)? } else { None };
+            if let Some((number, needed)) = next {
+                (group, lanes) = (groups[number], needed);
+                from = at(group.first);
+                self.count_run(from, at(group.block), lanes);
+                continue;
             }
-            let next = self.next::<L>(frames, &mut pruned);
-            self.counters.groups += 1;
-            self.counters.pruned += pruned;
-            let Some((number, needed)) = next else { return Ok(()) };
-            (group, lanes) = (groups[number], needed);
-            from = at(group.first);
+            // Nothing waits any more, or there is no room for more notes.
+            self.settle::<L>();
+            if whole {
+                return Ok(());
+            }
         }
+    }
+
+    /// Lets the groups of a group wait, and takes the next.
+    #[inline(always)]
+    fn leave<L: Lanes>(
+        &mut self,
+        group: &Group,
+        frames: &mut Frames<'_, T>,
+    ) -> Result<Option<(usize, u32)>, KernelError> {
+        let mut pruned = 0;
+        if group.kids < group.kids_end {
+            let bounds = OfBox { low: self.corners.0, high: self.corners.1, boxes: self.boxes, form: PhantomData::<F> };
+            pruned += frames.open::<L>(&bounds, self.view.parts().groups, group, self.ceiling())?;
+        }
+        let next = self.next::<L>(frames, &mut pruned);
+        self.counters.groups += 1;
+        self.counters.pruned += pruned;
+        Ok(next)
     }
 
     /// Takes the next group that any of the queries needs; gives its number and a mask of those that do.
@@ -249,21 +268,32 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         largest
     }
 
-    /// Holds the points at `from..to` against the queries whose bit is set in `needed`, and maybe others.
+    /// So many of the queries or fewer are each answered on their own.
     #[inline(always)]
-    fn visit<L: Lanes>(&mut self, mut from: usize, to: usize, needed: u32) {
+    fn few(&self) -> u32 {
+        T::LANES as u32 / FEW[usize::from(self.queries.len() > 3 * T::LANES)]
+    }
+
+    /// Counts the points at `from..to` against the queries whose bit is set in `needed`.
+    #[inline(always)]
+    fn count_run(&mut self, from: usize, to: usize, needed: u32) {
+        let queries = if needed.count_ones() > self.few() { self.except.len() } else { needed.count_ones() as usize };
         self.counters.runs += 1;
-        let few = T::LANES as u32 / FEW[usize::from(self.queries.len() > 3 * T::LANES)];
-        let together = needed.count_ones() > few;
-        let queries = if together { self.except.len() } else { needed.count_ones() as usize };
         self.counters.distance_evals += (to.saturating_sub(from) * queries) as u64;
+    }
+
+    /// Holds the points at `from..to` against the queries whose bit is set in `needed`, and maybe others; returns where it ended,
+    /// before `to` if there is no room for more notes.
+    #[inline(always)]
+    fn visit<L: Lanes>(&mut self, mut from: usize, to: usize, needed: u32) -> usize {
+        let few = self.few();
+        let together = needed.count_ones() > few;
         while from < to {
             if self.notes.before_due() == 0 {
                 self.notes.look::<F, L>(self.metric, MORE);
             }
             if self.notes.room() < T::LANES * few as usize {
-                self.settle::<L>();
-                continue;
+                break;
             }
             if !together {
                 // A panel of points at a time, for as many as there may be notes.
@@ -281,6 +311,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             }
             from = end;
         }
+        from
     }
 
     /// Holds the points at `from..to`, which lie in one panel, against each query whose bit is set in `needed`: with the
@@ -354,6 +385,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
     /// Settles and offers the noted points that are within the limits still.
     #[inline(always)]
     fn settle<L: Lanes>(&mut self) {
+        self.notes.look::<F, L>(self.metric, 0);
         match self.queries.len() / T::LANES {
             2 => self.settle_in::<L, 2>(),
             3 => self.settle_in::<L, 3>(),
@@ -369,7 +401,6 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
             self.settle_as_noted::<L, DIM>();
             return;
         }
-        self.notes.look::<F, L>(self.metric, 0);
         for lane in 0..self.except.len() {
             let mut from = 0;
             while from < self.notes.len {
