@@ -136,6 +136,45 @@ fn words_of_bits_are_found_by_any_number_of_pivots() {
 }
 
 #[test]
+fn the_root_is_asked_for_last_and_so_mostly_never() {
+    use core::sync::atomic::{AtomicBool, Ordering};
+    const FAR: f64 = 1e6;
+    let items: Vec<f64> = core::iter::once(FAR).chain((0..40).map(f64::from)).collect();
+    let order: Vec<Idx> = (0..41).collect();
+    let asked = AtomicBool::new(false);
+    let apart = |a: &f64, b: &f64| {
+        asked.fetch_or(*b == FAR, Ordering::Relaxed);
+        (a - b).abs()
+    };
+    let scale = PivotScale::of(FAR);
+    let table: Vec<f32> = items.iter().map(|&item| scale.coordinate(item)).collect(); // the distances to 0
+    let packed = pack(&table, 1);
+    let panels = Panels::new(&packed, 1, 41).unwrap();
+    let groups = [Group { first: 1, block: 41, end: 41, reach: f32::INFINITY, ..Group::default() }];
+    let levels = [0; 41];
+    let view = TreeView::new(TreeParts { ids: &order, levels: &levels, groups: &groups, waiting: 1 }).unwrap();
+    for tier in Tier::all() {
+        let mut corner = [0.0; 2];
+        let (low, high) = corner.split_at_mut(1);
+        box_of_run(tier, panels, 1, 41, low, high).unwrap();
+        let corners = pack(&corner, 2);
+        let boxes = Boxes::new(Panels::new(&corners, 2, 1).unwrap()).unwrap();
+        let plain = Items::new(&items, &order, &apart, &()).unwrap();
+        let metric = PivotItems::new(plain, panels, FAR).unwrap().with_boxes(boxes).unwrap();
+        let mut nearest = |value: &f64| {
+            let query = PivotItem::new(Item { value, row: 0, outside: true }, &[scale.coordinate(*value)]).unwrap();
+            let (mut distances, mut ids) = ([-7.0; 3], [-7; 3]);
+            let mut memory = vec![Block::default(); search_blocks(1)];
+            let arena = &mut Arena::new(&mut memory);
+            knn(tier, view, &metric, query, NONE, &mut distances, &mut ids, arena).unwrap();
+            (ids, distances, asked.swap(false, Ordering::Relaxed))
+        };
+        assert_eq!(nearest(&20.25), ([21, 22, 20], [0.25, 0.75, 1.25], false), "{tier}");
+        assert_eq!(nearest(&FAR), ([0, 40, 39], [0.0, FAR - 39.0, FAR - 38.0], true), "{tier}");
+    }
+}
+
+#[test]
 fn pivots_are_remote_from_each_other() {
     let items: Vec<u64> = (0..97u64).map(|i| crate::hash::mix64(i) % 4096).collect();
     let order: Vec<Idx> = (0..97).collect();
