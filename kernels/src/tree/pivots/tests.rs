@@ -161,7 +161,7 @@ fn the_root_is_asked_for_last_and_so_mostly_never() {
         let boxes = Boxes::new(Panels::new(&corners, 2, 1).unwrap()).unwrap();
         let plain = Items::new(&items, &order, &apart, &()).unwrap();
         let metric = PivotItems::new(plain, panels, FAR).unwrap().with_boxes(boxes).unwrap();
-        let mut nearest = |value: &f64| {
+        let nearest = |value: &f64| {
             let query = PivotItem::new(Item { value, row: 0, outside: true }, &[scale.coordinate(*value)]).unwrap();
             let (mut distances, mut ids) = ([-7.0; 3], [-7; 3]);
             let mut memory = vec![Block::default(); search_blocks(1)];
