@@ -167,9 +167,9 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     // A tree of one point has no groups.
     let (root, others) = (Some((None, &ROOT)), groups.first().map(|group| (Some(0), group)));
     // Where a distance is dear, the root waits: by then the cap mostly spares it.
-    let trees = if V::BY_GROUP || !M::DEAR { [root, others] } else { [others, root] };
+    let starts = if V::BY_GROUP || !M::DEAR { [root, others] } else { [others, root] };
     let mut notes = Notes::default();
-    for mut next in trees {
+    for mut next in starts {
         while let Some((number, group)) = next {
             search.counters.groups += u64::from(number.is_some());
             let limit = number.map_or(f64::INFINITY, |number| search.visitor.cap_in(number, group));

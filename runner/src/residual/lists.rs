@@ -176,3 +176,41 @@ fn spread<T: Copy + Default>(values: &mut Vec<T>, old: usize, new: usize, rows: 
 pub(super) fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
     lists.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOAL: Goal = Goal::Nearest(4);
+
+    /// Lists one more point, whose correlation is nearly this.
+    fn push(lists: &mut Lists, rho: f32) {
+        let place = at(lists.counts[0]);
+        assert!(place < lists.room, "the list is far from full");
+        (lists.lowers[place], lists.uppers[place]) = (rho - 0.01, rho + 0.01);
+        lists.positions[place] = place as Idx;
+        lists.counts[0] += 1;
+    }
+
+    /// What the row wants at least once so many closer points were listed behind the first four.
+    fn least_after(closer: usize, tell: fn(&mut Lists, Goal, &mut ResidualCounters) -> f64) -> f64 {
+        let (mut lists, mut work) = (Lists::new(1, GOAL), ResidualCounters::default());
+        (0..3).for_each(|_| push(&mut lists, 0.3));
+        assert_eq!(lists.least(GOAL, &mut work).unwrap(), [0.0], "three points bound no fourth");
+        push(&mut lists, 0.3);
+        let first = lists.least(GOAL, &mut work).unwrap()[0];
+        assert!((0.25..0.3).contains(&first), "{first}");
+        (0..closer).for_each(|_| push(&mut lists, 0.6));
+        tell(&mut lists, GOAL, &mut work)
+    }
+
+    #[test]
+    fn a_list_tells_more_once_it_has_grown_and_when_all_are_settled() {
+        let least = |lists: &mut Lists, goal, work: &mut ResidualCounters| lists.least(goal, work).unwrap()[0];
+        let settled =
+            |lists: &mut Lists, goal, work: &mut ResidualCounters| lists.settled_least(goal, work).unwrap()[0];
+        assert!(least_after(GROWN - 1, least) < 0.3, "a list that has hardly grown is not read again");
+        assert!((0.55..0.6).contains(&least_after(GROWN, least)));
+        assert!((0.55..0.6).contains(&least_after(GROWN - 1, settled)));
+    }
+}
