@@ -77,7 +77,7 @@ impl<'a> Projection<'a> {
     /// | argument | shape |
     /// | --- | --- |
     /// | `center` | `[dim]` |
-    /// | `axes` | `[dim][AXES]`: axis `a` is column `a`; columns from `count` on are not read |
+    /// | `axes` | `[dim][AXES]`: axis `a` is column `a`; columns from `count` on are finite, and not used |
     /// | `count` | `1..=AXES` |
     ///
     /// # Errors

@@ -36,8 +36,10 @@ pub fn project_rows<T: Real>(
 
 /// An upper bound of the distances from the center whose largest square was computed as `largest`.
 pub(super) fn spread(largest: f64, dim: usize) -> f64 {
-    // The sum has `dim + 3` roundings, of which the root halves those of the sum; and its own.
-    libm::sqrt(largest) * (1.0 + gamma(dim + 8, f64::ROUNDOFF)) + f64::MIN_POSITIVE
+    // A square that underflows loses at most half of the smallest number, which is also what the sum loses where it absorbs this. The
+    // sum has `dim + 3` roundings, of which the root halves those of the sum; and its own.
+    let lost = dim as f64 * f64::from_bits(1);
+    libm::sqrt(largest + lost) * (1.0 + gamma(dim + 8, f64::ROUNDOFF))
 }
 
 struct Project<'a, 'o, T> {

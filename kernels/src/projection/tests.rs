@@ -87,8 +87,20 @@ fn near_the_truth<T: Real>(projection: &Projection<'_>, rows: &[T], (out, spread
         }
     }
     let largest = truth.iter().map(|(_, apart)| apart.high).fold(0.0, f64::max);
-    let most = largest * (1.0 + 2.0 * gamma(dim + 8, f64::ROUNDOFF)) + 2.0 * f64::MIN_POSITIVE;
+    let lost = libm::sqrt(dim as f64 * f64::from_bits(1)); // of squares that underflow
+    let most = (largest + lost) * (1.0 + 2.0 * gamma(dim + 8, f64::ROUNDOFF));
     assert!((largest..=most).contains(&spread), "{largest} {spread} {most}");
+}
+
+#[test]
+fn a_spread_whose_square_underflows_is_none_too_small() {
+    for size in [1e-150, 1e-160, 1e-170, 1e-200, 1e-300, f64::from_bits(1)] {
+        let (center, mut axes, rows) = ([0.0; 2], [0.0; 2 * AXES], [0.0, size, size, 0.0]);
+        (axes[0], axes[AXES + 1]) = (0.5, 0.5);
+        let projection = Projection::new(&center, &axes, 2).unwrap();
+        let (_, spread) = same_rows(&projection, &rows);
+        assert!(spread >= size, "{spread} of {size}");
+    }
 }
 
 /// Distances in exact arithmetic, nearly: `f64` is far better than what is stored in `f32`, and the factor covers it for `f64`.

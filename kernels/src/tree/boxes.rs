@@ -44,6 +44,13 @@ impl<'a, T: Real> Boxes<'a, T> {
         self.corners.is_empty()
     }
 
+    /// Refuses boxes that are not one for each of `groups`, with `axes` axes.
+    #[inline]
+    pub(super) fn check(&self, groups: usize, axes: usize) -> Result<(), KernelError> {
+        want("boxes", groups, self.len())?;
+        want("axes of the boxes", axes, self.axes())
+    }
+
     /// For each box of the run, the form's sum over the gaps between `query` and the box, as
     /// [`panel_bounds`](Self::panel_bounds) finds it.
     #[inline(always)]

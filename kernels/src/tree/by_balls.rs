@@ -39,7 +39,7 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     }
     let mut balls = ByBalls { search, stack, depth: 0 };
     let mut surrogates = [M::Real::default(); CHUNK + 16];
-    // A tree of one point has no groups.
+    // A view that was checked has groups if it has points.
     if !balls.search.view.parts().groups.is_empty() {
         balls.push(0, 0.0)?;
     }
@@ -82,6 +82,9 @@ impl<M: Metric, V: Visitor<M::Real>> ByBalls<'_, '_, '_, '_, '_, M, V> {
         let below = self.depth;
         let (kids, kids_end) = (at(group.kids), at(group.kids_end));
         let (first, block) = (at(group.first), at(group.block));
+        if kids_end - kids > block - first {
+            return Err(KernelError::Value { what: "groups", at: kids }); // there is no ball for each of them
+        }
         let mut from = first;
         while from < block {
             let to = block.min(from / M::Real::LANES * M::Real::LANES + CHUNK);

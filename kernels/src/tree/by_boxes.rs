@@ -164,7 +164,7 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     if search.view.is_empty() {
         return Ok(());
     }
-    // A tree of one point has no groups.
+    // A view that was checked has groups if it has points.
     let (root, others) = (Some((None, &ROOT)), groups.first().map(|group| (Some(0), group)));
     // Where a distance is dear, the root waits: by then the cap mostly spares it.
     let starts = if V::BY_GROUP || !M::DEAR { [root, others] } else { [others, root] };

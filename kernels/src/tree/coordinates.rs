@@ -73,7 +73,7 @@ impl<'a, T: Real, F: Form> Coordinates<'a, T, F> {
         Self { points, boxes: None, ahead, relative, absolute, slack, slack_absolute, margin, form: PhantomData }
     }
 
-    /// The same with a box around each group of the tree.
+    /// The same with a box around each group of the tree; of projected rows around their projections.
     pub fn with_boxes(self, boxes: Boxes<'a, T>) -> Self {
         Self { boxes: Some(boxes), ..self }
     }
@@ -215,6 +215,12 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     fn check(&self, query: &[T], len: usize) -> Result<(), KernelError> {
         want("points", len, self.points.len())?;
         want("query", self.points.dim(), query.len())
+    }
+
+    #[inline]
+    fn check_boxes(&self, groups: usize) -> Result<(), KernelError> {
+        let axes = if self.ahead.count > 0 { self.ahead.count } else { self.points.dim() };
+        self.boxes.map_or(Ok(()), |boxes| boxes.check(groups, axes))
     }
 
     #[inline(always)]

@@ -28,6 +28,17 @@ pub trait Metric {
     /// [`KernelError::Shape`].
     fn check(&self, query: Self::Query<'_>, len: usize) -> Result<(), KernelError>;
 
+    /// Refuses a tree of which this metric has not a box for each of its `groups`, with the axes of a query; takes any tree where it
+    /// [has no boxes](Self::has_boxes). A search asks once, after [`check`](Self::check).
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`].
+    #[inline]
+    fn check_boxes(&self, groups: usize) -> Result<(), KernelError> {
+        let _ = groups;
+        Ok(())
+    }
+
     /// Writes the surrogates of the points at `from..to`.
     ///
     /// The surrogate of position `i` goes to `out[i - base]`, where `base` is `from` rounded down to a multiple of

@@ -43,8 +43,8 @@ pub const fn near_pairs_blocks<T: Real>(waiting: Idx, groups: usize, dim: usize)
 /// # Errors
 /// [`KernelError::Shape`] when the points or the boxes of the metric are not those of the tree, [`KernelError::Key`] when
 /// `rows` are no positions of it (`at` 0: their first, 1: their end), [`KernelError::Value`] for a radius that is
-/// negative or NaN, [`KernelError::Scratch`] when the arena is too small. Nothing is written then. [`KernelError::Value`]
-/// of `groups` when a group is met that has groups and a block of children, as they do by blocks.
+/// negative or NaN, [`KernelError::Scratch`] when the arena is too small. Nothing is written then, if the tree's `waiting` is
+/// right. [`KernelError::Value`] of `groups` when a group is met that has groups and a block of children, as they do by blocks.
 ///
 /// # Accuracy
 /// Exact, and the same pairs in the same order on every tier: surrogates are filters with the margin of [`Coordinates`],
@@ -66,11 +66,9 @@ pub fn near_pairs<T: Real, F: Form>(
     let (dim, parts) = (metric.points().dim(), view.parts());
     want("points", view.len(), metric.points().len())?;
     metric.want_plain()?;
-    let boxes = metric.boxes().filter(|boxes| boxes.axes() == dim && boxes.len() == parts.groups.len());
-    let Some(boxes) = boxes else {
-        let got = metric.boxes().map_or(0, |boxes| boxes.len());
-        return Err(KernelError::Shape { what: "boxes", want: parts.groups.len(), got });
-    };
+    let groups = parts.groups.len();
+    let boxes = metric.boxes().ok_or(KernelError::Shape { what: "boxes", want: groups, got: 0 })?;
+    boxes.check(groups, dim)?;
     let limit = view.len() as Idx; // the view checked the length
     for (at, key) in [(0, rows.start.min(rows.end)), (1, rows.end)] {
         if key > view.len() {
@@ -83,7 +81,7 @@ pub fn near_pairs<T: Real, F: Form>(
     let mut scratch = arena.scope();
     let room = places(parts.waiting);
     let (walk, open) = (scratch.take(room)?, scratch.take(room)?);
-    let near = scratch.take(parts.groups.len())?;
+    let near = scratch.take(groups)?;
     let corners = (scratch.take(dim)?, scratch.take(dim)?);
     let query = scratch.take(dim)?;
     let mut join = Join {
@@ -138,7 +136,10 @@ struct Walk<'j, 's, J, T> {
 /// Groups wait on a stack of so many places; a tree whose [`waiting`](super::TreeParts::waiting) is wrong may need more.
 fn push(stack: &mut [Idx], depth: &mut usize, group: usize) -> Result<(), KernelError> {
     let have = stack.len();
-    let place = stack.get_mut(*depth).ok_or(KernelError::Scratch { need: have + 1, have })?;
+    let place = stack.get_mut(*depth).ok_or(KernelError::Scratch {
+        need: blocks::<Idx>(have + 1),
+        have: blocks::<Idx>(have),
+    })?;
     *place = group as Idx; // fits: the view checked the number of groups
     *depth += 1;
     Ok(())

@@ -94,11 +94,9 @@ pub fn knn_panel<T: Real, F: Form>(
     metric.want_plain()?;
     want("queries", dim * T::LANES, queries.len())?;
     want("out", distances.len(), out.len())?;
-    let boxes = metric.boxes().filter(|boxes| boxes.axes() == dim && boxes.len() == parts.groups.len());
-    let Some(boxes) = boxes else {
-        let got = metric.boxes().map_or(0, |boxes| boxes.len());
-        return Err(KernelError::Shape { what: "boxes", want: parts.groups.len(), got });
-    };
+    let groups = parts.groups.len();
+    let boxes = metric.boxes().ok_or(KernelError::Shape { what: "boxes", want: groups, got: 0 })?;
+    boxes.check(groups, dim)?;
     if count > T::LANES {
         return Err(KernelError::Shape { what: "except", want: T::LANES, got: count });
     }
@@ -204,7 +202,7 @@ impl<T: Real, F: Form> Search<'_, '_, '_, T, F> {
         if self.view.is_empty() {
             return Ok(());
         }
-        // The root stands before all groups; a tree of one point has none.
+        // The root stands before all groups, of which there is one if there are points.
         let (mut group, mut from, mut lanes) = (groups.first().copied().unwrap_or(ROOT), 0, u32::MAX);
         self.count_run(from, at(group.block), lanes);
         loop {

@@ -52,6 +52,8 @@ impl PivotScale {
 pub struct PivotItem<'q, X> {
     pub(super) item: Item<'q, X>,
     coordinates: [f32; PIVOTS_MAX],
+    /// How many of them there are.
+    axes: usize,
 }
 
 impl<X> Clone for PivotItem<'_, X> {
@@ -63,7 +65,7 @@ impl<X> Clone for PivotItem<'_, X> {
 impl<X> Copy for PivotItem<'_, X> {}
 
 impl<'q, X> PivotItem<'q, X> {
-    /// The item with its distances to the pivots as coordinates, in their order and by the [`PivotScale`] of the table.
+    /// The item with its distances to all pivots as coordinates, in their order and by the [`PivotScale`] of the table.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there are more than [`PIVOTS_MAX`].
@@ -71,7 +73,7 @@ impl<'q, X> PivotItem<'q, X> {
         want("coordinates", coordinates.len().min(PIVOTS_MAX), coordinates.len())?;
         let mut all = [0.0; PIVOTS_MAX];
         all[..coordinates.len()].copy_from_slice(coordinates);
-        Ok(Self { item, coordinates: all })
+        Ok(Self { item, coordinates: all, axes: coordinates.len() })
     }
 }
 
@@ -168,7 +170,7 @@ pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> R
     }
     let items = table.len() / pivots;
     want("table", items * pivots, table.len())?;
-    want("distances", items * items, distances.len())?;
+    want("distances", items.saturating_mul(items), distances.len())?;
     let mut undecided = [0u64; PIVOTS_MAX];
     for item in 0..items {
         let row = &distances[item * items..][..items];
@@ -266,7 +268,13 @@ impl<X: 'static, D: Fn(&X, &X) -> f64> Metric for PivotItems<'_, X, D> {
 
     #[inline]
     fn check(&self, query: PivotItem<'_, X>, len: usize) -> Result<(), KernelError> {
-        self.items.check(query.item, len)
+        self.items.check(query.item, len)?;
+        want("query", self.axes, query.axes)
+    }
+
+    #[inline]
+    fn check_boxes(&self, groups: usize) -> Result<(), KernelError> {
+        self.table.check_boxes(groups)
     }
 
     #[inline(always)]

@@ -189,14 +189,16 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `view`, `metric` | the same number of points, in the same order |
+/// | `view`, `metric` | the same number of points, in the same order; boxes, if any, around the groups of the view |
 /// | `query` | as the metric takes it |
 /// | `visitor` | what the points are for: see [`Visitor`] |
 /// | `arena` | [`search_blocks`] of the tree, given back |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when the query, or the number of points, does not [fit](Metric::check); [`KernelError::Scratch`] when
-/// the arena has fewer than [`search_blocks`] blocks for the tree.
+/// [`KernelError::Shape`] when the query, the number of points, or the [boxes](Metric::check_boxes) do not [fit](Metric::check);
+/// [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks for the tree. [`KernelError::Value`] of `groups`,
+/// at the first group of a group that has more of them than points in its block, as a tree by cells has, where the metric has no
+/// boxes.
 ///
 /// # Cost
 /// A bound per group that is met, a surrogate per point of a group that the bound does not rule out, and a settled distance
@@ -210,6 +212,7 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
     arena: &mut Arena<'_>,
 ) -> Result<(V, SearchCounters), KernelError> {
     metric.check(query, view.len())?;
+    metric.check_boxes(view.parts().groups.len())?;
     let mut arena = arena.scope();
     let nearest = if V::NEAREST { visitor.nearest() } else { None };
     let shortlist = Shortlist::take::<M>(&mut arena, nearest)?;
@@ -222,7 +225,7 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 ///
 /// | argument | shape |
 /// | --- | --- |
-/// | `view`, `metric` | the same number of points, in the same order |
+/// | `view`, `metric` | the same number of points, in the same order; boxes, if any, around the groups of the view |
 /// | `query` | as the metric takes it |
 /// | `except` | an id that is left out, or `NONE` |
 /// | `distances`, `ids` | `[k]`, overwritten: ascending; padded with plus infinity and `NONE` |
@@ -231,8 +234,7 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 /// Returns how many points were found, the smaller of `k` and the points that there are.
 ///
 /// # Errors
-/// [`KernelError::Least`] for `k = 0`, [`KernelError::Shape`] when the outputs differ in length or the query
-/// [does not fit](Metric::check), [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks.
+/// [`KernelError::Least`] for `k = 0`, [`KernelError::Shape`] when the outputs differ in length; otherwise as [`search`].
 ///
 /// # Cost
 /// Grows with the number of tree nodes whose ball meets the ball of the answer: logarithmic in the number of points for

@@ -119,6 +119,42 @@ fn queries_of_another_shape_are_refused() {
 }
 
 #[test]
+fn boxes_of_another_tree_are_refused() {
+    // Of 35 points, with groups of at most 3: too few boxes would be read beyond their end, or stand for other groups.
+    let made = HandMade::<f64>::boxed(points(35, 2, 1, 0), 2, 3, 4);
+    let (view, groups) = (TreeView::new(made.parts()).unwrap(), made.groups.len());
+    let call = |boxes: usize, axes: usize| {
+        let corners = vec![0.0; panels_len::<f64>(boxes, 2 * axes)];
+        let boxes = Boxes::new(Panels::new(&corners, 2 * axes, boxes).unwrap()).unwrap();
+        let metric = Coordinates::<f64, SquaredEuclidean>::new(made.metric::<SquaredEuclidean>().points()).with_boxes(boxes);
+        let (mut distances, mut ids) = ([-7.0; 4], [-7; 4]);
+        let mut memory = vec![Block::default(); search_blocks(made.waiting)];
+        let arena = &mut Arena::new(&mut memory);
+        let refused = knn(Tier::detect(), view, &metric, &[0.0; 2], NONE, &mut distances, &mut ids, arena);
+        refused.map(|(found, _)| found)
+    };
+    assert_eq!(call(groups, 2), Ok(4));
+    for boxes in [0, 1, groups - 1, groups + 1] {
+        assert_eq!(call(boxes, 2), Err(KernelError::Shape { what: "boxes", want: groups, got: boxes }));
+    }
+    for axes in [1, 3] {
+        assert_eq!(call(groups, axes), Err(KernelError::Shape { what: "axes of the boxes", want: 2, got: axes }));
+    }
+}
+
+#[test]
+fn a_tree_by_cells_is_refused_where_there_are_no_boxes() {
+    let made = HandMade::<f64>::boxed(points(200, 2, 1, 0), 2, 3, 4);
+    let view = TreeView::new(made.parts()).unwrap();
+    let metric = Coordinates::<f64, SquaredEuclidean>::new(made.metric::<SquaredEuclidean>().points());
+    let (mut distances, mut ids) = ([-7.0; 4], [-7; 4]);
+    let mut memory = vec![Block::default(); search_blocks(made.waiting)];
+    let arena = &mut Arena::new(&mut memory);
+    let refused = knn(Tier::detect(), view, &metric, &[0.0; 2], NONE, &mut distances, &mut ids, arena);
+    assert!(matches!(refused, Err(KernelError::Value { what: "groups", .. })), "{refused:?}");
+}
+
+#[test]
 fn boxes_of_runs_are_the_smallest() {
     boxes_of_runs::<f32>();
     boxes_of_runs::<f64>();

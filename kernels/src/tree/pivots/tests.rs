@@ -231,6 +231,13 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(fine.with_boxes(boxes).err(), Some(KernelError::Shape { what: "boxes", want: 2, got: 1 }));
     let refused = PivotItem::new(member(&items, 0), &[0.0; 17]).err();
     assert_eq!(refused, Some(KernelError::Shape { what: "coordinates", want: 16, got: 17 }));
+    // Coordinates that are missing are not taken for zeros.
+    let fine = PivotItems::new(metric(), Panels::new(&table[..32], 2, 3).unwrap(), 1.0).unwrap();
+    let check = |axes: usize| fine.check(PivotItem::new(member(&items, 0), &[0.0; 4][..axes]).unwrap(), 3);
+    assert_eq!(check(2), Ok(()));
+    for axes in [0, 1, 3] {
+        assert_eq!(check(axes), Err(KernelError::Shape { what: "query", want: 2, got: axes }));
+    }
 }
 
 #[test]

@@ -128,6 +128,11 @@ impl Metric for Angular<'_> {
         self.sums.check(query, len)
     }
 
+    #[inline]
+    fn check_boxes(&self, groups: usize) -> Result<(), KernelError> {
+        self.sums.check_boxes(groups)
+    }
+
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[f64], from: usize, to: usize, ceiling: f64, out: &mut [f64]) {
         self.sums.surrogates::<L>(query, from, to, ceiling, out);

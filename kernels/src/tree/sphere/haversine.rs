@@ -140,6 +140,11 @@ impl Metric for Haversine<'_> {
         want("query", HAVERSINE_WIDTH, query.len())
     }
 
+    #[inline]
+    fn check_boxes(&self, groups: usize) -> Result<(), KernelError> {
+        self.boxes.map_or(Ok(()), |boxes| boxes.check(groups, VECTOR))
+    }
+
     #[inline(always)]
     fn surrogates<L: Lanes>(&self, query: &[f64], from: usize, to: usize, _ceiling: f64, out: &mut [f64]) {
         let lanes = f64::LANES;
