@@ -132,6 +132,22 @@ pub(super) fn file<T: Coordinate>(call: &mut Hostile<'_>) {
     }
 }
 
+/// A file that is refused leaves an open handle open, and a handle is told apart from what is not one.
+fn reopened(tree: &mut covertree_tree, bytes: &[u8], call: &mut Hostile<'_>) {
+    let before = about(tree).0.points;
+    // SAFETY: the bytes outlive the handle.
+    let status = unsafe { covertree_tree_open(bytes.as_ptr(), bytes.len() / 2, tree, &raw mut call.error) };
+    assert_ne!(status, covertree_status::Ok);
+    assert_eq!(about(tree).0.points, before);
+    call.error = NO_ERROR;
+    let (handle, inside) = (&raw const *tree, (&raw mut *tree).cast::<covertree_tree_info>());
+    // SAFETY: both point to a handle, which is larger than what there is to know.
+    let status = unsafe { covertree_tree_about(handle, inside, &raw mut call.error) };
+    assert_eq!(status, covertree_status::Overlap);
+    assert_eq!(about(tree).0.points, before);
+    call.error = NO_ERROR;
+}
+
 pub(super) fn tree<T: Coordinate>(call: &mut Hostile<'_>) {
     let (made, image) = made::<T>(call);
     let bytes = bytes_of_image(&image);
@@ -143,6 +159,7 @@ pub(super) fn tree<T: Coordinate>(call: &mut Hostile<'_>) {
     let status = unsafe { covertree_tree_verify(bytes.as_ptr(), bytes.len(), &raw mut call.error) };
     assert_eq!(status, covertree_status::Checksum, "an image has no checksum");
     call.error = NO_ERROR;
+    reopened(&mut tree, bytes, call);
     query_row(&mut Hostile::new(call.data), &tree, &made);
     search(call, &tree, Some(&made));
 }

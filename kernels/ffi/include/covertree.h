@@ -707,7 +707,8 @@ covertree_status covertree_kth_smallest_f64(uint32_t tier,
 covertree_status covertree_tree_verify(const uint8_t *bytes, size_t len, struct covertree_error *error);
 
 // Checks a tree file in memory (aligned to 8 bytes at least, better 64) and makes a handle for it. Nothing is copied, but
-// a few numbers. Whatever the bytes are, the file is refused, or can be searched without harm.
+// a few numbers. Whatever the bytes are, the file is refused, or can be searched without harm. Where it is refused, the handle stays
+// what it was.
 //
 // # Safety
 // `bytes` points to `len` bytes, which must stay for as long as the handle is used; `tree` points to a handle.

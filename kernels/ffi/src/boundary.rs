@@ -127,7 +127,9 @@ impl Call {
         }
     }
 
-    fn claim<T>(&mut self, what: &'static str, data: *const T, len: usize, written: bool) -> Result<(), Fault> {
+    /// An argument of which no slice is made: checks that it is neither null nor misaligned, and that nothing else shares its memory if
+    /// either is written to.
+    pub fn claim<T>(&mut self, what: &'static str, data: *const T, len: usize, written: bool) -> Result<(), Fault> {
         let (start, end) = self.check(what, data, len)?;
         let shared = |claim: &&Claim| claim.start < end && start < claim.end && (claim.written || written);
         if self.claims[..self.len].iter().any(|claim| shared(&claim)) {

@@ -6,7 +6,7 @@
 //! - It returns a [`covertree_status`] and, where the caller gives room for it, a [`covertree_error`] with the name of the
 //!   argument and both numbers. Nothing has been written to the outputs when it is not `OK`.
 //! - It checks what it can: null and misaligned pointers, lengths that do not fit together, outputs that overlap another
-//!   argument, numbers out of range. It reads and writes within `pointer[0..length]` of its arguments and nowhere else; the
+//!   argument (but for the `covertree_error`, which is written last), numbers out of range. It reads and writes within `pointer[0..length]` of its arguments and nowhere else; the
 //!   fuzz target `ffi` puts hostile lengths and arguments to it under AddressSanitizer.
 //! - What it cannot check is the caller's part: that a pointer of length `n` points to `n` elements that no other thread
 //!   changes meanwhile. A pointer with length 0 may be null.

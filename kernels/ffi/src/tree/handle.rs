@@ -88,7 +88,8 @@ pub unsafe extern "C" fn covertree_tree_verify(
 }
 
 /// Checks a tree file in memory (aligned to 8 bytes at least, better 64) and makes a handle for it. Nothing is copied, but
-/// a few numbers. Whatever the bytes are, the file is refused, or can be searched without harm.
+/// a few numbers. Whatever the bytes are, the file is refused, or can be searched without harm. Where it is refused, the handle stays
+/// what it was.
 ///
 /// # Safety
 /// `bytes` points to `len` bytes, which must stay for as long as the handle is used; `tree` points to a handle.
@@ -102,13 +103,14 @@ pub unsafe extern "C" fn covertree_tree_open(
     let run = || {
         let mut call = Call::new();
         // SAFETY: the caller's promise is the same; that the bytes stay is what makes them `'static` to the handle.
-        let (bytes, words) = unsafe {
-            (call.read::<u8>("bytes", bytes, len)?, call.write("tree", tree.cast::<u64>(), COVERTREE_TREE_WORDS)?)
-        };
-        words.fill(0);
+        let bytes = unsafe { call.read::<u8>("bytes", bytes, len) }?;
+        call.claim("tree", tree, 1, true)?;
         let opened = StoredTree::new(bytes)?;
-        // SAFETY: the words are as many and as aligned as a handle needs, as asserted above.
-        unsafe { words.as_mut_ptr().cast::<Handle>().write(Handle { seal: SEAL, tree: opened }) };
+        // SAFETY: the memory is the caller's for a handle, not null and aligned, and as large as asserted above.
+        unsafe {
+            tree.write_bytes(0, 1);
+            tree.cast::<Handle>().write(Handle { seal: SEAL, tree: opened });
+        }
         Ok(())
     };
     // SAFETY: the caller's promise is the same.
@@ -121,13 +123,14 @@ pub unsafe extern "C" fn covertree_tree_open(
 /// `tree` points to a handle whose contents `covertree_tree_open` wrote, or of which the first word is none that it would
 /// write; the bytes of the file are where and what they were.
 pub(super) unsafe fn opened(call: &mut Call, tree: *const covertree_tree) -> Result<StoredTree<'static>, Fault> {
-    // SAFETY: the caller's promise is the same.
-    let words = unsafe { call.read("tree", tree.cast::<u64>(), COVERTREE_TREE_WORDS) }?;
-    if words.first() != Some(&SEAL) {
+    // Not as a slice of words: those between the fields of a handle, and behind them, hold nothing.
+    call.claim("tree", tree, 1, false)?;
+    // SAFETY: the pointer is not null and aligned, and the caller promises that there is a first word.
+    if unsafe { tree.cast::<u64>().read() } != SEAL {
         return Err(Fault::new(covertree_status::NotOpen, "tree", 0, 0));
     }
     // SAFETY: the seal says that a handle was written here, and the caller promises that it was not changed.
-    let tree = unsafe { (*words.as_ptr().cast::<Handle>()).tree };
+    let tree = unsafe { (*tree.cast::<Handle>()).tree };
     // SAFETY: the bytes are where they were; read again, they are known to this call: no output may share their memory.
     unsafe { call.read("tree", tree.bytes().as_ptr(), tree.bytes().len()) }?;
     Ok(tree)
@@ -144,14 +147,13 @@ pub unsafe extern "C" fn covertree_tree_about(
     error: *mut covertree_error,
 ) -> covertree_status {
     let run = || {
+        let mut call = Call::new();
         // SAFETY: the caller's promise is the same.
-        let tree = unsafe { opened(&mut Call::new(), tree) }?;
+        let tree = unsafe { opened(&mut call, tree) }?;
+        call.claim("info", info, 1, true)?;
         let (header, mut metric) = (tree.header(), [0; COVERTREE_NAME_LEN]);
         for (to, &byte) in metric.iter_mut().zip(tree.metric().as_bytes()).take(COVERTREE_NAME_LEN - 1) {
             *to = byte as c_char; // names of metrics are ASCII
-        }
-        if info.is_null() || !info.is_aligned() {
-            return Err(Fault::new(covertree_status::Null, "info", 1, 0));
         }
         let about = covertree_tree_info {
             points: header.len,
@@ -163,7 +165,7 @@ pub unsafe extern "C" fn covertree_tree_about(
             search_blocks: search_blocks(tree.view().parts().waiting),
             metric,
         };
-        // SAFETY: the pointer is not null and aligned; that there is room is the caller's promise.
+        // SAFETY: `claim` checked that the pointer is not null and aligned; that there is room is the caller's promise.
         unsafe { info.write(about) };
         Ok(())
     };
