@@ -54,9 +54,10 @@ impl<S: Space> Index<S> {
         tier: Tier,
         workers: &Workers,
     ) -> Result<(Self, Telemetry), Error> {
+        let since = space.wrong();
         let mut space = space;
         let (tree, packed, telemetry) = build(&mut space, config, tier, workers)?;
-        space.check()?;
+        space.check(since)?;
         Ok((Self { space, tree, packed, tier }, telemetry))
     }
 
@@ -69,8 +70,7 @@ impl<S: Space> Index<S> {
     /// ```
     /// use covertree::space::ItemSpace;
     /// use covertree::tree::file::{Contents, PackedRef, ReadMode, read, write};
-    /// use covertree::{BuildConfig, Index};
-    /// use covertree_kernels::simd::Tier;
+    /// use covertree::{BuildConfig, Index, Tier};
     ///
     /// # fn main() -> Result<(), covertree::error::Error> {
     /// # let path = std::env::temp_dir().join(format!("covertree-of-tree-{}.ct", std::process::id()));
@@ -109,13 +109,14 @@ impl<S: Space> Index<S> {
                 "this tree of {points} points is not one of these {len}: give it the points of all of its ids, or build another"
             )));
         }
+        let since = space.wrong();
         space.prepare();
         if space.order() != tree.order() {
             let problem = "this tree was laid out for another kind of points: give it the metric that it was built under, and rows projected as they were";
             return Err(Error::Usage(problem.into()));
         }
         let packed = space.pack(&tree, tier);
-        space.check()?;
+        space.check(since)?;
         Ok(Self { space, tree, packed, tier })
     }
 
@@ -164,7 +165,7 @@ impl<S: Space> Index<S> {
         let wanted = k;
         let k = k.min(self.len().max(1));
         let mut answers = Answers::unwritten(count, k)?;
-        let kernel = self.kernel();
+        let (kernel, since) = (self.kernel(), self.space.wrong());
         let view = self.tree.view();
         let workers = Workers::new();
         let Answers { ids, distances, .. } = &mut answers;
@@ -182,7 +183,7 @@ impl<S: Space> Index<S> {
             })
         };
         let work = parallel::chunk_pairs((ids, k * CHUNK), (distances, k * CHUNK), &chunk);
-        self.space.check()?;
+        self.space.check(since)?;
         let mut total = SearchCounters::default();
         for counters in work {
             total.merge(&counters?);
@@ -208,17 +209,17 @@ impl<S: Space> Index<S> {
     {
         check_radius(radius)?;
         Answers::check(count, 1)?;
-        let (kernel, workers) = (self.kernel(), Workers::new());
+        let (kernel, workers, since) = (self.kernel(), Workers::new(), self.space.wrong());
         let searched = Searched { tier: self.tier, tree: &self.tree, metric: &kernel, workers: &workers };
         let found = searched.within(count, radius, &query, &Some);
-        self.space.check()?;
+        self.space.check(since)?;
         found
     }
 
     /// What answers single queries, one after the other.
     pub fn searcher(&self) -> Searcher<'_, S> {
         let memory = vec![Block::default(); search_blocks(self.tree.waiting)];
-        Searcher { index: self, view: self.tree.view(), kernel: self.kernel(), memory }
+        Searcher { index: self, view: self.tree.view(), kernel: self.kernel(), memory, since: self.space.wrong() }
     }
 
     /// Id of the point at a position.
@@ -244,6 +245,8 @@ pub struct Searcher<'a, S: Space> {
     view: TreeView<'a>,
     kernel: S::Kernel<'a>,
     memory: Vec<Block>,
+    /// Wrong distances of which it was told.
+    since: u64,
 }
 
 impl<S: Space> fmt::Debug for Searcher<'_, S> {
@@ -256,7 +259,7 @@ impl<'a, S: Space> Searcher<'a, S> {
     /// The nearest points to one query, by (distance, id), exactly; as many as `distances` and `ids` have room for, padded
     /// with plus infinity and -1. The point whose id is `except` is left out.
     ///
-    /// Whether all distances were those of a metric is for [`Space::check`] to say, after any number of queries.
+    /// Whether all distances were those of a metric is for [`check`](Self::check) to say, after any number of queries.
     ///
     /// # Errors
     /// [`KernelError::Least`] when there is no room, [`KernelError::Shape`] when the outputs differ in length.
@@ -269,5 +272,14 @@ impl<'a, S: Space> Searcher<'a, S> {
     ) -> Result<SearchCounters, KernelError> {
         let arena = &mut Arena::new(&mut self.memory);
         Ok(knn(self.index.tier, self.view, &self.kernel, query, except, distances, ids, arena)?.1)
+    }
+
+    /// Says whether all distances were such as a metric gives since the last call, or since there is this searcher: see [`Space::check`].
+    ///
+    /// # Errors
+    /// [`Error::NotAMetric`] naming a pair of rows. The answers in between mean nothing then.
+    pub fn check(&mut self) -> Result<(), Error> {
+        let since = std::mem::replace(&mut self.since, self.index.space.wrong());
+        self.index.space.check(since)
     }
 }

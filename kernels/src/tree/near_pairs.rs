@@ -136,10 +136,9 @@ struct Walk<'j, 's, J, T> {
 /// Groups wait on a stack of so many places; a tree whose [`waiting`](super::TreeParts::waiting) is wrong may need more.
 fn push(stack: &mut [Idx], depth: &mut usize, group: usize) -> Result<(), KernelError> {
     let have = stack.len();
-    let place = stack.get_mut(*depth).ok_or(KernelError::Scratch {
-        need: blocks::<Idx>(have + 1),
-        have: blocks::<Idx>(have),
-    })?;
+    let place = stack
+        .get_mut(*depth)
+        .ok_or(KernelError::Scratch { need: blocks::<Idx>(have + 1), have: blocks::<Idx>(have) })?;
     *place = group as Idx; // fits: the view checked the number of groups
     *depth += 1;
     Ok(())

@@ -126,7 +126,8 @@ fn boxes_of_another_tree_are_refused() {
     let call = |boxes: usize, axes: usize| {
         let corners = vec![0.0; panels_len::<f64>(boxes, 2 * axes)];
         let boxes = Boxes::new(Panels::new(&corners, 2 * axes, boxes).unwrap()).unwrap();
-        let metric = Coordinates::<f64, SquaredEuclidean>::new(made.metric::<SquaredEuclidean>().points()).with_boxes(boxes);
+        let metric =
+            Coordinates::<f64, SquaredEuclidean>::new(made.metric::<SquaredEuclidean>().points()).with_boxes(boxes);
         let (mut distances, mut ids) = ([-7.0; 4], [-7; 4]);
         let mut memory = vec![Block::default(); search_blocks(made.waiting)];
         let arena = &mut Arena::new(&mut memory);

@@ -13,11 +13,12 @@ use crate::error::Error;
 use crate::order::{Curve, curve_order};
 use crate::tree::{Order, Tree};
 
-/// Items of any type under a distance function: strings, sets, graphs, or indices into data that the function looks up.
+/// Items of any type that owns what it holds, under a distance function: strings, sets, graphs, or indices into data, borrowed or not,
+/// that the function looks up.
 ///
 /// The function must be a metric up to the declared [`Slack`]: finite, not negative, 0 from an item to itself, symmetric, and
 /// obeying the triangle inequality. Of these, the first two are watched while it is called, and [`Space::check`] reports the
-/// pair that broke them. It is called with the item of the lower row first, and with the query first for queries that are
+/// pair that broke them, to every call that it happened during. It is called with the item of the lower row first, and with the query first for queries that are
 /// no items; its result is the published formula.
 ///
 /// When the index is built, a few items far from each other become *pivots*. The distances to them are coordinates for
@@ -25,8 +26,7 @@ use crate::tree::{Order, Tree};
 ///
 /// ```
 /// use covertree::space::{ItemSpace, Space};
-/// use covertree::{BuildConfig, Index};
-/// use covertree_kernels::simd::Tier;
+/// use covertree::{BuildConfig, Index, Tier};
 ///
 /// # fn main() -> Result<(), covertree::error::Error> {
 /// let words = ["tree", "three", "free", "cover"].map(String::from).to_vec();
@@ -97,6 +97,9 @@ where
     D: Fn(&X, &X) -> f64 + Sync,
 {
     /// The item of a row as a query.
+    ///
+    /// # Panics
+    /// Beyond the last item.
     pub fn member(&self, row: usize) -> PivotItem<'_, X> {
         let item = Item { value: &self.items[row], row: row as Idx, outside: false }; // a row, so it was counted
         PivotItem::new(item, self.pivots.of(row)).expect("there are not too many pivots")
@@ -213,23 +216,32 @@ where
         self.member(at(self.rows[slot]))
     }
 
-    fn check(&self) -> Result<(), Error> {
-        match self.wrong.take() {
-            None => Ok(()),
-            Some((first, true, row)) => {
-                Err(Error::NotAMetric { pair: format!("query {first} and row {row} (counted from 0)") })
-            }
-            Some((first, false, row)) => {
-                Err(Error::NotAMetric { pair: format!("rows {first} and {row} (counted from 0)") })
-            }
+    fn wrong(&self) -> u64 {
+        self.wrong.count.load(Ordering::Relaxed)
+    }
+
+    fn check(&self, since: u64) -> Result<(), Error> {
+        if self.wrong() == since {
+            return Ok(());
         }
+        let (first, outside, row) = self.wrong.tell();
+        let pair = if outside { format!("query {first} and row {row}") } else { format!("rows {first} and {row}") };
+        Err(Error::NotAMetric { pair: format!("{pair} (counted from 0)") })
     }
 }
 
-/// The first pair, in the order of row numbers, whose distance came out wrong: the same on any number of threads.
-struct FirstWrong(AtomicU64);
+/// What came out wrong: how often, and the first pair, in the order of row numbers: the same on any number of threads.
+///
+/// Relaxed operations are enough: whoever asks has joined the threads that might have told.
+struct FirstWrong {
+    count: AtomicU64,
+    /// The first pair of which nobody was told yet.
+    first: AtomicU64,
+    /// The one that was told last: calls that overlap are told the same.
+    told: AtomicU64,
+}
 
-/// What [`FirstWrong`] holds while nothing is wrong.
+/// What there is while nothing is wrong.
 const NOTHING: u64 = u64::MAX;
 /// Bits of a row number, which is not negative.
 const ROW_BITS: u32 = 31;
@@ -238,17 +250,22 @@ const OUTSIDE: u64 = 1 << (2 * ROW_BITS);
 
 impl Default for FirstWrong {
     fn default() -> Self {
-        Self(AtomicU64::new(NOTHING))
+        Self { count: AtomicU64::new(0), first: AtomicU64::new(NOTHING), told: AtomicU64::new(NOTHING) }
     }
 }
 
 impl FirstWrong {
-    /// The pair and whether its first member is a query from outside; forgets it.
-    fn take(&self) -> Option<(u64, bool, u64)> {
-        // Relaxed is enough: whoever asks has joined the threads that might have told.
-        let key = self.0.swap(NOTHING, Ordering::Relaxed);
+    /// A pair, and whether its first member is a query from outside; what comes next does not count with it.
+    fn tell(&self) -> (u64, bool, u64) {
+        let key = match self.first.swap(NOTHING, Ordering::Relaxed) {
+            NOTHING => self.told.load(Ordering::Relaxed),
+            key => {
+                self.told.store(key, Ordering::Relaxed);
+                key
+            }
+        };
         let row = (1 << ROW_BITS) - 1;
-        (key != NOTHING).then_some(((key >> ROW_BITS) & row, key & OUTSIDE != 0, key & row))
+        ((key >> ROW_BITS) & row, key & OUTSIDE != 0, key & row)
     }
 }
 
@@ -257,6 +274,7 @@ impl Witness for FirstWrong {
     fn wrong(&self, query: Idx, outside: bool, row: Idx) {
         let (first, second) = if outside { (query, row) } else { (query.min(row), query.max(row)) };
         let key = ((at(first) as u64) << ROW_BITS) | at(second) as u64 | if outside { OUTSIDE } else { 0 };
-        self.0.fetch_min(key, Ordering::Relaxed);
+        self.first.fetch_min(key, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 }

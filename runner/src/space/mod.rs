@@ -130,11 +130,17 @@ pub trait Space: Sync {
     fn pack_slots(&self, slots: &[Idx]) -> Self::Packed;
     /// The point of a slot as a query.
     fn query<'a>(&'a self, slot: usize) -> <Self::Kernel<'a> as kernel::Metric>::Query<'a>;
-    /// Says whether all distances since the last call were such as a metric gives; asked after a build and after queries.
+    /// How many distances were none that a metric gives, so far.
+    fn wrong(&self) -> u64 {
+        0
+    }
+    /// Says whether all distances were such as a metric gives since [`wrong`](Self::wrong) was `since`; asked after a build and after
+    /// queries. What runs at the same time counts too: nobody takes an answer for good because another was told what is wrong.
     ///
     /// # Errors
     /// [`Error::NotAMetric`] naming a pair of rows. What was built or found in between means nothing then.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self, since: u64) -> Result<(), Error> {
+        let _ = since;
         Ok(())
     }
 }

@@ -359,6 +359,21 @@ fn a_closure_that_is_no_metric_is_reported_with_its_rows() {
 }
 
 #[test]
+fn all_calls_that_overlap_are_told_what_is_wrong() {
+    let index = indexed(numbers(30, |a, b| if a.max(b) == 99 { f64::NAN } else { f64::from(a.abs_diff(b)) })).unwrap();
+    let (mut one, mut other) = (index.searcher(), index.searcher());
+    let (mut distances, mut ids) = ([0.0], [0]);
+    one.knn(index.space().outside(&99, 7), NONE, &mut distances, &mut ids).unwrap();
+    // Whoever asks first takes nothing from the other.
+    let first = other.check().unwrap_err().to_string();
+    assert!(first.starts_with("the distance between query 7 and row "), "{first}");
+    assert_eq!(one.check().unwrap_err().to_string(), first);
+    one.knn(index.space().outside(&3, 0), NONE, &mut distances, &mut ids).unwrap();
+    assert_eq!(ids, [3]);
+    assert!(one.check().is_ok() && other.check().is_ok() && index.searcher().check().is_ok());
+}
+
+#[test]
 fn no_items_and_equal_items_are_legal() {
     for len in 0..3 {
         let index = indexed(numbers(len, |_, _| 0.0)).unwrap();
