@@ -2,21 +2,29 @@
 //!
 //! ```text
 //! cargo run --release --example vecchia_likelihood                                     a simulated field, and the exact value
-//! cargo run --release --example vecchia_likelihood -- points.npy values.npy [nn.csv]   measurements of your own
+//! cargo run --release --example vecchia_likelihood -- points.npy values.npy [PREFIX]   measurements of your own
 //! ```
 //!
 //! The model is a Gaussian process of mean zero with noise. `M` inducing points explain `V V'` of its covariance; the
 //! residual is approximated as in Vecchia (1988): each point depends on `k` earlier points only. With `B` and `D` from these
 //! regressions, the covariance of the data is `V V' + (B' D^-1 B)^-1`, whose likelihood takes one `M x M` matrix.
 //!
-//! With a third name, the neighbours are written as the R package GpGp expects its `NNarray`: one row per point in the order of
-//! the points, 1-based, the point itself first, `NA` where there is no neighbour.
+//! With a third name, the residual neighbours are written as the R package GpGp takes them. `PREFIX.order.csv` holds the random
+//! order that was used: line `i` is the row of the points that comes `i`-th. `PREFIX.nn.csv` is the `NNarray` *of the points in that
+//! order*: line `i` belongs to the point that comes `i`-th, and holds places in the order, its own first, then those of its
+//! neighbours, nearest first, then `NA`. All numbers count from 1. In R:
+//!
+//! ```text
+//! ord <- scan("PREFIX.order.csv")
+//! NNarray <- as.matrix(read.csv("PREFIX.nn.csv", header = FALSE))
+//! vecchia_meanzero_loglik(covparms, "matern15_isotropic", y[ord], locs[ord, ], NNarray)
+//! ```
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use covertree::error::{Error, shown};
+use covertree::error::Error;
 use covertree::formats::npy::read_reals;
+use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::generate::{Distribution, GenerateConfig};
 use covertree::points::Points;
@@ -32,8 +40,8 @@ fn main() -> Result<(), Error> {
     match &names[..] {
         [] => simulated(),
         [points, values] => given(Path::new(points), Path::new(values), None),
-        [points, values, neighbours] => given(Path::new(points), Path::new(values), Some(Path::new(neighbours))),
-        _ => Err(Error::Usage("give no file, or points and values, or these and a file to write".into())),
+        [points, values, prefix] => given(Path::new(points), Path::new(values), Some(Path::new(prefix))),
+        _ => Err(Error::Usage("give no file, or points and values, or these and the beginning of two names".into())),
     }
 }
 
@@ -56,7 +64,12 @@ fn simulated() -> Result<(), Error> {
 }
 
 /// Points and values from files; the lengthscale is a tenth of the longest side.
-fn given(points: &Path, values: &Path, neighbours: Option<&Path>) -> Result<(), Error> {
+fn given(points: &Path, values: &Path, prefix: Option<&Path>) -> Result<(), Error> {
+    let files = prefix
+        .map(|prefix| GpGpFiles { neighbours: suffixed(prefix, ".nn.csv"), order: suffixed(prefix, ".order.csv") });
+    if let Some(files) = &files {
+        check_targets([files.neighbours.as_path(), &files.order], [points, values])?;
+    }
     let (points, values) = (read_points(points, &ReadOptions::default())?, read_reals(values)?.values);
     if values.len() != points.len() {
         return Err(Error::Usage(format!(
@@ -75,7 +88,7 @@ fn given(points: &Path, values: &Path, neighbours: Option<&Path>) -> Result<(), 
     let spread = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
     let values: Vec<f64> = values.iter().map(|value| (value - mean) / spread).collect();
     println!("{} points, lengthscale {length:.3}, values of mean 0 and variance 1", points.len());
-    compare(&points, &values, &config(CovarianceKind::Matern32, length), 128, neighbours, None)
+    compare(&points, &values, &config(CovarianceKind::Matern32, length), 128, files.as_ref(), None)
 }
 
 fn config(kind: CovarianceKind, length: f64) -> CovarianceConfig {
@@ -88,7 +101,7 @@ fn compare(
     values: &[f64],
     config: &CovarianceConfig,
     inducing: usize,
-    file: Option<&Path>,
+    files: Option<&GpGpFiles>,
     exact: Option<f64>,
 ) -> Result<(), Error> {
     // A random order, by moving the points: then row numbers are ranks.
@@ -112,8 +125,8 @@ fn compare(
             }
             None => println!("{k:>4} {near:>22.2} {best:>22.2}"),
         }
-        if let (Some(file), true) = (file, k == NEIGHBOURS[NEIGHBOURS.len() - 1]) {
-            write_neighbours(file, &answers.ids, k)?;
+        if let (Some(files), true) = (files, k == NEIGHBOURS[NEIGHBOURS.len() - 1]) {
+            files.write(&order, &answers.ids, k)?;
         }
     }
     Ok(())
@@ -255,11 +268,24 @@ fn log_density(log_determinant: f64, square: f64, len: usize) -> f64 {
     -0.5 * (log_determinant + square + len as f64 * (2.0 * std::f64::consts::PI).ln())
 }
 
-/// The layout of GpGp.
-fn write_neighbours(file: &Path, ids: &[i32], k: usize) -> Result<(), Error> {
-    let rows = ids.chunks_exact(k).enumerate().map(|(row, ids)| {
+/// What GpGp reads: see above.
+struct GpGpFiles {
+    neighbours: PathBuf,
+    order: PathBuf,
+}
+
+impl GpGpFiles {
+    /// Writes both files, or none. `ids` are places in the order, as the points were moved.
+    fn write(&self, order: &[i32], ids: &[i32], k: usize) -> Result<(), Error> {
         let cell = |id: &i32| if *id < 0 { "NA".to_owned() } else { (id + 1).to_string() };
-        std::iter::once((row + 1).to_string()).chain(ids.iter().map(cell)).collect::<Vec<_>>().join(",") + "\n"
-    });
-    fs::write(file, rows.collect::<String>()).map_err(|source| Error::Write { file: shown(file), source })
+        let mut outputs = Outputs::new();
+        outputs.add(&self.order, |out| order.iter().try_for_each(|row| writeln!(out, "{}", row + 1)))?;
+        outputs.add(&self.neighbours, |out| {
+            ids.chunks_exact(k).enumerate().try_for_each(|(place, ids)| {
+                let cells: Vec<String> = std::iter::once((place + 1).to_string()).chain(ids.iter().map(cell)).collect();
+                writeln!(out, "{}", cells.join(","))
+            })
+        })?;
+        outputs.commit()
+    }
 }
