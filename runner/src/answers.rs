@@ -72,7 +72,10 @@ impl Answers {
         if k == 0 {
             return Err(Error::Usage("k is 0; ask for at least one neighbour".into()));
         }
-        let too_large = |bytes| Error::Memory { file: format!("the answer of {count} x {k}"), bytes };
+        let too_large = |bytes| {
+            let remedy = "ask for fewer neighbours, or fewer queries at a time";
+            Error::Memory { file: format!("the answer of {count} x {k}"), bytes, remedy }
+        };
         let len = count.checked_mul(k).ok_or_else(|| too_large(u64::MAX))?;
         let bytes = (len as u64).saturating_mul((size_of::<Idx>() + size_of::<f64>()) as u64);
         if !fits_memory(bytes) {

@@ -278,15 +278,15 @@ pub enum Error {
         /// The columns that there are.
         known: String,
     },
-    /// The values do not fit into memory.
-    #[error(
-        "{file}: its {bytes} bytes of values do not fit into memory; ask for fewer rows, columns or neighbours, or for f32"
-    )]
+    /// A file, or what is asked for, does not fit into memory.
+    #[error("{file}: its {bytes} bytes do not fit into memory; {remedy}")]
     Memory {
-        /// The file.
+        /// The file, or what is asked for.
         file: String,
         /// Bytes needed.
         bytes: u64,
+        /// What helps.
+        remedy: &'static str,
     },
     /// The file is not a saved tree.
     #[error("{file}: is no tree file of covertree ({problem}); make one with covertree build")]

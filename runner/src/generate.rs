@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::points::{Dtype, Points, Values};
 use crate::random::{Row, Table};
+use crate::summary::fits_memory;
 
 /// Rows that one task makes.
 const CHUNK_ROWS: usize = 1024;
@@ -155,6 +156,11 @@ impl GenerateConfig {
         if dim == 0 {
             return refuse("points need at least 1 dimension; ask for more".to_owned());
         }
+        let intrinsic = self.intrinsic_dim.unwrap_or(dim.min(INTRINSIC_DIM));
+        if distribution == Distribution::Manifold && !(1..=dim).contains(&intrinsic) {
+            return refuse(format!("an intrinsic dimension of {intrinsic} does not lie in 1 to {dim}"));
+        }
+        self.check_room(intrinsic)?; // before the shapes ask for any
         let table = Table::new(seed, stream::VALUES);
         Ok(match distribution {
             Distribution::Gaussian => Box::new(Gaussian { table }),
@@ -171,24 +177,44 @@ impl GenerateConfig {
             }
             Distribution::Filament => Box::new(Filament::new(seed, dim)),
             Distribution::Duplicates => Box::new(Duplicates { table, sources: Table::new(seed, stream::CHOICE) }),
-            Distribution::Manifold => {
-                let intrinsic = self.intrinsic_dim.unwrap_or(dim.min(INTRINSIC_DIM));
-                if intrinsic == 0 || intrinsic > dim {
-                    return refuse(format!("an intrinsic dimension of {intrinsic} does not lie in 1 to {dim}"));
-                }
-                Box::new(Manifold::new(seed, dim, intrinsic))
-            }
+            Distribution::Manifold => Box::new(Manifold::new(seed, dim, intrinsic)),
         })
+    }
+
+    /// Refuses what there is no memory for: the values, and what all rows share.
+    fn check_room(&self, intrinsic: usize) -> Result<(), Error> {
+        let [rows, dim, intrinsic] = [self.rows, self.dim, intrinsic].map(|count| count as u128); // widens
+        let shared = match self.distribution {
+            Distribution::Gaussian | Distribution::Uniform | Distribution::Annulus | Distribution::Duplicates => 0,
+            Distribution::Lattice => dim,
+            Distribution::Clusters => CLUSTERS as u128 * dim,
+            Distribution::Filament => 2 * HARMONICS as u128 * dim,
+            Distribution::Manifold => (3 * dim + 2 * intrinsic + 2).saturating_mul(intrinsic),
+        };
+        let values = rows * dim * self.value_bytes() as u128; // rows have 31 bits
+        let bytes = shared.saturating_mul(size_of::<f64>() as u128).saturating_add(values);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        // No array may be longer than that, however much memory there is.
+        if bytes <= isize::MAX as u64 && fits_memory(bytes) { Ok(()) } else { Err(self.too_large(bytes)) }
+    }
+
+    fn value_bytes(&self) -> usize {
+        match self.dtype {
+            Dtype::F32 => size_of::<f32>(),
+            Dtype::F64 => size_of::<f64>(),
+        }
+    }
+
+    fn too_large(&self, bytes: u64) -> Error {
+        let remedy = "ask for fewer rows or columns, or for f32";
+        Error::Memory { file: self.distribution.name().to_owned(), bytes, remedy }
     }
 
     /// All values, row by row.
     fn fill<T: Pod + Send>(&self, shape: &dyn Shape, round: impl Fn(f64) -> T + Sync) -> Result<Vec<T>, Error> {
-        let too_large = |count: u64| Error::Memory {
-            file: self.distribution.name().to_owned(),
-            bytes: count.saturating_mul(size_of::<T>() as u64),
-        };
-        let count = self.rows.checked_mul(self.dim).ok_or_else(|| too_large(u64::MAX))?;
-        let mut values: Vec<T> = bytemuck::try_zeroed_vec(count).map_err(|()| too_large(count as u64))?;
+        let count = self.rows * self.dim; // `check_room` has seen it
+        let values = bytemuck::try_zeroed_vec(count);
+        let mut values: Vec<T> = values.map_err(|()| self.too_large((count * size_of::<T>()) as u64))?;
         values.par_chunks_mut(CHUNK_ROWS * self.dim).enumerate().for_each(|(chunk, values)| {
             let mut exact = vec![0.0; self.dim];
             for (row, out) in values.chunks_exact_mut(self.dim).enumerate() {

@@ -155,7 +155,8 @@ impl Budget {
         if bytes <= self.available {
             return Ok(());
         }
-        Err(Error::Memory { file: format!("the answer of more than {found} neighbours"), bytes })
+        let remedy = "choose a smaller radius, or ask for fewer queries at a time";
+        Err(Error::Memory { file: format!("the answer of more than {found} neighbours"), bytes, remedy })
     }
 }
 
@@ -228,6 +229,6 @@ mod tests {
         budget.spend(60).unwrap();
         budget.spend(40).unwrap();
         let text = budget.spend(1).unwrap_err().to_string();
-        assert!(text.contains("more than 101 neighbours") && text.contains("do not fit into memory"), "{text}");
+        assert!(text.contains("more than 101 neighbours") && text.contains("choose a smaller radius"), "{text}");
     }
 }

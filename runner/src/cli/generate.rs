@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use covertree::error::{Error, shown};
-use covertree::formats::output::check_target;
-use covertree::formats::write_points;
+use covertree::formats::{check_points_target, write_points};
 use covertree::generate::{Distribution, GenerateConfig};
 
 use super::args::{DtypeArg, dtype_name};
@@ -54,7 +53,7 @@ impl GenerateArgs {
     }
 
     pub fn plan(self, session: &Session) -> Result<GeneratePlan, Error> {
-        check_target(&self.output)?;
+        check_points_target(&self.output)?;
         session.stages(2);
         Ok(GeneratePlan { config: self.config(session.seed), output: self.output })
     }

@@ -89,13 +89,27 @@ pub fn read_points(path: &Path, options: &ReadOptions) -> Result<Points, Error> 
 /// # Errors
 /// [`Error::Extension`] for another extension; else as [`output::write_npy`].
 pub fn write_points(path: &Path, points: &Points) -> Result<(), Error> {
-    if extension(path).as_deref() != Some("npy") {
-        return Err(Error::Extension { file: shown(path), known: ".npy" });
-    }
+    want_npy(path)?;
     let shape = [points.len(), points.dim()];
     match points.values() {
         Values::F32(values) => output::write_npy(path, &shape, values),
         Values::F64(values) => output::write_npy(path, &shape, values),
+    }
+}
+
+/// Says early, before any work, that points could never be written to a file.
+///
+/// # Errors
+/// [`Error::Extension`] for another extension than `.npy`; else as [`output::check_target`].
+pub fn check_points_target(path: &Path) -> Result<(), Error> {
+    want_npy(path)?;
+    output::check_target(path)
+}
+
+fn want_npy(path: &Path) -> Result<(), Error> {
+    match extension(path).as_deref() {
+        Some("npy") => Ok(()),
+        _ => Err(Error::Extension { file: shown(path), known: ".npy" }),
     }
 }
 

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, shown};
 use crate::points::{Points, Values};
+use crate::summary::fits_memory;
 
 /// Bytes before the length of the header: the magic string and two bytes of version.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -266,7 +267,15 @@ impl Source {
 
     fn zeroed<T: Element>(&self, count: usize) -> Result<Vec<T>, Error> {
         let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
-        bytemuck::try_zeroed_vec(count).map_err(|()| Error::Memory { file: self.file.clone(), bytes })
+        let too_large = || {
+            let remedy = "free some, split the file, or store its values in fewer bits";
+            Error::Memory { file: self.file.clone(), bytes, remedy }
+        };
+        // Systems promise memory that they do not have, and then end the program.
+        if !fits_memory(bytes) {
+            return Err(too_large());
+        }
+        bytemuck::try_zeroed_vec(count).map_err(|()| too_large())
     }
 }
 

@@ -209,10 +209,6 @@ fn impossible_requests_are_refused_in_one_line() {
         (GenerateConfig { rows: 0, ..base }, "manifold: 0 rows cannot be made; ask for 1 to 2147483646"),
         (GenerateConfig { rows: usize::MAX, ..base }, "rows cannot be made; ask for 1 to 2147483646"),
         (GenerateConfig { dim: 0, ..base }, "manifold: points need at least 1 dimension; ask for more"),
-        (
-            GenerateConfig { dim: usize::MAX / 2, distribution: Distribution::Uniform, ..base },
-            "do not fit into memory;",
-        ),
         (GenerateConfig { intrinsic_dim: Some(0), ..base }, "an intrinsic dimension of 0 does not lie in 1 to 4"),
         (GenerateConfig { intrinsic_dim: Some(5), ..base }, "an intrinsic dimension of 5 does not lie in 1 to 4"),
         (config(Distribution::Annulus, 10, 1), "annulus: a ring needs 2 dimensions or more, not 1"),
@@ -230,4 +226,29 @@ fn impossible_requests_are_refused_in_one_line() {
         let points = config(Distribution::Manifold, 10, dim).generate().unwrap();
         assert_eq!(points.dim(), dim); // the default intrinsic dimension gives way
     }
+}
+
+/// Where the system tells what memory there is.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_shape_asks_for_memory_that_there_is_not() {
+    for distribution in Distribution::ALL {
+        for dim in [1 << 50, isize::MAX as usize, usize::MAX] {
+            for request in [
+                config(distribution, 2, dim),
+                GenerateConfig { dtype: Dtype::F32, ..config(distribution, 2, dim) },
+                GenerateConfig { intrinsic_dim: Some(dim), ..config(distribution, 2, dim) },
+            ] {
+                let error = request.generate().unwrap_err().to_string();
+                assert!(error.starts_with(&format!("{distribution}: its ")), "{error}");
+                assert!(
+                    error.ends_with("do not fit into memory; ask for fewer rows or columns, or for f32"),
+                    "{error}"
+                );
+            }
+        }
+    }
+    // The values would fit, and the matrices of the surface do not.
+    let request = GenerateConfig { intrinsic_dim: Some(1 << 24), ..config(Distribution::Manifold, 2, 1 << 24) };
+    assert!(request.generate().unwrap_err().to_string().contains("do not fit into memory"));
 }

@@ -20,6 +20,7 @@ use super::{Contents, Mapping, NAMES, Packed, corners_fit};
 use crate::error::{Error, quoted, shown};
 use crate::formats::npy::open_regular;
 use crate::space::PackedPoints;
+use crate::summary::fits_memory;
 use crate::tree::storage::FileBytes;
 use crate::tree::validate::{Findings, structure};
 use crate::tree::{Ladder, Order, Storage, Tree};
@@ -102,9 +103,16 @@ pub fn read(path: &Path, mode: ReadMode) -> Result<SavedTree, Error> {
     input.by_ref().take(size_of::<Header>() as u64).read_to_end(&mut start).map_err(failed)?;
     // A small part tells whether the rest is worth its memory.
     first_look(&file, &start, len)?;
-    let memory = || Error::Memory { file: file.clone(), bytes: len };
+    let memory = || {
+        let remedy = match mode {
+            ReadMode::Memory => "free some, or only search it, mapped: covertree query and within take --mmap",
+            ReadMode::Mapped => "use a machine with longer addresses",
+        };
+        Error::Memory { file: file.clone(), bytes: len, remedy }
+    };
     let bytes = usize::try_from(len).map_err(|_| memory())?;
     let bytes = match mode {
+        ReadMode::Memory if !fits_memory(len) => return Err(memory()),
         ReadMode::Memory => read_whole(&mut input, FileBytes::zeroed(bytes).ok_or_else(memory)?),
         ReadMode::Mapped => Mapping::new(&input).map(FileBytes::Mapped),
     };
