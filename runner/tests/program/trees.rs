@@ -86,6 +86,19 @@ fn the_benchmark_checks_what_it_measures_and_draws_it() {
 }
 
 #[test]
+fn a_metric_that_the_points_do_not_suit_is_a_row_of_the_table() {
+    let place = Place::new();
+    // The first point is no direction, and those from 91 on are no places.
+    let line: Vec<f64> = (0..200).flat_map(|i| [f64::from(i), f64::from(i)]).collect();
+    place.points("line.npy", 2, &line);
+    let text = place.done("bench line.npy --sweep metrics --repeats 1");
+    let row = |metric: &str| text.lines().find(|line| line.starts_with(metric)).unwrap_or_else(|| panic!("{text}"));
+    assert!(row("angular").contains("refused: line.npy: row 0 (counted from 0) is a zero vector"), "{text}");
+    assert!(row("haversine").contains("refused: line.npy: row 91, column 1 (counted from 0) is 91"), "{text}");
+    assert!(row("manhattan").contains("valid, exact"), "{text}");
+}
+
+#[test]
 fn trees_wider_than_single_precision_stay_usable() {
     let place = Place::new();
     place.points("points.npy", 2, &[0.0, 1.0, 2.0, 3.0, 4.0, -5.0, 6.0, 7.0]);

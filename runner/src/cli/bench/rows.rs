@@ -39,7 +39,7 @@ pub(super) struct Row {
     /// Whether it belongs to the plot of times by size.
     pub scaling: bool,
     pub config: BuildConfig,
-    /// Why the builder would not, in one line.
+    /// Why it was not built, in one line.
     pub refused: Option<String>,
     /// Median over the repeats.
     pub build_ms: f64,
@@ -203,8 +203,9 @@ fn once(case: &Case, row: &mut Row, check: bool, workers: &Workers, session: &Se
         AnyIndex::build_with(session.tier, &case.set.name, &case.set.points, case.metric, &case.config, workers);
     let build_ms = started.elapsed().as_secs_f64() * 1e3;
     let (index, telemetry) = match built {
-        Err(Error::Usage(reason)) => {
-            row.refused = Some(reason);
+        // Points need not suit every setting and metric: such a row says so, and the others are measured.
+        Err(error @ (Error::Usage(_) | Error::Latitude { .. } | Error::ZeroVector { .. } | Error::Memory { .. })) => {
+            row.refused = Some(error.to_string());
             return Ok(());
         }
         other => other?,
