@@ -24,6 +24,13 @@ const FEW: f64 = (1u64 << 22) as f64;
 /// Bytes that a conflict takes while it is settled.
 const PAIR_BYTES: f64 = 50.0;
 
+/// What a refusal is of.
+#[derive(Clone, Copy)]
+pub(super) enum Work {
+    Build,
+    Update,
+}
+
 /// Some of the slots, spread evenly.
 fn sample(slots: &[Idx]) -> Vec<Idx> {
     let len = slots.len().min(SAMPLE);
@@ -31,11 +38,11 @@ fn sample(slots: &[Idx]) -> Vec<Idx> {
 }
 
 impl<S: Space> Builder<'_, S> {
-    /// Refuses a build whose last batch would have a graph beyond all bounds.
+    /// Refuses a build, or an update of a tree that is there, whose last batch would have a graph beyond all bounds.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the estimate and what to do instead.
-    pub(super) fn refuse_quadratic(&self, schedule: &Schedule<'_>) -> Result<(), Error> {
+    /// [`Error::Usage`] with the estimate and what to do instead: an update has the settings of its tree.
+    pub(super) fn refuse_quadratic(&self, schedule: &Schedule<'_>, work: Work) -> Result<(), Error> {
         let config = self.config;
         let (before, batch) = schedule.last_batch();
         let graph = matches!(config.conflict, Conflict::Dense | Conflict::TwoPhase);
@@ -48,14 +55,21 @@ impl<S: Space> Builder<'_, S> {
         if !beyond && fits_memory((pairs * PAIR_BYTES) as u64) {
             return Ok(());
         }
+        // Without coordinates there are no cells.
+        let sparse = if self.space.axes() == 0 { Conflict::Parent } else { Conflict::Grid };
+        let remedy = match work {
+            Work::Update => format!("change fewer points at a time, or build the tree anew with conflict {sparse}"),
+            Work::Build => format!(
+                "choose conflict {sparse}{}{}",
+                if config.prefix == Prefix::Whole { ", or prefix doubling" } else { ", or batch-order brio" },
+                if beyond && limit < LEN_MAX as u64 / 2 { ", or a larger graph-cap" } else { "" }
+            ),
+        };
         Err(Error::Usage(format!(
-            "conflict {}: the last batch would have about {pairs:.1e} conflicts ({:.0} GiB), more than {}; choose conflict \
-             grid{}{}",
+            "conflict {}: the last batch would have about {pairs:.1e} conflicts ({:.0} GiB), more than {}; {remedy}",
             config.conflict,
             pairs * PAIR_BYTES / f64::from(1 << 30),
             if beyond { format!("the limit of {limit}") } else { "there is memory".into() },
-            if config.prefix == Prefix::Whole { ", or prefix doubling" } else { ", or batch-order brio" },
-            if beyond && limit < LEN_MAX as u64 / 2 { ", or a larger graph-cap" } else { "" }
         )))
     }
 

@@ -51,6 +51,7 @@ use crate::workers::Workers;
 use batches::Schedule;
 use conflict::{Choice, Crowding, choose, settle};
 use crowd::Crowd;
+use estimate::Work;
 use seek::{Draft, Scene};
 use telemetry::{BatchRow, timed};
 
@@ -143,7 +144,7 @@ pub(crate) fn build<S: Space>(
     };
     let morton = if config.batch_order == BatchOrder::Morton { space.morton(tier) } else { None };
     let mut schedule = Schedule::new(&rows, config, morton);
-    let (grown, mut telemetry) = build_slots(space, &mut schedule, config, tier, workers)?;
+    let (grown, mut telemetry) = build_slots(space, &mut schedule, config, Work::Build, tier, workers)?;
     let Grown { mut tree, packed, .. } = grown;
     tree.ids.iter_mut().for_each(|id| *id = rows[at(*id)]);
     telemetry.build_s = started.elapsed().as_secs_f64();
@@ -156,6 +157,7 @@ fn build_slots<S: Space>(
     space: &S,
     schedule: &mut Schedule<'_>,
     config: &BuildConfig,
+    work: Work,
     tier: Tier,
     workers: &Workers,
 ) -> Result<(Grown<S>, Telemetry), Error> {
@@ -173,7 +175,7 @@ fn build_slots<S: Space>(
     drop(packed);
     let scale = if farthest > 0.0 { farthest } else { 1.0 };
     let builder = Builder { space, config, tier, ladder: Ladder::new(config.base, scale), workers };
-    builder.refuse_quadratic(schedule)?;
+    builder.refuse_quadratic(schedule, work)?;
     let mut placement =
         Placement { levels: vec![TWIN; at(len)], parents: vec![NONE; at(len)], distances: vec![0.0; at(len)] };
     placement.levels[at(root)] = 0;

@@ -21,6 +21,7 @@ use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::batches::Schedule;
+use super::estimate::Work;
 use super::independent::Graph;
 use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, share, timed};
@@ -81,10 +82,10 @@ pub(crate) fn update<S: Space>(
     let slots: Vec<Idx> = (0..len).filter(|&slot| stays[at(slot)]).collect();
     let mut schedule = schedule.behind(slots.len(), |slot| live(slot) && !stays[at(slot)]);
     let (grown, mut telemetry) = if slots.is_empty() {
-        build_slots(&*space, &mut schedule, config, tier, workers)?
+        build_slots(&*space, &mut schedule, config, Work::Update, tier, workers)?
     } else {
         builder.raise_root(&slots, &mut placement, live);
-        builder.refuse_quadratic(&schedule)?;
+        builder.refuse_quadratic(&schedule, Work::Update)?;
         let mut draft_ms = 0.0;
         let draft = timed(&mut draft_ms, || match slots.len() == old {
             true => builder.taken_over(change.tree, &slot_of[..old], &placement),
