@@ -152,9 +152,7 @@ impl CovarianceArgs {
             return Err(Error::Usage(format!("{}: holds no parameter set; give at least one", shown(path))));
         }
         let numbered = sets.into_iter().enumerate();
-        let sets = numbered.map(|(number, set)| {
-            set.over(self.config()).map_err(|error| Error::Usage(format!("{}: set {number}: {error}", shown(path))))
-        });
+        let sets = numbered.map(|(number, set)| set.over(self.config()).map_err(|error| in_set(path, number, error)));
         sets.collect()
     }
 
@@ -179,6 +177,11 @@ impl CovarianceArgs {
         };
         fitted.map_err(|error| in_files(error, self.inducing.files()))
     }
+}
+
+/// What is wrong with one set of a file, with the file and the number of the set before it.
+pub(crate) fn in_set(path: &Path, number: usize, error: Error) -> Error {
+    Error::Usage(format!("{}: set {number}: {error}", shown(path)))
 }
 
 /// One set of parameters in a file.

@@ -11,8 +11,8 @@ use covertree::residual::{CovarianceConfig, FitOptions, ResidualIndex, Strategy,
 use covertree_kernels::index::Idx;
 
 use super::args::{PointsArgs, check_k, in_files};
-use super::covariance::{CovarianceArgs, Explained};
-use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry};
+use super::covariance::{CovarianceArgs, Explained, in_set};
+use super::gate::{GatePlan, SearchArgs, Searched, Searching, add_telemetry};
 use super::record::{Outcome, Record, ResidualRecord};
 use super::session::Session;
 
@@ -131,14 +131,11 @@ impl VecchiaArgs {
 
 impl VecchiaPlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
-        let Self { args, sets, files, order_file, gate } = self;
+        let Self { args, sets, files, order_file, gate } = &self;
         let read = || -> Result<_, Error> {
             let points = args.points.read()?;
             for (number, set) in sets.iter().enumerate() {
-                set.check(points.dim()).map_err(|error| match &args.parameters {
-                    Some(path) => Error::Usage(format!("{}: set {number}: {error}", shown(path))),
-                    None => error,
-                })?;
+                set.check(points.dim()).map_err(|error| args.in_set(number, error))?;
             }
             Ok((points, args.covariance.inducing.read(&args.points.reading.options())?))
         };
@@ -146,53 +143,25 @@ impl VecchiaPlan {
         let (order, order_s) = session.stage("ordering", || args.order(&points, session.seed));
         let order = order?;
         let mut outputs = Outputs::new();
-        if let Some(file) = &order_file {
+        if let Some(file) = order_file {
             outputs.add_npy(file, &[order.len()], &order)?;
         }
         let searching = Searching { args: &args.search, gate: gate.as_ref(), asked: points.len() };
+        let work = SetWork { args, session, points: &points, explained: &explained, order: &order, order_s, searching };
         let (mut index, mut runs, mut lines, mut failed) = (None, Vec::new(), Vec::new(), None);
         let mut telemetry = String::new();
-        for (set, [ids, distances]) in sets.iter().zip(&files) {
-            let (fitted, covariance_s) =
-                session.stage("fitting", || args.fit(session, &points, &order, set, &explained, index.take()));
-            let fitted = fitted?.with_strategy(args.strategy.into());
-            let found = searching.run(
-                session,
-                fitted,
-                |index| index.vecchia(&order, args.k),
-                |index, rows| reference::vecchia_rows(index, &order, rows, args.k),
-            )?;
-            let (fitted, answers) = (&found.index, &found.answers);
-            let shape = [points.len(), args.k];
-            session
-                .stage("writing", || -> Result<(), Error> {
-                    outputs.add_npy(ids, &shape, &answers.ids)?;
-                    outputs.add_npy(distances, &shape, &answers.distances)
-                })
-                .0?;
-            let record = Record {
-                command: "vecchia",
-                rows: Some(points.len()),
-                dim: Some(points.dim()),
-                metric: Some(if fitted.columns() > 0 { "residual" } else { "correlation" }),
-                queries: Some(points.len()),
-                k: Some(args.k),
-                build_s: Some(order_s),
-                covariance_s: Some(covariance_s),
-                query_s: Some(found.query_s),
-                rows_per_s: Some(points.len() as f64 / found.query_s),
-                index_bytes: Some(fitted.bytes()),
-                residual: Some(ResidualRecord::new(
-                    fitted,
-                    found.work,
-                    points.len() * points.len().saturating_sub(1) / 2,
-                )),
-                recall: found.recall,
-                sampled: found.sampled,
-                ..Record::default()
+        for (number, (set, [ids, distances])) in sets.iter().zip(files).enumerate() {
+            let done = work.search(set, index.take()).map_err(|error| args.in_set(number, error));
+            let (found, record) = done?;
+            let (shape, answers) = ([points.len(), args.k], &found.answers);
+            let write = || -> Result<(), Error> {
+                outputs.add_npy(ids, &shape, &answers.ids)?;
+                outputs.add_npy(distances, &shape, &answers.distances)
             };
+            session.stage("writing", write).0?;
+            let searching = &work.searching;
             telemetry += &searching.telemetry(session, &found, &record, args.order_name(), args.strategy.name());
-            lines.push(told(ids, &record, fitted) + &searching.told(&found));
+            lines.push(told(ids, &record, &found.index) + &searching.told(&found));
             runs.push(record);
             failed = failed.or(found.failed);
             index = Some(found.index);
@@ -208,6 +177,51 @@ impl VecchiaPlan {
             _ => Record { command: "vecchia", rows: Some(points.len()), runs, ..Record::default() },
         };
         Ok(Outcome { record, message: lines.join("\n"), failed, ..Outcome::default() })
+    }
+}
+
+/// What the searches of all parameter sets share.
+struct SetWork<'a> {
+    args: &'a VecchiaArgs,
+    session: &'a Session,
+    points: &'a Points,
+    explained: &'a Explained,
+    order: &'a [Idx],
+    order_s: f64,
+    searching: Searching<'a>,
+}
+
+impl SetWork<'_> {
+    /// Fits the points to a set of parameters, with the memory of an earlier fit, and searches.
+    fn search(&self, set: &CovarianceConfig, earlier: Option<ResidualIndex>) -> Result<(Searched, Record), Error> {
+        let Self { args, session, points, order, .. } = *self;
+        let fit = || args.fit(session, points, order, set, self.explained, earlier);
+        let (fitted, covariance_s) = session.stage("fitting", fit);
+        let found = self.searching.run(
+            session,
+            fitted?.with_strategy(args.strategy.into()),
+            |index| index.vecchia(order, args.k),
+            |index, rows| reference::vecchia_rows(index, order, rows, args.k),
+        )?;
+        let (fitted, len) = (&found.index, points.len());
+        let record = Record {
+            command: "vecchia",
+            rows: Some(len),
+            dim: Some(points.dim()),
+            metric: Some(if fitted.columns() > 0 { "residual" } else { "correlation" }),
+            queries: Some(len),
+            k: Some(args.k),
+            build_s: Some(self.order_s),
+            covariance_s: Some(covariance_s),
+            query_s: Some(found.query_s),
+            rows_per_s: Some(len as f64 / found.query_s),
+            index_bytes: Some(fitted.bytes()),
+            residual: Some(ResidualRecord::new(fitted, found.work, len * len.saturating_sub(1) / 2)),
+            recall: found.recall,
+            sampled: found.sampled,
+            ..Record::default()
+        };
+        Ok((found, record))
     }
 }
 
@@ -240,13 +254,24 @@ impl VecchiaArgs {
         explained: &Explained,
         earlier: Option<ResidualIndex>,
     ) -> Result<ResidualIndex, Error> {
+        let label = shown(&self.points.path);
         match (earlier, explained) {
-            (Some(earlier), Explained::Inducing(_)) => earlier.refit(points, set),
+            (Some(earlier), Explained::Inducing(_)) => {
+                let files = self.covariance.inducing.files();
+                earlier.refit(&label, points, set).map_err(|error| in_files(error, files))
+            }
             _ => {
-                let label = shown(&self.points.path);
                 let options = FitOptions { tier: session.tier, landmarks: self.search.landmarks, order: Some(order) };
                 self.covariance.fit(session, &label, points, set, explained, options)
             }
+        }
+    }
+
+    /// What is wrong with a parameter set, or with the points under it, with its file and number before it.
+    fn in_set(&self, number: usize, error: Error) -> Error {
+        match &self.parameters {
+            Some(path) => in_set(path, number, error),
+            None => error,
         }
     }
 

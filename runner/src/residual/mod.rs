@@ -201,12 +201,12 @@ impl ResidualIndex {
         Ok(Self { tier, landmarks, config, covariance, source, inducing, strategy, gate: None, set })
     }
 
-    /// The same points and inducing points under other parameters: the layout and all memory are reused. A gate is gone then,
-    /// for it was calibrated for the old ones.
+    /// The same points, which messages call `label`, and inducing points under other parameters: the layout and all memory are
+    /// reused. A gate is gone then, for it was calibrated for the old ones.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::Usage`] when `V` was given. The index is gone then.
-    pub fn refit(self, points: &Points, config: &CovarianceConfig) -> Result<Self, Error> {
+    pub fn refit(self, label: &str, points: &Points, config: &CovarianceConfig) -> Result<Self, Error> {
         if points.len() != self.set.layout.len() || points.dim() != self.set.model.dim() {
             return Err(Error::Usage("a metric can be fitted anew to the same points only; make a new index".into()));
         }
@@ -215,7 +215,7 @@ impl ResidualIndex {
         }
         let (strategy, tier, landmarks) = (self.strategy, self.tier, self.landmarks);
         let options = FitOptions { tier, landmarks, order: None }; // the layout has it
-        let fitted = Self::make(options, "points", points, config, self.inducing, None, Some(self.set))?;
+        let fitted = Self::make(options, label, points, config, self.inducing, None, Some(self.set))?;
         Ok(fitted.with_strategy(strategy))
     }
 

@@ -191,7 +191,7 @@ fn a_new_fit_on_old_memory_is_a_fresh_fit() {
         let smooth = config(CovarianceKind::Rbf, 1.0);
         let mut again = fit(&smooth);
         for config in [config(CovarianceKind::Matern32, 0.4), config(CovarianceKind::Matern52, 0.8), smooth] {
-            again = again.refit(&points, &config).unwrap();
+            again = again.refit("points", &points, &config).unwrap();
             let fresh = fit(&config);
             assert_eq!(again.bytes(), fresh.bytes());
             let want = fresh.vecchia(&order, 8).unwrap().0;

@@ -219,6 +219,10 @@ fn parameter_sets_are_named_by_file_and_number() {
     place.file("wrong.json", r#"[{}, {"variance": -1}]"#);
     let text = place.refused("vecchia points.npy -k 2 --parameters wrong.json -o nn");
     assert!(text.contains("wrong.json: set 1: "), "{text}");
+    // What is wrong with the points under one set alone.
+    place.file("later.json", r#"[{}, {"lengthscale": 1e-300}]"#);
+    let text = place.refused("vecchia points.npy --inducing 9 -k 2 --parameters later.json -o nn");
+    assert!(text.starts_with("error: later.json: set 1: points.npy: row 0, column 0 (counted from 0)"), "{text}");
     write_npy(&place.path("short.npy"), &[2], &[1, 0]).unwrap();
     let text = place.refused("vecchia points.npy -k 2 --order-ids short.npy -o nn");
     assert!(text.contains("short.npy: holds 2 row numbers where there are 150 points"), "{text}");
