@@ -58,7 +58,7 @@ pub(crate) struct Record {
     pub tree: Option<TreeRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineRecord>,
-    /// The rows of the demo's table.
+    /// The rows of the demo's table, or the parameter sets of vecchia where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Record>,
     /// What a row of the demo's table ran on.
