@@ -1,6 +1,8 @@
 //! What a build did, and how long it took: plain values, kept beside the tree and never in it.
 //!
-//! Counts are the same on every machine and number of threads; times, memory and `arena_*` are those of the run.
+//! Counts are the same on every machine and number of threads; times, memory and `arena_*` are those of the run. So is
+//! `distance_evals` of a batch whose conflicts were more than `graph-cap`, which the notes name: how far its search had come when it
+//! was given up depends on the threads.
 
 use std::time::Instant;
 
@@ -93,7 +95,7 @@ pub struct BatchRow {
     pub chains_deferred: u64,
     /// Of those, the ones that were finished in the end.
     pub chains_finished: u64,
-    /// Distances that the searches evaluated.
+    /// Distances that the searches evaluated, those of searches that were given up included.
     pub distance_evals: u64,
     /// Bytes of the arenas of all workers so far.
     pub arena_bytes: u64,
