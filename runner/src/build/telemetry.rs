@@ -213,13 +213,13 @@ pub struct Totals {
 
 /// What the first row says.
 #[derive(Serialize)]
-struct Header<'a> {
+struct Header<'a, C> {
     schema: &'static str,
     version: &'static str,
     tier: &'static str,
     threads: usize,
     seed: u64,
-    config: &'a BuildConfig,
+    config: &'a C,
     config_hash: String,
     rows: usize,
     dim: usize,
@@ -234,7 +234,7 @@ struct Tagged<'a, T> {
     fields: &'a T,
 }
 
-/// What a build was of, for the header of its telemetry.
+/// What a build or a search was of, for the header of its telemetry.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// Points.
@@ -293,24 +293,30 @@ impl Telemetry {
 
     /// The rows as text, one JSON object a line: a header, the batches, the levels, the totals.
     pub fn to_jsonl(&self, config: &BuildConfig, subject: &Subject<'_>) -> String {
-        let header = Header {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
-            tier: subject.tier.name(),
-            threads: rayon::current_num_threads(),
-            seed: config.seed,
-            config,
-            config_hash: format!("{:016x}", xxh3_64(config.to_json().as_bytes())),
-            rows: subject.rows,
-            dim: subject.dim,
-            metric: subject.metric,
-        };
-        let mut text = line("header", &header);
+        let mut text = header(config, config.seed, subject);
         self.batches.iter().for_each(|batch| text.push_str(&line("batch", batch)));
         self.levels.iter().for_each(|level| text.push_str(&line("level", level)));
         text.push_str(&line("summary", &self.totals()));
         text
     }
+}
+
+/// The first row: what ran, how and on what.
+pub(crate) fn header<C: Serialize>(config: &C, seed: u64, subject: &Subject<'_>) -> String {
+    let json = serde_json::to_string(config).expect("names are strings, and no map has other keys");
+    let header = Header {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        tier: subject.tier.name(),
+        threads: rayon::current_num_threads(),
+        seed,
+        config,
+        config_hash: format!("{:016x}", xxh3_64(json.as_bytes())),
+        rows: subject.rows,
+        dim: subject.dim,
+        metric: subject.metric,
+    };
+    line("header", &header)
 }
 
 pub(crate) fn line<T: Serialize>(row: &'static str, fields: &T) -> String {

@@ -2,12 +2,11 @@
 
 use covertree_kernels::simd::Tier;
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::gate::GateConfig;
 use super::profile::ProfileMetric;
 use super::{ResidualIndex, Work};
-use crate::build::telemetry::{SCHEMA, line};
+use crate::build::telemetry::{Subject, header, line};
 use crate::summary::rss_bytes;
 
 /// The settings of a search.
@@ -87,21 +86,6 @@ impl SearchTotals {
     }
 }
 
-/// What the first row says.
-#[derive(Serialize)]
-struct Header<'a> {
-    schema: &'static str,
-    version: &'static str,
-    tier: &'static str,
-    threads: usize,
-    seed: u64,
-    config: &'a SearchConfig<'a>,
-    config_hash: String,
-    rows: usize,
-    dim: usize,
-    metric: &'static str,
-}
-
 /// The rows as text, one JSON object a line: a header and the totals.
 pub fn to_jsonl(
     tier: Tier,
@@ -110,18 +94,11 @@ pub fn to_jsonl(
     config: &SearchConfig<'_>,
     totals: &SearchTotals,
 ) -> String {
-    let json = serde_json::to_string(config).expect("names are strings, and no map has other keys");
-    let header = Header {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        tier: tier.name(),
-        threads: rayon::current_num_threads(),
-        seed,
-        config,
-        config_hash: format!("{:016x}", xxh3_64(json.as_bytes())),
+    let subject = Subject {
         rows: index.len(),
         dim: index.set.model.dim(),
         metric: if index.columns() > 0 { "residual" } else { "correlation" },
+        tier,
     };
-    line("header", &header) + &line("summary", totals)
+    header(config, seed, &subject) + &line("summary", totals)
 }
