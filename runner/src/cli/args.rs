@@ -1,5 +1,6 @@
 //! Arguments that several commands share.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -178,7 +179,7 @@ pub(crate) struct StrategyArgs {
     #[arg(long, value_name = "SHARE", default_value_t = BuildConfig::default().rho_high)]
     pub rho_high: f64,
     /// adaptive: growth of the inserted points when the share is high, between, low
-    #[arg(long, value_name = "F,F,F", value_parser = growth, default_value = "1.25,1.75,2.25")]
+    #[arg(long, value_name = "F,F,F", value_parser = growth, default_value_t = Growth(BuildConfig::default().growth))]
     pub growth: Growth,
     /// Cut a first traversal short after so many covering nodes, each nearer than the last; it is finished for points that
     /// win a place
@@ -216,10 +217,19 @@ pub(super) fn report(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Growth([f64; 3]);
 
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [high, between, low] = self.0;
+        write!(f, "{high},{between},{low}")
+    }
+}
+
 fn growth(text: &str) -> Result<Growth, String> {
     let factors: Result<Vec<f64>, _> = text.split(',').map(str::parse).collect();
     let factors = factors.ok().and_then(|factors| <[f64; 3]>::try_from(factors).ok());
-    factors.map(Growth).ok_or_else(|| format!("{text:?} is not three numbers, such as 1.25,1.75,2.25"))
+    factors
+        .map(Growth)
+        .ok_or_else(|| format!("{text:?} is not three numbers, such as {}", Growth(BuildConfig::default().growth)))
 }
 
 impl StrategyArgs {

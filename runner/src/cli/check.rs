@@ -14,7 +14,7 @@ use covertree::{AnyIndex, brute};
 use covertree_kernels::hash::mix64;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 
-use super::args::{MetricArgs, PointsArgs};
+use super::args::{MetricArgs, PointsArgs, check_k};
 use super::build::built;
 use super::knn::AskedArgs;
 use super::record::{Outcome, Record, TreeRecord};
@@ -65,9 +65,7 @@ impl CheckArgs {
         if self.sample == 0 {
             return Err(Error::Usage("--sample 0: ask for at least one row".into()));
         }
-        if self.k == Some(0) {
-            return Err(Error::Usage("-k 0: ask for at least one neighbour".into()));
-        }
+        self.k.map(check_k).transpose()?;
         match self.ids.clone() {
             Some(ids) => Ok(CheckPlan::Answer { ids, args: Box::new(self) }),
             None if self.asked.queries.is_some() || self.asked.include_self => {

@@ -8,31 +8,34 @@ use covertree::formats::npy::{read_ids, read_reals};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::points::{Points, Values};
 use covertree::residual::{CovarianceConfig, FitOptions, Inducing, KernelName, ResidualIndex};
-use covertree_kernels::covariance::CovarianceKind;
 use serde::Deserialize;
 
 use super::args::in_files;
 use super::session::Session;
+
+fn defaults() -> CovarianceConfig {
+    CovarianceConfig::default()
+}
 
 /// The covariance and the inducing points.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Covariance")]
 pub(crate) struct CovarianceArgs {
     /// The covariance: rbf, matern12, matern32 or matern52
-    #[arg(long, value_name = "NAME", default_value = "matern52", value_parser = |name: &str| name.parse::<KernelName>())]
+    #[arg(long, value_name = "NAME", default_value_t = KernelName(defaults().kind), value_parser = |name: &str| name.parse::<KernelName>())]
     pub kernel: KernelName,
     /// One lengthscale, or one per column
-    #[arg(long, value_name = "L,..", value_delimiter = ',', default_value = "1", allow_negative_numbers = true)]
+    #[arg(long, value_name = "L,..", value_delimiter = ',', default_values_t = defaults().lengthscales, allow_negative_numbers = true)]
     pub lengthscale: Vec<f64>,
     /// Variance at distance zero
-    #[arg(long, value_name = "V", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "V", default_value_t = defaults().variance, allow_negative_numbers = true)]
     pub variance: f64,
     /// Variance that a point has on top, shared with no other
-    #[arg(long, value_name = "V", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "V", default_value_t = defaults().nugget, allow_negative_numbers = true)]
     pub nugget: f64,
     /// Added to the diagonal of the inducing points' covariance, in variances; grows tenfold, at most six times, where that
     /// is not positive definite
-    #[arg(long, value_name = "J", default_value_t = 1e-6, allow_negative_numbers = true)]
+    #[arg(long, value_name = "J", default_value_t = defaults().jitter, allow_negative_numbers = true)]
     pub jitter: f64,
     #[command(flatten)]
     pub inducing: InducingArgs,
@@ -70,11 +73,7 @@ pub(crate) enum Explained {
 impl CovarianceArgs {
     /// Whether anything was asked for that a metric of coordinates has no use for.
     pub fn any(&self) -> bool {
-        let Self { kernel, lengthscale, variance, nugget, jitter, inducing } = self;
-        inducing.any()
-            || *kernel != KernelName(CovarianceKind::Matern52)
-            || lengthscale.as_slice() != [1.0]
-            || (*variance, *nugget, *jitter) != (1.0, 0.0, 1e-6)
+        self.inducing.any() || self.config() != defaults()
     }
 }
 

@@ -28,7 +28,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use covertree::error::Error;
 
 use args::Common;
@@ -92,23 +92,9 @@ fn one_line(rendered: &str, command: Option<OsString>) -> String {
     let paragraphs = rendered.split("\n\n").enumerate();
     let telling = paragraphs.filter(|(place, text)| *place == 0 || text.trim_start().starts_with("tip:"));
     let words: Vec<&str> = telling.flat_map(|(_, text)| text.split_whitespace()).collect();
-    let known = [
-        "demo",
-        "generate",
-        "build",
-        "insert",
-        "delete",
-        "query",
-        "within",
-        "knn",
-        "vecchia",
-        "gate-profile",
-        "check",
-        "bench",
-        "doctor",
-    ];
-    let command = command.and_then(|name| known.into_iter().find(|known| name == *known));
-    let help = command.map_or_else(|| "covertree --help".to_owned(), |name| format!("covertree {name} --help"));
+    let program = Cli::command();
+    let command = command.and_then(|name| program.find_subcommand(name));
+    let help = command.map_or("covertree --help".into(), |known| format!("covertree {} --help", known.get_name()));
     // Usage without an error in it: no command was given.
     match words.first() {
         Some(&"error:") => format!("{}; see {help}", words.join(" ")),

@@ -1,7 +1,5 @@
 //! Parsing: pure, so it is tested without files.
 
-use clap::CommandFactory;
-
 use super::*;
 use covertree::BuildConfig;
 
