@@ -16,8 +16,8 @@ impl AnyIndex {
     ///
     /// # Errors
     /// [`Error::Usage`] when the columns are not those of the tree, when points stored in single precision would leave its
-    /// range, and when ids run out; otherwise as for queries, naming the row: a point in `f64` that a tree of `f32` cannot
-    /// hold, for example. Nothing has changed then.
+    /// range, when ids run out, and when a batch would have far more conflicts than the settings of the tree admit; otherwise as for
+    /// queries, naming the row: a point in `f64` that a tree of `f32` cannot hold, for example. Nothing has changed then.
     ///
     /// # Cost
     /// A search for each new point, and laying out all points anew.

@@ -256,6 +256,19 @@ fn a_far_crowd_in_one_batch_is_settled_without_a_quadratic_graph() {
 }
 
 #[test]
+fn a_refused_insertion_says_what_can_be_done() {
+    let all = points(Distribution::Gaussian, 1_020, 2, Dtype::F64);
+    let config =
+        BuildConfig { conflict: Conflict::Dense, prefix: Prefix::Whole, graph_cap: 1, ..BuildConfig::default() };
+    let mut world = World::new(all, 20, MetricName::Euclidean, &config);
+    let rows: Vec<i32> = (20..1_020).collect();
+    let text = world.index.insert("points", &world.all.take_rows(&rows).unwrap()).unwrap_err().to_string();
+    assert!(text.ends_with("; change fewer points at a time, or build the tree anew with conflict grid"), "{text}");
+    world.insert(10);
+    world.check();
+}
+
+#[test]
 fn ids_survive_files_and_are_never_used_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tree.ct");
