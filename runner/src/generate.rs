@@ -191,18 +191,12 @@ impl GenerateConfig {
             Distribution::Filament => 2 * HARMONICS as u128 * dim,
             Distribution::Manifold => (3 * dim + 2 * intrinsic + 2).saturating_mul(intrinsic),
         };
-        let values = rows * dim * self.value_bytes() as u128; // rows have 31 bits
+        let value = if self.dtype == Dtype::F32 { size_of::<f32>() } else { size_of::<f64>() };
+        let values = rows * dim * value as u128; // rows have 31 bits
         let bytes = shared.saturating_mul(size_of::<f64>() as u128).saturating_add(values);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         // No array may be longer than that, however much memory there is.
         if bytes <= isize::MAX as u64 && fits_memory(bytes) { Ok(()) } else { Err(self.too_large(bytes)) }
-    }
-
-    fn value_bytes(&self) -> usize {
-        match self.dtype {
-            Dtype::F32 => size_of::<f32>(),
-            Dtype::F64 => size_of::<f64>(),
-        }
     }
 
     fn too_large(&self, bytes: u64) -> Error {
