@@ -258,7 +258,8 @@ pub enum Error {
     /// The first line of a text table is neither a header nor a row.
     #[error(
         "{file}: the first line mixes numbers and text (column {column}, counted from 0, holds {text}); make it all \
-         numbers (a row) or all names (a header), or choose columns by number with --columns"
+         numbers (a row) or all names (a header), say which it is with --header absent or present, or choose other columns \
+         with --columns"
     )]
     MixedFirstLine {
         /// The file.

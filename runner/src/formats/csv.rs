@@ -139,12 +139,13 @@ impl<'a> Table<'a> {
         let columns = numbers(&self.file, &options.columns, None, self.width)?;
         let is_text = |&column: &usize| number(self.cell(column)).is_none();
         // A row without a value is a row with values missing, wherever it stands.
-        if columns.iter().all(|&column| self.cell(column).trim_ascii().is_empty()) {
+        if columns.iter().all(|&column| self.cell(column).is_empty()) {
             return Ok(false);
         }
         match columns.iter().copied().find(is_text) {
             None => Ok(false),
-            Some(_) if columns.iter().all(is_text) => Ok(true),
+            // Cells that are not chosen tell as well: a row with a gap in the chosen columns would be lost as a header.
+            Some(_) if (0..self.width).all(|column| is_text(&column)) => Ok(true),
             Some(column) => {
                 let text = quoted(self.cell(column));
                 Err(Error::MixedFirstLine { file: self.file.clone(), column, text })

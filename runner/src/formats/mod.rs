@@ -54,8 +54,8 @@ impl fmt::Display for Column {
 /// Whether the first line of a text table names the columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Header {
-    /// It does if none of its cells (of the chosen columns) is a number, or if a column is chosen by name.
-    /// Where some are numbers and some are not, the file is refused.
+    /// It does if none of its cells is a number, or if a column is chosen by name. It does not if all cells of the chosen
+    /// columns are numbers, or all of them are empty. Else the file is refused.
     #[default]
     Detect,
     /// It does, even if the names look like numbers.

@@ -64,6 +64,15 @@ fn columns_are_chosen_by_name_and_by_number() {
         refuse("x,x\n1,2\n", &choose(&["x"])).contains("several columns are named \"x\"; choose one by its number")
     );
     assert_eq!(table("x,x\n1,2\n", &choose(&["1"])), (1, vec![2.0]));
+    // A row with a gap in the chosen columns is not lost as a header: its other cells tell that it is a row.
+    let gap = "1,NA,5\n2,3,4\n9,9,9\n";
+    let message = refuse(gap, &choose(&["1"]));
+    assert!(message.starts_with("the first line mixes numbers and text (column 1, counted from 0, holds \"NA\");"));
+    assert!(message.contains("say which it is with --header absent or present"), "{message}");
+    let absent = ReadOptions { header: Header::Absent, ..choose(&["1"]) };
+    assert!(refuse(gap, &absent).starts_with("row 0, column 1 (counted from 0; line 1) holds \"NA\""));
+    let present = ReadOptions { header: Header::Present, ..choose(&["1"]) };
+    assert_eq!(table(gap, &present), (1, vec![3.0, 9.0]));
     let wide: String = (0..50).map(|c| format!("c{c},")).collect::<String>() + "end\n";
     assert!(refuse(wide, &choose(&["y"])).ends_with("\"c7\" ..."));
 }
