@@ -200,7 +200,7 @@ fn places(label: &str, points: &Points) -> Result<Vec<Place>, Error> {
     for (row, place) in values.chunks_exact(2).enumerate() {
         let (lon, lat) = (place[0], place[1]);
         if lat.abs() > 90.0 {
-            return Err(Error::Latitude { file: label.into(), row, value: lat });
+            return Err(Error::Latitude { file: label.into(), row, column: points.column(1), value: lat });
         }
         // Both steps are exact: a remainder always is, and so is a difference of numbers within a factor of two.
         let mut turned = libm::fmod(lon, 360.0);

@@ -9,7 +9,8 @@ use covertree_kernels::index::LEN_MAX;
 
 /// Why a request was refused.
 ///
-/// Rows and columns are counted from 0, as everywhere in the program, and the messages say so. `file` is the
+/// Rows and columns are counted from 0, as everywhere in the program, and the messages say so; columns are those of the
+/// file, also where some of them were chosen. `file` is the
 /// name as [`shown`] prints it, or a label such as `points` where the values did not come from a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -137,7 +138,7 @@ pub enum Error {
     },
     /// A latitude is out of range.
     #[error(
-        "{file}: row {row}, column 1 (counted from 0) is {value}, and a latitude lies between -90 and 90 degrees; \
+        "{file}: row {row}, column {column} (counted from 0) is {value}, and a latitude lies between -90 and 90 degrees; \
          correct it, and see that the columns are longitude, latitude"
     )]
     Latitude {
@@ -145,6 +146,8 @@ pub enum Error {
         file: String,
         /// The row, from 0.
         row: usize,
+        /// The column of latitudes, from 0.
+        column: usize,
         /// The value.
         value: f64,
     },
@@ -188,6 +191,21 @@ pub enum Error {
          keep all points in f64"
     )]
     NotSingle {
+        /// The file.
+        file: String,
+        /// Row of the value, from 0.
+        row: usize,
+        /// Column of the value, from 0.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A value is to be converted to single precision, and is beyond its range.
+    #[error(
+        "{file}: row {row}, column {column} (counted from 0) is {value:e}, beyond the range of f32; leave out --dtype f32, or \
+         remove such rows"
+    )]
+    BeyondSingle {
         /// The file.
         file: String,
         /// Row of the value, from 0.

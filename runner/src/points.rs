@@ -53,6 +53,16 @@ impl Values {
         }
     }
 
+    /// Only the columns named by `columns`, in that order, of rows of `dim` values. The caller has checked that each of them
+    /// exists.
+    pub(crate) fn take_columns(&self, dim: usize, columns: &[usize]) -> Self {
+        debug_assert!(columns.iter().all(|&column| column < dim), "{columns:?}");
+        match self {
+            Self::F32(values) => Self::F32(gather_columns(values, dim, columns)),
+            Self::F64(values) => Self::F64(gather_columns(values, dim, columns)),
+        }
+    }
+
     /// The first place whose value is NaN or infinite.
     fn first_not_finite(&self) -> Option<usize> {
         match self {
@@ -74,11 +84,22 @@ pub(crate) fn first_not<T: Copy + Sync>(values: &[T], test: impl Fn(T) -> bool +
 /// A matrix of finite coordinates, row-major: one point per row, at least one column, rows within the range of [`Idx`].
 ///
 /// There may be no rows: a set can become empty. The readers of files refuse that, see [`crate::formats`].
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Points know which columns of their file they are, so that messages name these. It does not count when points are
+/// compared.
+#[derive(Clone, Debug)]
 pub struct Points {
     dim: usize,
     rows: Idx,
     values: Values,
+    /// The number in the file of each column; empty where that is its own.
+    columns: Vec<usize>,
+}
+
+impl PartialEq for Points {
+    fn eq(&self, other: &Self) -> bool {
+        self.dim == other.dim && self.values == other.values
+    }
 }
 
 impl Points {
@@ -107,6 +128,15 @@ impl Points {
     /// # Cost
     /// Reads the values once, on all threads of the current rayon pool.
     pub fn named(label: &str, dim: usize, values: Values) -> Result<Self, Error> {
+        Self::checked(label, dim, values, Vec::new())
+    }
+
+    /// The same for the columns of a file with these numbers, one per column of `values`.
+    pub(crate) fn chosen(label: &str, columns: Vec<usize>, values: Values) -> Result<Self, Error> {
+        Self::checked(label, columns.len(), values, columns)
+    }
+
+    fn checked(label: &str, dim: usize, values: Values, columns: Vec<usize>) -> Result<Self, Error> {
         let file = || label.to_owned();
         if dim == 0 {
             return Err(Error::NoColumns { file: file() });
@@ -116,11 +146,42 @@ impl Points {
             return Err(Error::WholeRows { file: file(), len, dim });
         }
         let rows = idx_len(len / dim).map_err(|_| Error::TooManyRows { file: file(), rows: (len / dim) as u64 })?;
-        if let Some(place) = values.first_not_finite() {
-            let (row, column) = (place / dim, place % dim);
-            return Err(Error::NotFinite { file: file(), row, column, value: values.get(place) });
+        let points = Self { dim, rows, values, columns };
+        if let Some(place) = points.values.first_not_finite() {
+            let (row, column) = points.place(place);
+            return Err(Error::NotFinite { file: file(), row, column, value: points.values.get(place) });
         }
-        Ok(Self { dim, rows, values })
+        Ok(points)
+    }
+
+    /// The points in another precision; `label`, mostly a file, is what the messages name. `f64` is rounded to the nearest
+    /// `f32`.
+    ///
+    /// # Errors
+    /// [`Error::BeyondSingle`] for the first value that no finite `f32` is near.
+    pub fn converted(self, label: &str, dtype: Dtype) -> Result<Self, Error> {
+        let values = match (dtype, &self.values) {
+            (Dtype::F32, Values::F64(values)) => {
+                if let Some(place) = first_not(values, |value| (value as f32).is_finite()) {
+                    let ((row, column), value) = (self.place(place), values[place]);
+                    return Err(Error::BeyondSingle { file: label.to_owned(), row, column, value });
+                }
+                Values::F32(values.iter().map(|&value| value as f32).collect())
+            }
+            (Dtype::F64, Values::F32(_)) => Values::F64(self.to_f64().into_owned()),
+            _ => return Ok(self),
+        };
+        Ok(Self { values, ..self })
+    }
+
+    /// The number in the file of a column, which messages name.
+    pub(crate) fn column(&self, column: usize) -> usize {
+        self.columns.get(column).copied().unwrap_or(column)
+    }
+
+    /// Row and column, as [`column`](Self::column) counts, of a place in row-major order.
+    pub(crate) fn place(&self, place: usize) -> (usize, usize) {
+        (place / self.dim, self.column(place % self.dim))
     }
 
     /// Columns of a row: at least 1.
@@ -195,18 +256,7 @@ impl Points {
             Values::F32(values) => Values::F32(gather_rows(values, self.dim, rows)),
             Values::F64(values) => Values::F64(gather_rows(values, self.dim, rows)),
         };
-        Ok(Self { dim: self.dim, rows: count, values })
-    }
-
-    /// Keeps only the columns named by `columns`, in that order. The caller has checked that each of them exists
-    /// and that there is at least one.
-    pub(crate) fn take_columns(&self, columns: &[usize]) -> Self {
-        debug_assert!(!columns.is_empty() && columns.iter().all(|&column| column < self.dim), "{columns:?}");
-        let values = match &self.values {
-            Values::F32(values) => Values::F32(gather_columns(values, self.dim, columns)),
-            Values::F64(values) => Values::F64(gather_columns(values, self.dim, columns)),
-        };
-        Self { dim: columns.len(), rows: self.rows, values }
+        Ok(Self { dim: self.dim, rows: count, values, columns: self.columns.clone() })
     }
 }
 
@@ -288,12 +338,38 @@ mod tests {
         let taken = points.take_rows(&[2, 0, 2]).unwrap();
         assert_eq!((taken.rows(), taken.len(), taken.dim()), (3, 3, 2));
         assert_eq!(taken.to_f64().as_ref(), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
-        assert_eq!(points.take_columns(&[1]).into_values(), Values::F32(vec![1.0, 3.0, 5.0]));
+        assert_eq!(points.values().take_columns(2, &[1]), Values::F32(vec![1.0, 3.0, 5.0]));
         assert!(points.take_rows(&[]).unwrap().is_empty());
         for bad in [-1, 3] {
             let error = points.take_rows(&[0, bad]).unwrap_err();
             assert!(matches!(error, Error::Kernel(KernelError::Key { at: 1, key, limit: 3 }) if key == bad));
         }
+    }
+
+    #[test]
+    fn messages_name_the_columns_of_the_file() {
+        let text = message(Points::chosen("x.npy", vec![7, 4], Values::F64(vec![0.0, 1.0, 2.0, f64::NAN])));
+        assert!(text.starts_with("x.npy: row 1, column 4 (counted from 0) is NaN;"), "{text}");
+        let points = Points::chosen("x.npy", vec![7, 4], Values::F64(vec![0.0, 1.0, 1e200, f64::MIN])).unwrap();
+        assert_eq!(points, Points::new(2, points.values().clone()).unwrap());
+        assert_eq!(points.take_rows(&[1]).unwrap().place(1), (0, 4));
+        let text = message(points.converted("x.npy", Dtype::F32));
+        assert!(
+            text.starts_with("x.npy: row 1, column 7 (counted from 0) is 1e200, beyond the range of f32;"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn precision_is_converted_to_the_nearest() {
+        let convert =
+            |values, dtype| Points::new(1, values).unwrap().converted("points", dtype).map(Points::into_values);
+        let largest = f64::from(f32::MAX);
+        let double = || Values::F64(vec![0.1, -largest, 1e-300]);
+        assert_eq!(convert(double(), Dtype::F32).unwrap(), Values::F32(vec![0.1, f32::MIN, 0.0]));
+        assert_eq!(convert(double(), Dtype::F64).unwrap(), double());
+        assert_eq!(convert(Values::F32(vec![0.1]), Dtype::F64).unwrap(), Values::F64(vec![f64::from(0.1f32)]));
+        assert!(convert(Values::F64(vec![largest * 1.000_000_1]), Dtype::F32).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use covertree::build::{BatchOrder, Conflict, MisForm, Prefix};
 use covertree::error::{Error, shown};
 use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
-use covertree::points::{Dtype, Points, Values};
+use covertree::points::{Dtype, Points};
 use covertree::{AnyIndex, BuildConfig, MetricName, Telemetry, Workers};
 use covertree_kernels::simd::Tier;
 
@@ -85,15 +85,9 @@ impl PointsArgs {
 
 /// The points in another precision, if one is asked for.
 pub(crate) fn convert(points: Points, dtype: Option<DtypeArg>, label: &str) -> Result<Points, Error> {
-    let dim = points.dim();
-    match (dtype, points.values()) {
-        (Some(DtypeArg::F32), Values::F64(values)) => {
-            // Rounds to nearest; values beyond the range become infinite, which is refused with row and column.
-            let values = values.iter().map(|&value| value as f32).collect();
-            Points::named(label, dim, Values::F32(values))
-        }
-        (Some(DtypeArg::F64), Values::F32(_)) => Points::named(label, dim, Values::F64(points.to_f64().into_owned())),
-        _ => Ok(points),
+    match dtype {
+        Some(dtype) => points.converted(label, dtype.into()),
+        None => Ok(points),
     }
 }
 

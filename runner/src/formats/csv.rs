@@ -63,7 +63,7 @@ pub fn read_points(path: &Path, options: &ReadOptions) -> Result<Points, Error> 
     if rows == 0 {
         return Err(Error::NoRows { file: table.file });
     }
-    Points::named(&table.file, columns.len(), Values::F64(values))
+    Points::chosen(&table.file, columns, Values::F64(values))
 }
 
 /// A file that is read row by row.

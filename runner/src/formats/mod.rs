@@ -71,14 +71,7 @@ pub enum Header {
 /// [`Error::Extension`]. A file without rows is refused.
 pub fn read_points(path: &Path, options: &ReadOptions) -> Result<Points, Error> {
     match extension(path).as_deref() {
-        Some("npy") => {
-            let points = npy::read_points(path)?;
-            if options.columns.is_empty() {
-                return Ok(points);
-            }
-            let columns = numbers(&shown(path), &options.columns, None, points.dim())?;
-            Ok(points.take_columns(&columns))
-        }
+        Some("npy") => npy::read_columns(path, &options.columns),
         Some("csv") => csv::read_points(path, options),
         _ => Err(Error::Extension { file: shown(path), known: ".npy or .csv" }),
     }

@@ -13,6 +13,7 @@ use covertree_kernels::index::{Idx, LEN_MAX};
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr, WriterBuilder};
 use rayon::prelude::*;
 
+use super::{Column, numbers};
 use crate::error::{Error, shown};
 use crate::points::{Points, Values};
 use crate::summary::fits_memory;
@@ -75,6 +76,11 @@ element!(i64, "<i8", u64);
 /// # Cost
 /// Reads the file once. Fortran order takes the memory twice for a moment.
 pub fn read_points(path: &Path) -> Result<Points, Error> {
+    read_columns(path, &[])
+}
+
+/// The same for the chosen columns, or for all if none is chosen. What stands in the other columns is not looked at.
+pub(super) fn read_columns(path: &Path, chosen: &[Column]) -> Result<Points, Error> {
     let mut source = Source::open(path)?;
     let (kind, shape) = (source.kind, &source.shape);
     let &[rows, dim] = shape.as_slice() else {
@@ -90,11 +96,16 @@ pub fn read_points(path: &Path) -> Result<Points, Error> {
         (rows, _) if rows > LEN_MAX => return Err(Error::TooManyRows { file, rows: rows as u64 }),
         _ => {}
     }
+    let columns = numbers(&file, chosen, None, dim)?;
     let values = match kind {
         Kind::F32 => Values::F32(source.values()?),
         _ => Values::F64(source.values()?),
     };
-    Points::named(&file, dim, values)
+    if chosen.is_empty() {
+        return Points::named(&file, dim, values);
+    }
+    let values = values.take_columns(dim, &columns);
+    Points::chosen(&file, columns, values)
 }
 
 /// Reads real numbers: one or two axes, `f32` or `f64`, widened to `f64`. Any value is let through, also NaN.

@@ -126,8 +126,8 @@ impl CovarianceConfig {
         match scaled.iter().position(|value| value.abs() > limit) {
             None => Ok(scaled),
             Some(place) => {
-                let (file, row, column) = (label.into(), place / dim, place % dim);
-                let (value, lengthscale) = (points.values().get(place), lengthscales[column]);
+                let (file, (row, column)) = (label.into(), points.place(place));
+                let (value, lengthscale) = (points.values().get(place), lengthscales[place % dim]);
                 Err(Error::Lengthscale { file, row, column, value, lengthscale })
             }
         }

@@ -162,7 +162,7 @@ impl<T: Real, F: Form> PanelMetric for ByForm<T, F> {
             Values::F64(values) => convert(values, |value| scaling.apply(value)),
         };
         prepared.map_err(|place| {
-            let (row, column) = (place / points.dim(), place % points.dim());
+            let (row, column) = points.place(place);
             let (file, value) = (label.to_owned(), points.values().get(place));
             if scaling.admits(value) {
                 Error::NotSingle { file, row, column, value }

@@ -106,7 +106,10 @@ impl PanelMetric for Haversine {
         let prepared = derive(&values, Self::COLUMNS, HAVERSINE_WIDTH, |row, out| {
             haversine_row(row[0], row[1]).map(|place| out.copy_from_slice(&place)).is_ok()
         });
-        prepared.map_err(|row| Error::Latitude { file: label.to_owned(), row, value: values[row * Self::COLUMNS + 1] })
+        prepared.map_err(|row| {
+            let (file, column) = (label.to_owned(), points.column(1));
+            Error::Latitude { file, row, column, value: values[row * Self::COLUMNS + 1] }
+        })
     }
 
     fn kernel<'a>(points: Panels<'a, f64>, _ahead: Ahead, boxes: Option<Boxes<'a, f64>>) -> kernel::Haversine<'a> {

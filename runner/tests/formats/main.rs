@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use covertree::error::Error;
+use covertree::formats::output::write_npy;
 use covertree::formats::{Column, ReadOptions, read_points};
-use covertree::points::{Points, Values};
+use covertree::points::{Dtype, Points, Values};
 use tempfile::TempDir;
 
 /// A folder of files that goes when it is dropped.
@@ -104,13 +105,35 @@ fn a_name_with_a_line_break_stays_on_one_line() {
 fn columns_are_chosen_by_number_in_npy_too() {
     let folder = Folder::new();
     let path = folder.path("x.npy");
-    covertree::formats::output::write_npy(&path, &[2, 3], &[0.0f64, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+    write_npy(&path, &[2, 3], &[0.0f64, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
     let points = read_points(&path, &choose(&["2", "0"])).unwrap();
     assert_eq!((points.dim(), points.into_values()), (2, Values::F64(vec![2.0, 0.0, 5.0, 3.0])));
     let message = refusal(&path, read_points(&path, &choose(&["3"])));
     assert_eq!(message, "has no column 3; choose among the numbers 0 to 2");
     let message = refusal(&path, read_points(&path, &choose(&["lat"])));
     assert_eq!(message, "has no column \"lat\"; choose among the numbers 0 to 2");
+}
+
+#[test]
+fn what_is_wrong_is_told_of_the_chosen_columns_alone_and_with_the_numbers_of_the_file() {
+    let folder = Folder::new();
+    let values = [0.0, f64::NAN, 2.0, 3.0, 4.0, f64::INFINITY];
+    let npy = folder.path("x.npy");
+    for f32s in [false, true] {
+        match f32s {
+            false => write_npy(&npy, &[2, 3], &values).unwrap(),
+            true => write_npy(&npy, &[2, 3], &values.map(|value| value as f32)).unwrap(),
+        }
+        assert_eq!(read_points(&npy, &choose(&["0"])).unwrap().to_f64().as_ref(), [0.0, 3.0]);
+        let message = refusal(&npy, read_points(&npy, &choose(&["2", "0"])));
+        assert!(message.starts_with("row 1, column 2 (counted from 0) is inf;"), "{message}");
+        let message = refusal(&npy, read_points(&npy, &choose(&["2", "1"])));
+        assert!(message.starts_with("row 0, column 1 (counted from 0) is NaN;"), "{message}");
+    }
+    let csv = folder.file("x.csv", "a,b,c\n0,NaN,2\n3,4,1e200\n");
+    let points = read_points(&csv, &choose(&["c", "a"])).unwrap();
+    let message = refusal(&csv, points.converted(&csv.to_string_lossy(), Dtype::F32));
+    assert!(message.starts_with("row 1, column 2 (counted from 0) is 1e200, beyond the range of f32;"), "{message}");
 }
 
 #[cfg(unix)]

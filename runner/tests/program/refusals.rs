@@ -87,6 +87,7 @@ fn files_of_points_that_cannot_be_read() {
 #[test]
 fn settings_out_of_range() {
     let place = furnished();
+    place.points("large.npy", 3, &[0.0, 1.0, 2.0, 3.0, 4.0, 1e200]);
     for (line, telling) in [
         ("knn points.npy -k 0 -o nn", "-k 0"),
         ("query tree.ct --queries queries.npy -k 0 -o nn", "-k 0"),
@@ -99,6 +100,11 @@ fn settings_out_of_range() {
         ("build points.npy -o out.ct --conflict sparse", "invalid value 'sparse'"),
         ("build points.npy -o out.ct --columns 7", "points.npy: has no column 7"),
         ("build points.npy -o out.ct --threads 100000", "--threads 100000"),
+        (
+            "build large.npy -o out.ct --columns 2 --dtype f32",
+            "large.npy: row 1, column 2 (counted from 0) is 1e200, beyond",
+        ),
+        ("insert tree.ct large.npy --dtype f32", "leave out --dtype f32"),
         ("demo --rows 0", "--rows"),
         ("generate gaussian --rows 0 --dim 2 -o x.npy", "0 rows"),
         ("generate annulus --rows 9 --dim 1 -o x.npy", "annulus"),
@@ -143,6 +149,11 @@ fn points_that_do_not_suit_the_metric_name_the_row() {
         let message = place.refused(&format!("build {file} -o out.ct --metric {metric}"));
         assert!(message.starts_with(&format!("error: {file}: ")) && message.contains(telling), "{message}");
     }
+    place.file("table.csv", "1,2,NA,91\n5,6,7,8\n");
+    let message = place.refused("knn table.csv --columns 0,3 -k 1 -o nn --metric haversine");
+    assert!(message.contains("table.csv: row 0, column 3 (counted from 0) is 91"), "{message}");
+    let message = place.refused("knn good.npy --queries table.csv --query-columns 1,3 -k 1 -o nn --metric haversine");
+    assert!(message.contains("table.csv: row 0, column 3 (counted from 0) is 91"), "{message}");
     let message = place.refused("knn good.npy --queries zero.npy -k 1 -o nn --metric angular");
     assert!(message.starts_with("error: zero.npy: row 1 (counted from 0) is a zero vector"), "{message}");
 }
