@@ -2,8 +2,10 @@
 //! the kernels but `libm`. What the trees are held against.
 
 use std::f64::consts::{FRAC_PI_2, PI};
+use std::iter::Chain;
+use std::ops::Range;
 
-use covertree_kernels::index::{Idx, NONE};
+use covertree_kernels::index::{Idx, NONE, at};
 
 use crate::answers::Answers;
 use crate::error::Error;
@@ -28,24 +30,41 @@ pub fn knn(
     k: usize,
     except: impl Fn(usize) -> Idx + Sync,
 ) -> Result<Answers, Error> {
+    knn_among(points, queries, metric, k, all_but(points.len(), except))
+}
+
+/// The same, where the neighbours of a query are chosen among its `candidates`: numbers of points, each of them once.
+///
+/// # Errors
+/// As [`knn`].
+///
+/// # Cost
+/// As [`knn`], with one distance per candidate.
+pub fn knn_among<C: Iterator<Item = Idx>>(
+    points: &Points,
+    queries: &Points,
+    metric: MetricName,
+    k: usize,
+    candidates: impl Fn(usize) -> C + Sync,
+) -> Result<Answers, Error> {
     if points.dim() != queries.dim() {
         let (got, want) = (queries.dim(), points.dim());
         return Err(Error::Usage(format!(
             "queries: has a column count of {got} where the points have {want}; choose columns so that both agree"
         )));
     }
-    let (len, asked) = (points.len(), queries.len());
+    let asked = queries.len();
     match metric {
-        MetricName::Euclidean => coordinates(points, queries, k, except, euclidean),
-        MetricName::Manhattan => coordinates(points, queries, k, except, manhattan),
-        MetricName::Chebyshev => coordinates(points, queries, k, except, chebyshev),
+        MetricName::Euclidean => coordinates(points, queries, k, candidates, euclidean),
+        MetricName::Manhattan => coordinates(points, queries, k, candidates, manhattan),
+        MetricName::Chebyshev => coordinates(points, queries, k, candidates, chebyshev),
         MetricName::Angular => {
             let (points, queries) = (directions("points", points)?, directions("queries", queries)?);
-            knn_by(len, asked, k, except, |query, point| angle(&queries[query], &points[point]))
+            select(asked, k, candidates, |query, point| angle(&queries[query], &points[point]))
         }
         MetricName::Haversine => {
             let (points, queries) = (places("points", points)?, places("queries", queries)?);
-            knn_by(len, asked, k, except, |query, point| arc(&queries[query], &points[point]))
+            select(asked, k, candidates, |query, point| arc(&queries[query], &points[point]))
         }
     }
 }
@@ -86,14 +105,32 @@ pub fn knn_by(
     except: impl Fn(usize) -> Idx + Sync,
     distance: impl Fn(usize, usize) -> f64 + Sync,
 ) -> Result<Answers, Error> {
+    select(queries, k, all_but(points, except), distance)
+}
+
+/// The numbers before one of them, and those behind it.
+type AllBut = Chain<Range<Idx>, Range<Idx>>;
+
+/// The candidates of each query: all points but one, if it is one of them.
+fn all_but(points: usize, except: impl Fn(usize) -> Idx + Sync) -> impl Fn(usize) -> AllBut + Sync {
+    let len = points as Idx; // row numbers, as the caller counts them
+    move |query| {
+        let except = except(query).clamp(NONE, len);
+        (0..except).chain(except + 1..len)
+    }
+}
+
+/// The nearest of each query's candidates.
+fn select<C: Iterator<Item = Idx>>(
+    queries: usize,
+    k: usize,
+    candidates: impl Fn(usize) -> C + Sync,
+    distance: impl Fn(usize, usize) -> f64 + Sync,
+) -> Result<Answers, Error> {
     let mut answers = Answers::padded(queries, k)?;
     let Answers { ids, distances, .. } = &mut answers;
     parallel::chunk_pairs((ids, k), (distances, k), &|query, ids, distances| {
-        let except = except(query);
-        let mut all: Vec<(f64, Idx)> = (0..points)
-            .filter(|&point| point as Idx != except) // a row number, as the caller counts them
-            .map(|point| (distance(query, point), point as Idx))
-            .collect();
+        let mut all: Vec<(f64, Idx)> = candidates(query).map(|point| (distance(query, at(point)), point)).collect();
         let by = |a: &(f64, Idx), b: &(f64, Idx)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         if all.len() > k {
             all.select_nth_unstable_by(k, by);
@@ -108,15 +145,15 @@ pub fn knn_by(
 }
 
 /// Metrics of plain coordinates: scaled, compared, scaled back.
-fn coordinates(
+fn coordinates<C: Iterator<Item = Idx>>(
     points: &Points,
     queries: &Points,
     k: usize,
-    except: impl Fn(usize) -> Idx + Sync,
+    candidates: impl Fn(usize) -> C + Sync,
     distance: impl Fn(&[f64], &[f64]) -> f64 + Sync,
 ) -> Result<Answers, Error> {
     let dim = points.dim();
-    let (points, queries) = (points.to_f64(), queries.to_f64());
+    let (points, values) = (points.to_f64(), queries.to_f64());
     let largest = points.iter().fold(0.0, |largest, value| f64::max(largest, value.abs()));
     let limit = libm::exp2(502.0);
     let (_, above) = libm::frexp(largest); // 2^(above - 1) <= largest < 2^above
@@ -128,14 +165,13 @@ fn coordinates(
         0
     };
     let scaled = |values: &[f64]| -> Vec<f64> { values.iter().map(|value| libm::ldexp(*value, -exponent)).collect() };
-    let (points, asked) = (scaled(&points), scaled(&queries));
+    let (points, asked) = (scaled(&points), scaled(&values));
     if let Some(place) = asked.iter().position(|value| value.abs() > limit) {
-        let (row, column, value) = (place / dim, place % dim, queries[place]);
+        let ((row, column), value) = (queries.place(place), values[place]);
         let limit = f64::min(libm::ldexp(limit, exponent), f64::MAX);
         return Err(Error::TooLarge { file: "queries".into(), row, column, value, limit });
     }
-    let (len, count) = (points.len() / dim, asked.len() / dim);
-    let mut answers = knn_by(len, count, k, except, |query, point| {
+    let mut answers = select(queries.len(), k, candidates, |query, point| {
         distance(&asked[query * dim..][..dim], &points[point * dim..][..dim])
     })?;
     for distance in &mut answers.distances {

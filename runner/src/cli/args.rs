@@ -137,7 +137,7 @@ pub(crate) struct MetricArgs {
     pub metric: MetricName,
 }
 
-fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
+pub(super) fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
     PossibleValuesParser::new(MetricName::ALL.map(MetricName::name)).try_map(|name| name.parse::<MetricName>())
 }
 

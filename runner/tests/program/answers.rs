@@ -1,5 +1,6 @@
 //! Answers: the same by every way, on every tier and number of threads, and equal to brute force.
 
+use covertree::formats::output::write_npy;
 use serde_json::Value;
 
 use crate::{Place, tiers, values};
@@ -114,6 +115,31 @@ fn tables_of_text_are_read_by_name() {
     place.file("new.csv", "0,0.1\n");
     place.done("knn table.csv --columns x,y --queries new.csv --query-columns 0,1 -k 2 -o nn");
     assert_eq!(values::<i32>(&place.path("nn.ids.npy")), [2, 0]);
+}
+
+#[test]
+fn an_answer_that_breaks_ties_otherwise_passes_the_check() {
+    let place = Place::new();
+    place.points("points.npy", 1, &[0.0, 1.0, -1.0, 2.0, -2.0]);
+    place.points("query.npy", 1, &[0.0]);
+    for (ids, recall) in [
+        ([0i32, 1, 2, 3], 1.0), // as the program answers
+        ([4, 2, 1, 0], 1.0),    // another neighbour at distance 2, in another order
+        ([0, 1, 3, 4], 0.75),   // both are as far as the last, but one of them stands where 2 should
+        ([0, 1, 2, -1], 0.75),
+    ] {
+        write_npy(&place.path("ids.npy"), &[1, 4], &ids).unwrap();
+        let output = place.run("check points.npy --ids ids.npy --queries query.npy");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("recall {recall:.6} at k = 4")), "{ids:?}: {text}");
+        assert_eq!(output.status.code(), Some(i32::from(recall < 1.0)), "{ids:?}");
+    }
+    // In the graph no point is its own neighbour.
+    write_npy(&place.path("ids.npy"), &[5, 1], &[0i32, 0, 0, 1, 2]).unwrap();
+    let text = String::from_utf8(place.run("check points.npy --ids ids.npy").stdout).unwrap();
+    assert!(text.contains("recall 0.800000"), "{text}");
+    write_npy(&place.path("ids.npy"), &[5, 1], &[2i32, 0, 4, 1, 2]).unwrap();
+    assert!(place.done("check points.npy --ids ids.npy").contains("recall 1.000000"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use covertree::formats::output::write_npy;
+
 use crate::Place;
 
 /// An .npy file of version 1.
@@ -220,12 +222,17 @@ fn trees_that_are_none_are_refused() {
 fn answers_that_do_not_belong_to_the_points_are_refused() {
     let place = furnished();
     place.done("knn points.npy -k 2 -o nn");
+    let mut ids: Vec<i32> = (0..60).collect();
+    (ids[3], ids[5]) = (7, 7);
+    ids.iter_mut().for_each(|id| *id %= 20);
+    write_npy(&place.path("twice.npy"), &[20, 3], &ids).unwrap();
     place.file("far.npy", npy("<i4", "(20, 1)", &20i32.to_le_bytes().repeat(20)));
     for (line, telling) in [
         ("check points.npy --ids missing.npy", "missing.npy: cannot be read"),
         ("check points.npy --ids points.npy", "points.npy: holds values of type"),
         ("check points.npy --ids nn.ids.npy --queries queries.npy", "nn.ids.npy: is 20 x 2 where there are 2 queries"),
         ("check points.npy --ids nn.ids.npy -k 3", "nn.ids.npy: has 2 columns, fewer than -k 3"),
+        ("check points.npy --ids twice.npy", "twice.npy: row 1 (counted from 0) names point 7 more than once;"),
         ("check points.npy --ids far.npy", "far.npy: row 0, column 0 (counted from 0) is 20, which is no row"),
     ] {
         let message = place.refused(line);
