@@ -39,8 +39,16 @@ pub enum Error {
         /// The extensions that are known.
         known: &'static str,
     },
+    /// The file is longer than any of its kind.
+    #[error("{file}: has more than {most} bytes, which no file of parameters needs; name another file")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// The most bytes that are read.
+        most: u64,
+    },
     /// The file has no bytes.
-    #[error("{file}: is an empty file; it must hold at least one row")]
+    #[error("{file}: is an empty file; name one with contents")]
     EmptyFile {
         /// The file.
         file: String,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use covertree::error::{Error, shown};
 use covertree::formats::npy::{read_ids, read_reals};
-use covertree::formats::{ReadOptions, read_points};
+use covertree::formats::{ReadOptions, read_points, read_text};
 use covertree::points::{Points, Values};
 use covertree::residual::{CovarianceConfig, FitOptions, Inducing, KernelName, ResidualIndex};
 use serde::Deserialize;
@@ -139,7 +139,7 @@ impl CovarianceArgs {
 
     /// The parameter sets of a file: JSON, a list of objects whose missing fields are those of the command line.
     pub fn sets(&self, path: &Path) -> Result<Vec<CovarianceConfig>, Error> {
-        let text = std::fs::read(path).map_err(|source| Error::Read { file: shown(path), source })?;
+        let text = read_text(path)?;
         let sets: Vec<ParameterSet> = serde_json::from_slice(&text).map_err(|problem| {
             let problem = problem.to_string().replace('\n', " ");
             Error::Usage(format!(

@@ -8,6 +8,7 @@ use clap::Args;
 use covertree::Answers;
 use covertree::error::{Error, shown};
 use covertree::formats::output::Outputs;
+use covertree::formats::read_text;
 use covertree::residual::telemetry::{SearchConfig, SearchTotals, to_jsonl};
 use covertree::residual::{GateConfig, GateName, GateProfile, Landmarks, ResidualIndex, Work, gate, reference};
 use covertree_kernels::index::Idx;
@@ -121,7 +122,7 @@ impl SearchArgs {
             return Err(Error::Usage(message));
         };
         let label = shown(path);
-        let text = std::fs::read(path).map_err(|source| Error::Read { file: label.clone(), source })?;
+        let text = read_text(path)?;
         // What is no text is no profile either: it says so better than the file system does.
         let profile = GateProfile::from_json(&label, &String::from_utf8_lossy(&text))?;
         Ok(Some(GatePlan { label, config, profile }))

@@ -6,6 +6,7 @@ pub mod output;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -104,6 +105,25 @@ fn want_npy(path: &Path) -> Result<(), Error> {
         Some("npy") => Ok(()),
         _ => Err(Error::Extension { file: shown(path), known: ".npy" }),
     }
+}
+
+/// Most bytes of a file of parameters: far more than any has that this program writes.
+const TEXT_MAX: u64 = 1 << 26;
+
+/// Reads a file of parameters, such as the profile of a gate, as it stands.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::NotAFile`] as for points; [`Error::EmptyFile`]; [`Error::TooLong`] above 64 MiB.
+pub fn read_text(path: &Path) -> Result<Vec<u8>, Error> {
+    let (input, _) = npy::open_regular(path)?;
+    let mut text = Vec::new();
+    // The length is that of now: a file may grow while it is read.
+    let read = input.take(TEXT_MAX + 1).read_to_end(&mut text);
+    let len = read.map_err(|source| Error::Read { file: shown(path), source })? as u64; // at most TEXT_MAX + 1
+    if len > TEXT_MAX {
+        return Err(Error::TooLong { file: shown(path), most: TEXT_MAX });
+    }
+    Ok(text)
 }
 
 fn extension(path: &Path) -> Option<String> {

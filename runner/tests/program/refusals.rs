@@ -279,3 +279,28 @@ fn flags_that_would_do_nothing_are_refused() {
     let text = place.refused("knn points.npy -k 1 -o nn --metric correlation --conflict grid");
     assert!(text.contains("no tree is built"), "{text}");
 }
+
+#[test]
+fn files_of_parameters_are_files_of_a_sensible_size() {
+    let place = furnished();
+    fs::create_dir(place.path("folder.json")).unwrap();
+    place.file("empty.json", "");
+    // Without contents on the disk: only its length is large.
+    fs::File::create(place.path("long.json")).unwrap().set_len((1 << 26) + 1).unwrap();
+    let mut files = vec![
+        ("folder.json", "folder.json: is a folder"),
+        ("empty.json", "empty.json: is an empty file"),
+        ("long.json", "long.json: has more than 67108864 bytes"),
+    ];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("/dev/zero", place.path("device.json")).unwrap();
+        files.push(("device.json", "device.json: is a device or a pipe"));
+    }
+    for (file, telling) in files {
+        for flags in ["--parameters", "--gate lookup --gate-file"] {
+            let text = place.refused(&format!("vecchia points.npy -k 1 --inducing 2 -o v {flags} {file}"));
+            assert!(text.contains(telling), "{text}");
+        }
+    }
+}
