@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::LEN_MAX;
+use covertree_kernels::index::{Idx, LEN_MAX};
 
 /// Why a request was refused.
 ///
@@ -228,6 +228,16 @@ pub enum Error {
     NotAMetric {
         /// The two, in words.
         pair: String,
+    },
+    /// An id is not that of a point.
+    #[error("{file}: holds no point with id {id} among its {len}; leave it out (covertree query shows ids that exist)")]
+    UnknownId {
+        /// The tree.
+        file: String,
+        /// The id.
+        id: Idx,
+        /// Points of the tree.
+        len: usize,
     },
     /// An id in an array of ids does not fit 32 bits.
     #[error("{file}: value number {at} (counted from 0) is {value}, which is no 32-bit row number; correct it")]

@@ -64,7 +64,7 @@ impl AnyIndex {
     /// candidates are all of them but twins, and selected are those that were promoted. None is there if no id is given.
     ///
     /// # Errors
-    /// [`Error::Usage`] naming the first id that is not in the tree. Nothing has changed then.
+    /// [`Error::UnknownId`] for the least id that is not in the tree. Nothing has changed then.
     ///
     /// # Cost
     /// A few searches for each child of a deleted point, a pass over all points for each level that has such children, and laying
@@ -89,10 +89,10 @@ impl AnyIndex {
             let mut known = self.tree().ids().to_vec();
             known.sort_unstable();
             let missing = wanted.iter().find(|id| known.binary_search(id).is_err());
-            return Err(Error::Usage(match missing {
-                Some(id) => format!("there is no point with id {id} in the tree; it has {} points", self.len()),
-                None => "two points of the tree have one id; build it anew".into(),
-            }));
+            return Err(match missing {
+                Some(&id) => Error::UnknownId { file: "the tree".into(), id, len: self.len() },
+                None => Error::Usage("two points of the tree have one id; build it anew".into()),
+            });
         }
         self.change((&deleted, None), self.projected.clone().as_ref(), self.next_id, workers)
     }

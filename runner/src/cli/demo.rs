@@ -5,7 +5,7 @@ use covertree::error::Error;
 use covertree::generate::{Distribution, GenerateConfig};
 use covertree::points::Points;
 use covertree::{AnyIndex, BuildConfig, MetricName, brute};
-use covertree_kernels::index::{Idx, NONE, idx_len};
+use covertree_kernels::index::{Idx, LEN_MAX, NONE, idx_len};
 
 use super::build::built;
 use super::check::recall;
@@ -54,7 +54,12 @@ impl DemoArgs {
         if self.rows == 0 || self.queries == 0 {
             return Err(Error::Usage("--rows and --queries must be at least 1".into()));
         }
-        idx_len(self.rows.saturating_add(self.queries))?;
+        if self.rows.saturating_add(self.queries) > LEN_MAX {
+            let Self { rows, queries } = self;
+            return Err(Error::Usage(format!(
+                "--rows {rows} and --queries {queries}: together they may be at most {LEN_MAX}; ask for fewer"
+            )));
+        }
         session.stages(4 * CASES.len() as u64);
         Ok(DemoPlan { rows: self.rows, queries: self.queries })
     }

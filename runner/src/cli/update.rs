@@ -16,7 +16,7 @@ use covertree::points::Points;
 use covertree::tree::file::ReadMode;
 use covertree_kernels::index::Idx;
 
-use super::args::{DtypeArg, ReadingArgs, convert, in_files, report};
+use super::args::{DtypeArg, ReadingArgs, check_dim, convert, in_files, report};
 use super::build::{built, described};
 use super::record::{Outcome, Record};
 use super::session::Session;
@@ -135,6 +135,7 @@ impl InsertArgs {
         let _held = self.change.hold()?;
         let read = || Ok::<_, Error>((self.change.load(session)?, self.read()?));
         let (mut index, points) = session.stage("reading", read).0?;
+        check_dim((&self.points, &points), (&self.change.tree, index.dim()))?;
         let first = index.next_id();
         let (told, seconds) = session.stage("inserting", || index.insert(&shown(&self.points), &points));
         let told = told?;
@@ -154,6 +155,20 @@ impl DeleteArgs {
         }
     }
 
+    /// What is wrong with the ids, with the names of the files.
+    fn in_place(&self, error: Error, ids: &[Idx]) -> Error {
+        let tree = shown(&self.change.tree);
+        match (error, &self.ids) {
+            (Error::UnknownId { id, .. }, Some(path)) => Error::Usage(format!(
+                "{}: value number {} (counted from 0) is {id}, and {tree} holds no point with this id; leave it out",
+                shown(path),
+                ids.iter().position(|&asked| asked == id).unwrap_or_default()
+            )),
+            (Error::UnknownId { id, len, .. }, None) => Error::UnknownId { file: tree, id, len },
+            (error, _) => in_files(error, [self.change.tree.as_path()]),
+        }
+    }
+
     pub fn plan(self) -> Result<UpdatePlan, Error> {
         self.change.check(self.ids.as_deref())?;
         Ok(UpdatePlan::Delete(self))
@@ -165,7 +180,7 @@ impl DeleteArgs {
         let (mut index, ids) = session.stage("reading", read).0?;
         let before = index.len();
         let (told, seconds) = session.stage("deleting", || index.delete(&ids));
-        let told = told.map_err(|error| in_files(error, self.ids.as_deref()))?;
+        let told = told.map_err(|error| self.in_place(error, &ids))?;
         let deleted = before - index.len();
         let record = Record { changed: Some(deleted), ..built(&index, "delete", seconds) };
         self.change.finish((&index, &told), (&format!("{deleted} points deleted"), seconds), record, session)

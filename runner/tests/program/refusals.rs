@@ -108,6 +108,7 @@ fn settings_out_of_range() {
         ),
         ("insert tree.ct large.npy --dtype f32", "leave out --dtype f32"),
         ("demo --rows 0", "--rows"),
+        ("demo --rows 99999999999", "--rows 99999999999 and --queries 1024: together they may be at most 2147483646"),
         ("generate gaussian --rows 0 --dim 2 -o x.npy", "0 rows"),
         ("generate annulus --rows 9 --dim 1 -o x.npy", "annulus"),
         ("generate gaussian --rows 9 --dim 9223372036854775807 -o x.csv", "x.csv: the format is told by"),
@@ -278,6 +279,10 @@ fn flags_that_would_do_nothing_are_refused() {
     }
     let text = place.refused("knn points.npy -k 1 -o nn --metric correlation --conflict grid");
     assert!(text.contains("no tree is built"), "{text}");
+    for flag in ["--metric euclidean", "--columns 1", "--header present", "--dtype f32", "--queries points.npy"] {
+        let text = place.refused(&format!("check tree.ct {flag}"));
+        assert!(text.contains("belongs to an answer; name it with --ids"), "{flag}: {text}");
+    }
 }
 
 #[test]

@@ -42,9 +42,14 @@ fn trees_are_updated_in_place_and_checked() {
     place.done("delete tree.ct --id 3,17,339 -o smaller.ct");
     let text = place.done("check smaller.ct");
     assert!(text.starts_with("smaller.ct: valid: 337 points"), "{text}");
-    assert!(place.refused("delete smaller.ct --id 17").contains("no point with id 17"));
+    let text = place.refused("delete smaller.ct --id 17");
+    assert!(text.contains("smaller.ct: holds no point with id 17 among its 337; leave it out"), "{text}");
     covertree::formats::output::write_npy(&place.path("gone.npy"), &[2], &[5i32, 17]).unwrap();
-    assert!(place.refused("delete smaller.ct --ids gone.npy").contains("gone.npy: there is no point with id 17"));
+    let text = place.refused("delete smaller.ct --ids gone.npy");
+    assert!(text.contains("gone.npy: value number 1 (counted from 0) is 17, and smaller.ct holds no point"), "{text}");
+    place.points("wide.npy", 3, &[0.0; 6]);
+    let text = place.refused("insert smaller.ct wide.npy");
+    assert!(text.contains("wide.npy: has 3 columns where the points of smaller.ct have 2;"), "{text}");
     let told = String::from_utf8(place.bytes("told.jsonl")).unwrap();
     assert!(told.lines().count() > 10 && told.starts_with("{\"row\":\"header\",\"schema\":\"covertree.telemetry.v1\""));
 }
