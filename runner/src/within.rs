@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use covertree_kernels::arena::{Arena, Block};
-use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, SearchCounters, TreeView, search, search_blocks};
@@ -46,37 +45,49 @@ impl Neighborhoods {
         (&self.ids[row.clone()], &self.distances[row])
     }
 
-    /// The answers of parts, one after another.
-    fn joined(parts: Vec<Part>) -> (Self, SearchCounters) {
-        let mut counters = SearchCounters::default();
+    /// What was found in parts, one after another, and how much of it belongs to each query.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when there is no room for it a second time.
+    pub(crate) fn joined(counts: &mut dyn Iterator<Item = usize>, parts: Vec<Found>) -> Result<Self, Error> {
         let mut starts = vec![0];
         let mut end = 0;
-        for part in &parts {
-            counters.merge(&part.counters);
-            starts.extend(part.counts.iter().map(|&count| {
-                end += count as i64; // as many as fit into memory
-                end
-            }));
-        }
+        starts.extend(counts.map(|count| {
+            end += count as i64; // as many as fit into memory
+            end
+        }));
         let len = end as usize; // as above
-        let (mut ids, mut distances) = (vec![0; len], vec![0.0; len]);
-        let mut rows: Vec<(Part, &mut [Idx], &mut [f64])> = Vec::with_capacity(parts.len());
+        // Nothing touches these before the threads write them.
+        let mut ids: Vec<Idx> = bytemuck::try_zeroed_vec(len).map_err(|()| too_many(len))?;
+        let mut distances: Vec<f64> = bytemuck::try_zeroed_vec(len).map_err(|()| too_many(len))?;
+        let mut rows: Vec<(Found, &mut [Idx], &mut [f64])> = Vec::with_capacity(parts.len());
         let (mut ids_left, mut distances_left) = (&mut ids[..], &mut distances[..]);
         for part in parts {
-            let (own_ids, ids_rest) = ids_left.split_at_mut(part.found.len());
-            let (own_distances, distances_rest) = distances_left.split_at_mut(part.found.len());
+            let (own_ids, ids_rest) = ids_left.split_at_mut(part.len());
+            let (own_distances, distances_rest) = distances_left.split_at_mut(part.len());
             rows.push((part, own_ids, own_distances));
             (ids_left, distances_left) = (ids_rest, distances_rest);
         }
         parallel::chunks(&mut rows, PARTS, &|_, rows| {
             for (part, ids, distances) in rows {
-                for ((id, distance), found) in ids.iter_mut().zip(distances.iter_mut()).zip(&part.found) {
+                for ((id, distance), found) in ids.iter_mut().zip(distances.iter_mut()).zip(&*part) {
                     (*distance, *id) = *found;
                 }
-                part.found = Vec::new();
+                *part = Vec::new();
             }
         });
-        (Self { starts, ids, distances }, counters)
+        Ok(Self { starts, ids, distances })
+    }
+}
+
+/// Neighbours, one query after another.
+pub(crate) type Found = Vec<(f64, Idx)>;
+
+/// There is no room for the answer.
+fn too_many(count: usize) -> Error {
+    Error::Memory {
+        file: format!("the answer of {count} neighbours"),
+        bytes: (count as u64).saturating_mul(Budget::EACH),
     }
 }
 
@@ -106,7 +117,7 @@ impl<M: kernel::Metric + Sync> Searched<'_, M> {
         query: &(dyn Fn(usize) -> M::Query<'q> + Sync),
         keep: &(dyn Fn(f64) -> Option<f64> + Sync),
     ) -> Result<(Neighborhoods, SearchCounters), Error> {
-        let (view, budget) = (self.tree.view(), Budget::new());
+        let (view, budget) = (self.tree.view(), Budget::of_answer());
         let part = |queries: Range<usize>| -> Result<Part, Error> {
             let mut part = Part::default();
             self.workers.with(search_blocks(self.tree.waiting), |memory| {
@@ -125,13 +136,18 @@ impl<M: kernel::Metric + Sync> Searched<'_, M> {
                 Ok(part)
             })
         };
-        let parts = parallel::pieces(count, CHUNK, &part);
-        Ok(Neighborhoods::joined(parts.into_iter().collect::<Result<_, _>>()?))
+        let parts = parallel::pieces(count, CHUNK, &part).into_iter().collect::<Result<Vec<Part>, Error>>()?;
+        let mut counters = SearchCounters::default();
+        parts.iter().for_each(|part| counters.merge(&part.counters));
+        let (counts, found): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.counts, part.found)).unzip();
+        Ok((Neighborhoods::joined(&mut counts.into_iter().flatten(), found)?, counters))
     }
 }
 
-/// Keeps answers from outgrowing the memory: their size is not known before.
-struct Budget {
+/// Keeps answers, and what they are found in, from outgrowing the memory: their size is not known before.
+pub(crate) struct Budget {
+    what: &'static str,
+    each: u64,
     found: AtomicU64,
     available: u64,
 }
@@ -140,9 +156,15 @@ impl Budget {
     /// Bytes of a neighbour, in the part that found it and in the whole.
     const EACH: u64 = (2 * (size_of::<f64>() + size_of::<Idx>()) + size_of::<Idx>()) as u64;
 
-    /// What the machine has now, as far as it tells.
-    pub fn new() -> Self {
-        Self { found: AtomicU64::new(0), available: memory_bytes().map_or(u64::MAX, |memory| memory.available) }
+    /// For an answer: what the machine has now, as far as it tells.
+    pub fn of_answer() -> Self {
+        Self::new("the answer of more than", Self::EACH)
+    }
+
+    /// The same for anything else that takes so many bytes for each neighbour; `what` stands before their number.
+    pub fn new(what: &'static str, each: u64) -> Self {
+        let available = memory_bytes().map_or(u64::MAX, |memory| memory.available);
+        Self { what, each, found: AtomicU64::new(0), available }
     }
 
     /// Adds so many neighbours.
@@ -151,12 +173,12 @@ impl Budget {
     /// [`Error::Memory`] when there is no room for all so far.
     pub fn spend(&self, count: usize) -> Result<(), Error> {
         let found = self.found.fetch_add(count as u64, Ordering::Relaxed) + count as u64; // widens
-        let bytes = found.saturating_mul(Self::EACH);
+        let bytes = found.saturating_mul(self.each);
         if bytes <= self.available {
             return Ok(());
         }
         let remedy = "choose a smaller radius, or ask for fewer queries at a time";
-        Err(Error::Memory { file: format!("the answer of more than {found} neighbours"), bytes, remedy })
+        Err(Error::Memory { file: format!("{} {found} neighbours", self.what), bytes, remedy })
     }
 }
 
@@ -175,7 +197,7 @@ pub(crate) fn check_radius(radius: f64) -> Result<(), Error> {
 #[derive(Default)]
 struct Part {
     counts: Vec<usize>,
-    found: Vec<(f64, Idx)>,
+    found: Found,
     counters: SearchCounters,
     ids: Vec<Idx>,
     distances: Vec<f64>,
@@ -193,7 +215,7 @@ impl Part {
         radius: f64,
         keep: &dyn Fn(f64) -> Option<f64>,
         memory: &mut [Block],
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), Error> {
         if self.ids.is_empty() {
             self.ids.resize(ROOM, NONE);
             self.distances.resize(ROOM, 0.0);
@@ -207,10 +229,13 @@ impl Part {
             if count <= self.ids.len() {
                 break count;
             }
-            self.ids.resize(count, NONE);
-            self.distances.resize(count, 0.0);
+            lengthen(&mut self.ids, count, NONE)?;
+            lengthen(&mut self.distances, count, 0.0)?;
         };
         let first = self.found.len();
+        // Twice the room for the queries to come, or where that is not to be had, enough for this one.
+        let reserved = self.found.try_reserve(count).or_else(|_| self.found.try_reserve_exact(count));
+        reserved.map_err(|_| too_many(first + count))?;
         let both = self.distances[..count].iter().zip(&self.ids);
         self.found.extend(both.filter_map(|(&distance, &id)| Some((keep(distance)?, id))));
         self.found[first..].sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -219,16 +244,38 @@ impl Part {
     }
 }
 
+/// Makes values longer, where there is room.
+fn lengthen<T: Copy>(values: &mut Vec<T>, len: usize, filling: T) -> Result<(), Error> {
+    values.try_reserve_exact(len - values.len()).map_err(|_| too_many(len))?;
+    values.resize(len, filling);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_answer_that_outgrows_the_memory_is_refused() {
-        let budget = Budget { found: AtomicU64::new(0), available: 100 * Budget::EACH };
+        let budget = Budget { available: 100 * Budget::EACH, ..Budget::of_answer() };
         budget.spend(60).unwrap();
         budget.spend(40).unwrap();
         let text = budget.spend(1).unwrap_err().to_string();
         assert!(text.contains("more than 101 neighbours") && text.contains("choose a smaller radius"), "{text}");
+    }
+
+    #[test]
+    fn what_no_memory_holds_is_refused() {
+        let refused = Neighborhoods::joined(&mut [usize::MAX >> 5].into_iter(), Vec::new()).unwrap_err().to_string();
+        assert!(refused.starts_with("the answer of ") && refused.contains("do not fit into memory"), "{refused}");
+        assert!(lengthen(&mut vec![0.0], usize::MAX >> 5, 0.0).is_err());
+    }
+
+    #[test]
+    fn parts_are_joined_in_their_order() {
+        let parts = vec![vec![(0.5, 3), (1.0, 1)], Vec::new(), vec![(0.0, 2)]];
+        let joined = Neighborhoods::joined(&mut [1, 1, 0, 1].into_iter(), parts).unwrap();
+        assert_eq!((joined.starts, joined.ids), (vec![0, 1, 2, 2, 3], vec![3, 1, 2]));
+        assert_eq!(joined.distances, [0.5, 1.0, 0.0]);
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 
 use covertree_kernels::arena::{Arena, blocks};
-use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{ListedPairs, Offered, ResidualCounters, listed_pairs, offer_listed};
 
@@ -72,8 +71,7 @@ pub(super) fn meet<T: Precision>(
         rows: members(side, &range, T::margins(side.set)),
         columns: members(theirs, &other_range, T::margins(theirs.set)),
     };
-    offer(search, lists, (leaf, other), &pairs, &mut work.residual)?;
-    Ok(())
+    offer(search, lists, (leaf, other), &pairs, &mut work.residual)
 }
 
 /// Offers pairs to both sides.
@@ -83,7 +81,7 @@ fn offer<T: Precision>(
     (leaf, other): (usize, usize),
     pairs: &ListedPairs<'_, T>,
     work: &mut ResidualCounters,
-) -> Result<(), KernelError> {
+) -> Result<(), Error> {
     let mut own = lock(&lists[leaf]);
     own.make_room(pairs.columns.len, search, leaf, work)?;
     work.candidates += offer_listed(pairs, search.counting, Offered::ToRows, &mut own.view(search.goal))?;

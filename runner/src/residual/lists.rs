@@ -2,12 +2,15 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use bytemuck::Zeroable;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::{Idx, at};
 use covertree_kernels::residual::{ResidualCounters, Shortlists, condense, correlation_floor};
 
 use super::layout::LEAF;
 use super::search::{Goal, Search};
+use crate::error::Error;
+use crate::within::Budget;
 
 /// Points that a list takes beyond those that it needs before it tells anew how correlated others must be. Fewer would
 /// rule out little more; a list that only tells when it is full leaves a tenth more pairs to be computed.
@@ -29,7 +32,11 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    pub fn new(rows: usize, goal: Goal) -> Self {
+    /// Bytes that a listed point takes.
+    pub const EACH: usize = 2 * size_of::<f32>() + size_of::<Idx>();
+
+    /// Empty lists for so many rows. The budget, if there is one, pays for the room of all rows.
+    pub fn new(rows: usize, goal: Goal, budget: Option<&Budget>) -> Result<Self, Error> {
         let (least, room, calm) = match goal {
             Goal::Nearest(k) => {
                 let room = k.min(1 << 20) + LEAF + LEAF / 4;
@@ -48,16 +55,20 @@ impl Lists {
             calm,
             scratch: Vec::new(),
         };
-        lists.grow(room);
-        lists
+        lists.grow(room, budget)?;
+        Ok(lists)
     }
 
-    fn grow(&mut self, room: usize) {
-        let old = self.room;
-        spread(&mut self.lowers, old, room, self.counts.len());
-        spread(&mut self.uppers, old, room, self.counts.len());
-        spread(&mut self.positions, old, room, self.counts.len());
+    fn grow(&mut self, room: usize, budget: Option<&Budget>) -> Result<(), Error> {
+        let (old, rows) = (self.room, self.counts.len());
+        if let Some(budget) = budget {
+            budget.spend(rows * (room - old))?;
+        }
+        spread(&mut self.lowers, old, room, rows)?;
+        spread(&mut self.uppers, old, room, rows)?;
+        spread(&mut self.positions, old, room, rows)?;
         self.room = room;
+        Ok(())
     }
 
     pub fn view(&mut self, goal: Goal) -> Shortlists<'_> {
@@ -96,14 +107,15 @@ impl Lists {
     /// Makes room for `more` points in every row of a leaf of the side that asks.
     ///
     /// Lists grow while that is cheap. Where the margins of many points overlap, the formula then tells which of them are
-    /// wanted: lists of any length would take more memory than the points.
+    /// wanted: lists of any length would take more memory than the points. Where all points up to a distance are wanted, lists
+    /// grow as far as the budget of the search allows.
     pub fn make_room(
         &mut self,
         more: usize,
         search: &Search<'_>,
         leaf: usize,
         work: &mut ResidualCounters,
-    ) -> Result<(), KernelError> {
+    ) -> Result<(), Error> {
         let mut most = 0;
         for row in 0..self.counts.len() {
             if self.lacks(row, more) {
@@ -115,7 +127,9 @@ impl Lists {
             }
         }
         if most + more > self.room {
-            self.grow((most + more).max(2 * self.room));
+            // No list holds more points than there are, and those of a leaf that it is offered.
+            let all = search.points.set.layout.len() + LEAF;
+            self.grow((2 * self.room).min(all).max(most + more), search.list_budget.as_ref())?;
         }
         Ok(())
     }
@@ -163,14 +177,19 @@ impl Lists {
 }
 
 /// Moves rows of `old` elements to rows of `new` elements.
-fn spread<T: Copy + Default>(values: &mut Vec<T>, old: usize, new: usize, rows: usize) {
-    let mut spread = vec![T::default(); rows * new];
+fn spread<T: Copy + Zeroable>(values: &mut Vec<T>, old: usize, new: usize, rows: usize) -> Result<(), Error> {
+    let len = rows * new;
+    let mut spread: Vec<T> = bytemuck::try_zeroed_vec(len).map_err(|()| Error::Memory {
+        file: format!("short lists with room for {len} neighbours"),
+        bytes: (len * Lists::EACH) as u64, // widens
+    })?;
     if old > 0 {
         for (to, from) in spread.chunks_exact_mut(new).zip(values.chunks_exact(old)) {
             to[..old].copy_from_slice(from);
         }
     }
     *values = spread;
+    Ok(())
 }
 
 pub(super) fn lock(lists: &Mutex<Lists>) -> MutexGuard<'_, Lists> {
@@ -194,7 +213,7 @@ mod tests {
 
     /// What the row wants at least once so many closer points were listed behind the first four.
     fn least_after(closer: usize, tell: fn(&mut Lists, Goal, &mut ResidualCounters) -> f64) -> f64 {
-        let (mut lists, mut work) = (Lists::new(1, GOAL), ResidualCounters::default());
+        let (mut lists, mut work) = (Lists::new(1, GOAL, None).unwrap(), ResidualCounters::default());
         (0..3).for_each(|_| push(&mut lists, 0.3));
         assert_eq!(lists.least(GOAL, &mut work).unwrap(), [0.0], "three points bound no fourth");
         push(&mut lists, 0.3);
@@ -212,5 +231,13 @@ mod tests {
         assert!(least_after(GROWN - 1, least) < 0.3, "a list that has hardly grown is not read again");
         assert!((0.55..0.6).contains(&least_after(GROWN, least)));
         assert!((0.55..0.6).contains(&least_after(GROWN - 1, settled)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn lists_that_outgrow_their_budget_are_refused() {
+        let budget = Budget::new("short lists with room for", u64::MAX / 1000);
+        let refused = Lists::new(64, Goal::Within(1.0), Some(&budget)).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("lists with room for 8192 neighbours: ") && refused.contains("memory"), "{refused}");
     }
 }

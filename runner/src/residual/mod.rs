@@ -65,11 +65,15 @@ use covertree_kernels::simd::{LANES_F64, Tier};
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::points::Points;
-use crate::within::{Neighborhoods, check_radius};
+use crate::within::{Budget, Neighborhoods, check_radius};
 use factor::Factor;
 use layout::Layout;
+use lists::Lists;
 use search::{Goal, Search, Side};
 use set::{PointSet, Source};
+
+/// What messages call short lists that grow too long.
+const LISTS: &str = "short lists with room for";
 
 /// Points under a residual metric, ready to be searched.
 pub struct ResidualIndex {
@@ -302,20 +306,21 @@ impl ResidualIndex {
     /// All points within `radius` of new points, or of each point itself (without it) where `queries` is `None`.
     ///
     /// # Errors
-    /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN.
+    /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN; [`Error::Memory`] when there is no room
+    /// for the answer, or for the lists that it is found in.
+    ///
+    /// # Cost
+    /// As [`vecchia`](Self::vecchia), and lists that take up to some 24 bytes for each neighbour, as if all 64 points of a leaf
+    /// had as many as the one that has the most.
     pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(Neighborhoods, Work), Error> {
         check_radius(radius)?;
         let queries = queries.map(|(label, queries)| self.query_set(label, queries)).transpose()?;
         let counting = if queries.is_some() { Counting::All } else { Counting::Others };
         let (rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;
         let layout = queries.as_ref().map_or(&self.set.layout, |queries| &queries.layout);
-        let mut answers = Neighborhoods { starts: vec![0], ids: Vec::new(), distances: Vec::new() };
-        for &position in &layout.positions {
-            answers.ids.extend(rows[at(position)].iter().map(|pair| pair.1));
-            answers.distances.extend(rows[at(position)].iter().map(|pair| pair.0));
-            answers.starts.push(answers.ids.len() as i64); // far below 2^63
-        }
-        Ok((answers, counters))
+        let rows: Vec<_> = layout.positions.iter().map(|&position| std::mem::take(&mut rows[at(position)])).collect();
+        let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
+        Ok((Neighborhoods::joined(&mut counts.into_iter(), rows)?, counters))
     }
 
     /// Rank of each position, in whole panels.
@@ -407,6 +412,7 @@ impl ResidualIndex {
             counting,
             goal,
             with_self,
+            list_budget: matches!(goal, Goal::Within(_)).then(|| Budget::new(LISTS, Lists::EACH as u64)), // widens
         };
         search.run()
     }

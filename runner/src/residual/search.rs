@@ -22,6 +22,7 @@ use super::lists::Lists;
 use super::set::PointSet;
 use super::tile::{self, Meeting};
 use crate::error::Error;
+use crate::within::Budget;
 use crate::workers::Workers;
 
 /// Leaves that a leaf meets first.
@@ -93,6 +94,8 @@ pub(crate) struct Search<'a> {
     pub goal: Goal,
     /// Whether each point is its own nearest neighbour.
     pub with_self: bool,
+    /// What the short lists may take; `None` where the goal bounds them.
+    pub list_budget: Option<Budget>,
 }
 
 /// The answer of one leaf: rows of (distance, position), ascending by (distance, id).
@@ -103,8 +106,9 @@ impl Search<'_> {
     pub fn run(&self) -> Result<(Rows, Work), Error> {
         let asked = self.queries.unwrap_or(self.points);
         let leaves = asked.set.layout.leaves();
-        let lists: Vec<Mutex<Lists>> =
-            (0..leaves).map(|leaf| Mutex::new(Lists::new(asked.set.layout.leaf(leaf).len(), self.goal))).collect();
+        let lists = |leaf| Lists::new(asked.set.layout.leaf(leaf).len(), self.goal, self.list_budget.as_ref());
+        let lists =
+            (0..leaves).map(|leaf| lists(leaf).map(Mutex::new)).collect::<Result<Vec<Mutex<Lists>>, Error>>()?;
         let near = self.near(asked);
         let workers = Workers::new();
         let blocks = tile::blocks_of(&self.points.set.model).max(far::blocks_of(&self.points.set.model));
@@ -143,9 +147,11 @@ impl Search<'_> {
             Ok(work)
         });
         counters = merge(counters, rest.try_reduce(Work::default, merge)?)?;
+        // The lists of a leaf go when its rows are known.
+        let budget = matches!(self.goal, Goal::Within(_)).then(Budget::of_answer);
         let settled = lists.into_par_iter().enumerate().map(|(leaf, lists)| {
             let lists = lists.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-            self.settle(asked, leaf, lists)
+            self.settle(asked, leaf, lists, budget.as_ref())
         });
         let mut rows = Vec::with_capacity(asked.set.layout.len());
         for leaf in settled.collect::<Result<Vec<(Rows, ResidualCounters)>, Error>>()? {
@@ -191,13 +197,22 @@ impl Search<'_> {
         near
     }
 
-    /// Settles the short lists of a leaf by the formula.
-    fn settle(&self, asked: Side<'_>, leaf: usize, mut lists: Lists) -> Result<(Rows, ResidualCounters), Error> {
+    /// Settles the short lists of a leaf by the formula. The budget, if there is one, pays for the answer.
+    fn settle(
+        &self,
+        asked: Side<'_>,
+        leaf: usize,
+        mut lists: Lists,
+        budget: Option<&Budget>,
+    ) -> Result<(Rows, ResidualCounters), Error> {
         let range = asked.set.layout.leaf(leaf);
         let mut counters = ResidualCounters::default();
         let mut answers = Vec::with_capacity(range.len());
         for (row, position) in range.enumerate() {
             let positions = lists.finish(row, self.goal, &mut counters)?;
+            if let Some(budget) = budget {
+                budget.spend(positions.len())?; // nearly all of them answer
+            }
             let rho = self.published(position, positions, &mut counters)?;
             let own = self.with_self.then_some((0.0, position as Idx)); // a position
             let found =
@@ -242,6 +257,7 @@ impl Search<'_> {
                     .map(|(distance, position)| (distance, self.points.set.id(position)))
                     .collect();
                 rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                rows.shrink_to_fit();
                 Ok(rows)
             }
         }

@@ -141,6 +141,10 @@ fn prediction_and_radii() {
         assert_eq!(within.ids[range.clone()], all.ids[row.clone()][..want]);
         assert_eq!(within.distances[range], all.distances[row][..want]);
     }
+    // Everything is within 1: lists grow as far as there are points.
+    let (within, graph) = (index.within(None, 1.0).unwrap().0, reference::graph(&index, 499, false).unwrap());
+    assert_eq!((within.ids, within.distances), (graph.ids, graph.distances));
+    assert!(within.starts.iter().enumerate().all(|(row, &start)| start == 499 * row as i64));
 }
 
 #[test]
