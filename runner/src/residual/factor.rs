@@ -9,10 +9,13 @@ use faer::{Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::summary::fits_memory;
+use crate::summary::{fits_memory, size_in_words};
 
 /// Points whose rows of `V` are solved for at a time.
 const BLOCK: usize = 256;
+
+/// Bytes for what a factorisation takes beside its matrices: padding of rows, and blocks that are packed.
+const WORKSPACE: u64 = 1 << 24;
 
 /// The jitter is multiplied by this where `K_UU` is not positive definite in floating point, at most [`STEPS`] times.
 const STEP: f64 = 10.0;
@@ -37,12 +40,12 @@ impl Factor {
     /// [`Error::Usage`] where it fails with the largest jitter, too.
     pub fn new(tier: Tier, covariance: Covariance, dim: usize, inducing: Vec<f64>, jitter: f64) -> Result<Self, Error> {
         let count = inducing.len() / dim;
-        // The matrix, what it is made from, the factor, and its rows.
+        // The matrix, what it is made from, the factor, and its rows; what factors them ends the program where there is no room.
         let bytes = (32 * count as u64).saturating_mul(count as u64); // widens
-        if !fits_memory(bytes) {
+        if !fits_memory(bytes.saturating_add(WORKSPACE)) {
             return Err(Error::Usage(format!(
-                "the factor of {count} inducing points takes {:.0} GiB, more than there is memory; choose fewer",
-                bytes as f64 / f64::from(1 << 30)
+                "the factor of {count} inducing points takes {}, more than there is memory; choose fewer",
+                size_in_words(bytes)
             )));
         }
         let order: Vec<i32> = (0..count as i32).collect(); // inducing points were counted as rows

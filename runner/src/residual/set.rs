@@ -29,7 +29,7 @@ use super::factor::Factor;
 use super::frames::{Landmarks, LeafCluster, choose_landmarks, errors, weights};
 use super::layout::{LEAF, Layout, PLACES, boxes, permute};
 use crate::error::Error;
-use crate::summary::fits_memory;
+use crate::summary::{fits_memory, size_in_words};
 
 /// The margin in `f32` above which a point is searched for in `f64`. Two points at it are known to within 0.063.
 const HARD: f64 = 0.25;
@@ -106,8 +106,8 @@ pub(super) fn check_room(points: usize, columns: usize) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "V of {points} points and {columns} inducing points takes {:.0} GiB, more than there is memory; choose fewer of either",
-        bytes as f64 / f64::from(1 << 30)
+        "V of {points} points and {columns} inducing points takes {}, more than there is memory; choose fewer of either",
+        size_in_words(bytes)
     )))
 }
 

@@ -1,6 +1,7 @@
 //! Input that cannot be used: one line, code 2, nothing left behind.
 
 use std::fs;
+use std::process::Command;
 
 use covertree::formats::output::write_npy;
 
@@ -279,6 +280,33 @@ fn flags_that_would_do_nothing_are_refused() {
     }
     let text = place.refused("knn points.npy -k 1 -o nn --metric correlation --conflict grid");
     assert!(text.contains("no tree is built"), "{text}");
+    place.file("sets.json", r#"[{}, {"jitter": 0.1}]"#);
+    place.file("none.npy", npy("<i4", "(0,)", &[]));
+    let (vecchia, gate) = ("vecchia points.npy -k 1 -o nn", "--gate lookup --gate-file p.json");
+    for (line, telling) in [
+        (format!("{vecchia} --inducing 5 --strategy brute {gate}"), "computes every pair, and --gate rules some out"),
+        (format!("{vecchia} --inducing 5 --strategy brute --landmarks 5"), "and --landmarks rules some out"),
+        (format!("{vecchia} --inducing 5 {gate} --gate-audit --verify 10"), "--verify has nothing to add"),
+        (format!("{vecchia} --inducing 0"), "--inducing 0: ask for at least one"),
+        (format!("{vecchia} --inducing 0 --landmarks 7"), "--inducing 0: ask for at least one"),
+        (format!("{vecchia} --inducing-net 0"), "--inducing-net 0: ask for at least one"),
+        ("knn points.npy -k 1 -o nn --metric residual --inducing 0".into(), "--inducing 0: ask for at least one"),
+        ("gate-profile points.npy -o p.json --inducing 0".into(), "--inducing 0: ask for at least one"),
+        (format!("{vecchia} --inducing-ids none.npy"), "none.npy: the list of inducing points is empty"),
+        (format!("{vecchia} --jitter 0.5"), "the jitter is 0.5, and it is added to"),
+        (format!("{vecchia} --v v.npy --p p.npy --jitter 0.1"), "the jitter is 0.1, and it is added to"),
+        (format!("{vecchia} --parameters sets.json"), "sets.json: the jitter is 0.1, and it is added to"),
+        ("knn points.npy -k 1 -o nn --metric correlation --jitter 0.1".into(), "the jitter is 0.1, and it is added to"),
+        ("gate-profile points.npy -o p.json --jitter 0.1".into(), "the jitter is 0.1, and it is added to"),
+        ("generate gaussian --rows 9 --dim 2 --intrinsic-dim 1 -o x.npy".into(), "--intrinsic-dim"),
+        ("bench points.npy --rows 5".into(), "cannot be used with"),
+        ("bench --columns 0".into(), "name a file"),
+        ("bench --header present".into(), "name a file"),
+        ("bench --sweep scale --singles".into(), "only --sweep strategies has"),
+    ] {
+        let message = place.refused(&line);
+        assert!(message.contains(telling), "{line}: {message}");
+    }
     for flag in ["--metric euclidean", "--columns 1", "--header present", "--dtype f32", "--queries points.npy"] {
         let text = place.refused(&format!("check tree.ct {flag}"));
         assert!(text.contains("belongs to an answer; name it with --ids"), "{flag}: {text}");
@@ -307,5 +335,31 @@ fn files_of_parameters_are_files_of_a_sensible_size() {
             let text = place.refused(&format!("vecchia points.npy -k 1 --inducing 2 -o v {flags} {file}"));
             assert!(text.contains(telling), "{text}");
         }
+    }
+}
+
+/// What an allocation that fails would end in an abort or a panic of several lines.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_limit_on_memory_does_not_hold_is_refused_in_one_line() {
+    let place = Place::new();
+    place.done("generate gaussian --rows 3000 --dim 2 -o points.npy");
+    place.done("build points.npy -o tree.ct");
+    let before = place.names();
+    for (kibibytes, line, telling) in [
+        (250_000, "within tree.ct --queries points.npy --radius inf -o near", "do not fit into memory"),
+        (300_000, "vecchia points.npy --inducing 3000 -k 5 -o nn", "more than there is memory"),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", &format!("ulimit -v {kibibytes} && exec \"$0\" {line} --threads 1")])
+            .arg(env!("CARGO_BIN_EXE_covertree"))
+            .current_dir(place.path("."))
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}: {message}");
+        assert!(message.starts_with("error: ") && message.contains(telling), "{line}: {message}");
+        assert_eq!(message.trim_end().lines().count(), 1, "{line}: {message}");
+        assert_eq!(place.names(), before, "{line}");
     }
 }
