@@ -4,6 +4,8 @@ use covertree::residual::{ResidualIndex, Work};
 use covertree_kernels::tree::SearchCounters;
 use serde::Serialize;
 
+use super::bench::CaseRow;
+
 /// The figures of a run, as `--json` prints them: those that apply.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Record {
@@ -61,6 +63,9 @@ pub(crate) struct Record {
     /// The rows of the demo's table, or the parameter sets of vecchia where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Record>,
+    /// The rows of the benchmark's table, where there are no others.
+    #[serde(rename = "runs", skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<CaseRow>,
     /// What a row of the demo's table ran on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<&'static str>,

@@ -86,6 +86,14 @@ fn the_benchmark_checks_what_it_measures_and_draws_it() {
     place.done("generate gaussian --rows 16 --dim 2 -o few.npy");
     let text = place.done("bench few.npy --repeats 1");
     assert!(text.contains("grid + degree-cap 32           refused: degree-cap goes with"), "{text}");
+    let text = place.done("bench few.npy --singles --repeats 1 --json");
+    let object: Value = serde_json::from_str(&text).unwrap();
+    let runs = object["runs"].as_array().unwrap();
+    assert!(object["command"] == "bench" && runs.len() >= 19, "{text}");
+    assert!(
+        runs.iter().all(|run| run["set"].as_str().unwrap().starts_with("few.npy") && run["valid"] == true),
+        "{text}"
+    );
     place.done("bench --sweep scale --rows 4096 --repeats 1 --threads 2");
     place.done("bench --sweep metrics --rows 300 --repeats 1");
 }

@@ -16,6 +16,8 @@ use super::session::Session;
 use cases::Case;
 use rows::Row;
 
+pub(crate) use rows::Row as CaseRow;
+
 /// Build the same points with many settings, several times in turn, and compare
 ///
 /// Every tree is validated, its answers are compared with brute force, and its queries are timed. Those of --sweep strategies are
@@ -99,7 +101,8 @@ impl BenchPlan {
         let built = rows.iter().filter(|row| row.refused.is_none());
         let wrong = built.clone().filter(|row| !(row.valid && row.exact)).count();
         let failed = (wrong > 0).then(|| format!("bench: {wrong} of {} trees are wrong", built.count()));
-        let record = Record { command: "bench", ..Record::default() };
-        Ok(Outcome { record, text: rows::table(&rows), failed, ..Outcome::default() })
+        let text = rows::table(&rows);
+        let record = Record { command: "bench", cases: rows, ..Record::default() };
+        Ok(Outcome { record, text, failed, ..Outcome::default() })
     }
 }

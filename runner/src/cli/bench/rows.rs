@@ -27,7 +27,7 @@ pub(super) const QUERY_LIMIT: f64 = 1.1;
 
 /// The figures of a case.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub set: String,
     pub rows: usize,
     pub dim: usize,
