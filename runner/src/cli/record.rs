@@ -103,11 +103,13 @@ pub(crate) struct ResidualRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<f64>,
     pub pairs_all: usize,
-    pub pairs_evaluated: u64,
+    /// Correlations that register tiles computed: those of landmarks, and the padding of tiles, are among them, so that few points
+    /// may have more than there are pairs.
     pub distance_evals: u64,
     pub candidates: u64,
     pub distances_settled: u64,
     pub landmark_bounded: u64,
+    /// Pairs that bounds ruled out before anything was computed for them: never more than all.
     pub landmark_pruned: u64,
     pub early_exits: u64,
     pub gate1_candidates: u64,
@@ -122,7 +124,6 @@ impl ResidualRecord {
             inducing: index.columns(),
             jitter: index.jitter(),
             pairs_all: pairs,
-            pairs_evaluated: work.residual.filtered,
             distance_evals: work.residual.filtered,
             candidates: work.residual.candidates,
             distances_settled: work.residual.settled,

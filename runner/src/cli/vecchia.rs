@@ -294,8 +294,8 @@ fn told(ids: &Path, record: &Record, index: &ResidualIndex) -> String {
     );
     if let Some(work) = &record.residual {
         line += &format!(
-            ", {:.1} % of all pairs evaluated",
-            100.0 * work.pairs_evaluated as f64 / work.pairs_all.max(1) as f64
+            ", {:.1} % of all pairs ruled out by bounds",
+            100.0 * work.landmark_pruned as f64 / work.pairs_all.max(1) as f64
         );
     }
     if let Some(jitter) = index.jitter().filter(|jitter| *jitter > index.config().jitter * 1.5) {

@@ -34,7 +34,7 @@ const NEAR_SCATTERED: usize = 48;
 /// Work of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Pairs in tiles (`filtered`), those that entered a short list (`candidates`), and those that the formula settled.
+    /// Pairs in tiles (`filtered`: with the padding of tiles, and correlations of landmarks), those that entered a short list (`candidates`), and those that the formula settled.
     pub residual: ResidualCounters,
     /// Pairs that were bounded by landmarks, those that the bounds ruled out, and what it took.
     pub landmark: LandmarkCounters,

@@ -37,7 +37,7 @@ pub struct SearchTotals {
     pub queries: usize,
     /// Pairs that there are.
     pub pairs_all: u64,
-    /// Correlations that tiles computed.
+    /// Correlations that tiles computed, those of landmarks and of the padding of tiles included.
     pub distance_evals: u64,
     /// Of these, the ones that entered a short list.
     pub candidates: u64,

@@ -20,6 +20,9 @@ fn vecchia_writes_its_rows_in_the_order_of_the_points() {
     let text = place.done(&format!("{line} -o nn"));
     assert!(text.contains("\"recall\":1.0") && text.contains("\"covariance_s\""), "{text}");
     assert!(text.contains("\"pairs_all\":11175") && text.contains("\"distance_evals\""), "{text}");
+    let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(object["landmark_pruned"].as_u64() <= object["pairs_all"].as_u64(), "{text}");
+    assert_eq!(object["jitter"], 1e-6);
     let (ids, distances) =
         (read_ids(&place.path("nn.ids.npy")).unwrap(), read_reals(&place.path("nn.dist.npy")).unwrap());
     assert_eq!((ids.shape, distances.shape), (vec![150, 6], vec![150, 6]));
@@ -226,6 +229,20 @@ fn parameter_sets_are_named_by_file_and_number() {
     write_npy(&place.path("short.npy"), &[2], &[1, 0]).unwrap();
     let text = place.refused("vecchia points.npy -k 2 --order-ids short.npy -o nn");
     assert!(text.contains("short.npy: holds 2 row numbers where there are 150 points"), "{text}");
+}
+
+#[test]
+fn no_more_pairs_are_ruled_out_than_there_are() {
+    let place = Place::new();
+    for rows in [1, 2, 500] {
+        place.done(&format!("generate gaussian --rows {rows} --dim 2 -o points.npy"));
+        let told = place.run("vecchia points.npy -k 2 --inducing 1 -o nn").stderr;
+        let told = String::from_utf8(told).unwrap();
+        let share =
+            told.split_once(" % of all pairs ruled out by bounds").and_then(|(line, _)| line.rsplit(' ').next());
+        let share: f64 = share.unwrap_or_else(|| panic!("{told}")).parse().unwrap();
+        assert!((0.0..=100.0).contains(&share), "{told}");
+    }
 }
 
 #[test]
