@@ -9,7 +9,7 @@ use covertree::residual::{Feature, FitOptions, GateProfile, ProfileConfig};
 
 use super::args::PointsArgs;
 use super::covariance::CovarianceArgs;
-use super::record::{Outcome, Record};
+use super::record::{Outcome, Record, told_of_jitter};
 use super::session::Session;
 
 /// Calibrate a gate for approximate searches under a correlation
@@ -122,15 +122,17 @@ impl GateProfilePlan {
             metric: Some(if index.columns() > 0 { "residual" } else { "correlation" }),
             covariance_s: Some(covariance_s),
             build_s: Some(build_s),
+            jitter: index.jitter(),
             sampled: Some(profile.tree_points),
             ..Record::default()
         };
         let message = format!(
-            "{}: {} pairs of {} points measured in {build_s:.3} s, slope {:.4}",
+            "{}: {} pairs of {} points measured in {build_s:.3} s, slope {:.4}{}",
             shown(&args.output),
             profile.pairs,
             profile.tree_points,
-            profile.slope
+            profile.slope,
+            told_of_jitter(&index)
         );
         Ok(Outcome { record, message, ..Outcome::default() })
     }

@@ -16,7 +16,7 @@ use super::args::{AnswerFiles, PointsArgs, StrategyArgs, check_dim, check_k};
 use super::covariance::CovarianceArgs;
 use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry};
 use super::query::{add_answers, answered, told, write_answers};
-use super::record::{Outcome, Record, ResidualRecord};
+use super::record::{Outcome, Record, ResidualRecord, told_of_jitter};
 use super::session::Session;
 
 /// Find nearest neighbours in one step, without saving a tree
@@ -199,6 +199,7 @@ impl KnnPlan {
             query_s: Some(query_s),
             rows_per_s: Some(asked as f64 / query_s),
             index_bytes: Some(index.bytes()),
+            jitter: index.jitter(),
             residual: Some(ResidualRecord::new(index, found.work, pairs)),
             recall: found.recall,
             sampled: found.sampled,
@@ -212,7 +213,8 @@ impl KnnPlan {
             outputs.commit()
         };
         session.stage("writing", write).0?;
-        let mut message = format!("{} (V in {covariance_s:.3} s)", told(&files, answers, query_s));
+        let jitter = told_of_jitter(index);
+        let mut message = format!("{} (V in {covariance_s:.3} s){jitter}", told(&files, answers, query_s));
         if let (Some(recall), Some(sampled)) = (found.recall, found.sampled) {
             message += &format!(", recall {recall} of {sampled} rows{}", searching.told(&found));
         }

@@ -46,6 +46,9 @@ pub(crate) struct Record {
     pub rows_per_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index_bytes: Option<usize>,
+    /// What `K_UU` was factored with, in units of the variance: what was asked for, or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
     #[serde(flatten)]
     pub counters: Option<Counters>,
     #[serde(flatten)]
@@ -100,8 +103,6 @@ impl From<SearchCounters> for Counters {
 pub(crate) struct ResidualRecord {
     /// Columns of `V`.
     pub inducing: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jitter: Option<f64>,
     pub pairs_all: usize,
     /// Correlations that register tiles computed: those of landmarks, and the padding of tiles, are among them, so that few points
     /// may have more than there are pairs.
@@ -122,7 +123,6 @@ impl ResidualRecord {
     pub fn new(index: &ResidualIndex, work: Work, pairs: usize) -> Self {
         Self {
             inducing: index.columns(),
-            jitter: index.jitter(),
             pairs_all: pairs,
             distance_evals: work.residual.filtered,
             candidates: work.residual.candidates,
@@ -135,6 +135,12 @@ impl ResidualRecord {
             gate1_false_negatives: work.gate.gate1_false_negatives,
         }
     }
+}
+
+/// What a message says of a jitter that had to be raised; nothing of others.
+pub(crate) fn told_of_jitter(index: &ResidualIndex) -> String {
+    let raised = index.jitter().filter(|jitter| *jitter > index.config().jitter * 1.5);
+    raised.map_or_else(String::new, |jitter| format!(", jitter raised to {jitter:e}"))
 }
 
 /// What `check` found in a tree.

@@ -13,7 +13,7 @@ use covertree_kernels::index::Idx;
 use super::args::{PointsArgs, check_k, in_files};
 use super::covariance::{CovarianceArgs, Explained, in_set};
 use super::gate::{GatePlan, SearchArgs, Searched, Searching, add_telemetry};
-use super::record::{Outcome, Record, ResidualRecord};
+use super::record::{Outcome, Record, ResidualRecord, told_of_jitter};
 use super::session::Session;
 
 /// Find the most correlated earlier points of each point, for Vecchia's approximation
@@ -216,6 +216,7 @@ impl SetWork<'_> {
             query_s: Some(found.query_s),
             rows_per_s: Some(len as f64 / found.query_s),
             index_bytes: Some(fitted.bytes()),
+            jitter: fitted.jitter(),
             residual: Some(ResidualRecord::new(fitted, found.work, len * len.saturating_sub(1) / 2)),
             recall: found.recall,
             sampled: found.sampled,
@@ -298,9 +299,7 @@ fn told(ids: &Path, record: &Record, index: &ResidualIndex) -> String {
             100.0 * work.landmark_pruned as f64 / work.pairs_all.max(1) as f64
         );
     }
-    if let Some(jitter) = index.jitter().filter(|jitter| *jitter > index.config().jitter * 1.5) {
-        line += &format!(", jitter raised to {jitter:e}");
-    }
+    line += &told_of_jitter(index);
     if let Some(recall) = record.recall {
         line += &format!(", recall {recall} of {} rows", record.sampled.unwrap_or_default());
     }

@@ -209,6 +209,17 @@ fn the_jitter_grows_where_it_must_and_the_program_says_so() {
     let message = String::from_utf8(raised.stderr).unwrap();
     assert_eq!(raised.status.code(), Some(0), "{message}");
     assert!(message.contains(", jitter raised to 1") && message.contains("recall 1 of 100"), "{message}");
+    let metric = "--kernel rbf --lengthscale 20 --inducing 400 --jitter 1e-15";
+    for line in [
+        format!("knn many.npy -k 3 --metric residual {metric} -o nn --json"),
+        format!("gate-profile many.npy {metric} --tree-points 50 -o profile.json --json"),
+    ] {
+        let raised = place.run(&line);
+        let message = String::from_utf8(raised.stderr).unwrap();
+        assert!(raised.status.success() && message.contains(", jitter raised to 1"), "{line}: {message}");
+        let object: serde_json::Value = serde_json::from_slice(&raised.stdout).unwrap();
+        assert!(object["jitter"].as_f64().unwrap() > 1.5e-15, "{line}: {object}");
+    }
     let plain = place.run(&format!("{line} 1e-6 -o nn"));
     let message = String::from_utf8(plain.stderr).unwrap();
     assert!(!message.contains("jitter raised") && message.contains("recall 1 of 100"), "{message}");
