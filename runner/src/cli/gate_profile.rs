@@ -103,7 +103,9 @@ impl GateProfilePlan {
         };
         let (points, explained) = session.stage("reading", read).0?;
         let label = shown(&args.points.path);
-        let options = FitOptions { tier: session.tier, ..FitOptions::default() };
+        let inducing_label = args.covariance.inducing.inducing_points.as_deref().map(shown);
+        let options =
+            FitOptions { tier: session.tier, inducing_label: inducing_label.as_deref(), ..FitOptions::default() };
         let fit = || args.covariance.fit(session, &label, &points, &set, &explained, options);
         let (index, covariance_s) = session.stage("fitting", fit);
         let index = index?;

@@ -169,7 +169,13 @@ impl KnnPlan {
         };
         let (points, queries, explained) = session.stage("reading", read).0?;
         let label = shown(&args.points.path);
-        let options = FitOptions { tier: session.tier, landmarks: args.search.landmarks, order: None };
+        let inducing_label = args.covariance.inducing.inducing_points.as_deref().map(shown);
+        let options = FitOptions {
+            tier: session.tier,
+            landmarks: args.search.landmarks,
+            order: None,
+            inducing_label: inducing_label.as_deref(),
+        };
         let fit = || args.covariance.fit(session, &label, &points, &set, &explained, options);
         let (index, covariance_s) = session.stage("fitting", fit);
         let (rows, asked) = (points.len(), queries.as_ref().map_or(points.len(), Points::len));

@@ -262,7 +262,13 @@ impl VecchiaArgs {
                 earlier.refit(&label, points, set).map_err(|error| in_files(error, files))
             }
             _ => {
-                let options = FitOptions { tier: session.tier, landmarks: self.search.landmarks, order: Some(order) };
+                let inducing_label = self.covariance.inducing.inducing_points.as_deref().map(shown);
+                let options = FitOptions {
+                    tier: session.tier,
+                    landmarks: self.search.landmarks,
+                    order: Some(order),
+                    inducing_label: inducing_label.as_deref(),
+                };
                 self.covariance.fit(session, &label, points, set, explained, options)
             }
         }

@@ -83,6 +83,8 @@ pub struct ResidualIndex {
     covariance: Covariance,
     source: Source,
     inducing: Option<Points>,
+    /// What messages call them, if they were given by themselves.
+    inducing_label: Option<String>,
     strategy: Strategy,
     gate: Option<gate::Gated>,
     set: PointSet,
@@ -150,8 +152,8 @@ impl ResidualIndex {
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and [`Error::Usage`] for a wrong shape, for values that are not finite, for a `p` below what the
-    /// covariance and `V` imply (beyond rounding), and for rows of `V` longer than the covariance allows: none of these is a
-    /// metric.
+    /// covariance and `V` imply (beyond rounding) or beyond all measure, and for rows of `V` longer than the covariance allows:
+    /// none of these is a metric.
     pub fn given(
         tier: Tier,
         label: &str,
@@ -167,7 +169,7 @@ impl ResidualIndex {
     }
 
     fn make(
-        FitOptions { tier, landmarks, order }: FitOptions<'_>,
+        FitOptions { tier, landmarks, order, inducing_label }: FitOptions<'_>,
         label: &str,
         points: &Points,
         config: &CovarianceConfig,
@@ -184,8 +186,8 @@ impl ResidualIndex {
                 if earlier.is_none() {
                     set::check_room(points.len(), inducing.len())?; // the factor takes its time
                 }
-                let inducing = config.scaled(tier, "inducing points", inducing)?;
-                Source::Factor(Factor::new(tier, covariance, dim, inducing, config.jitter)?)
+                let scaled = config.scaled(tier, inducing_label.unwrap_or("inducing points"), inducing)?;
+                Source::Factor(Factor::new(tier, covariance, dim, scaled, config.jitter)?)
             }
         };
         let layout = match &earlier {
@@ -201,8 +203,8 @@ impl ResidualIndex {
             (*v, *p) = (Vec::new(), Vec::new()); // the set has them
         }
         set.keep_tiles()?;
-        let (config, strategy) = (config.clone(), Strategy::Auto);
-        Ok(Self { tier, landmarks, config, covariance, source, inducing, strategy, gate: None, set })
+        let (config, strategy, inducing_label) = (config.clone(), Strategy::Auto, inducing_label.map(str::to_owned));
+        Ok(Self { tier, landmarks, config, covariance, source, inducing, inducing_label, strategy, gate: None, set })
     }
 
     /// The same points, which messages call `label`, and inducing points under other parameters: the layout and all memory are
@@ -218,7 +220,8 @@ impl ResidualIndex {
             return Err(Error::Usage("V and p were given, so they cannot follow other parameters; give others".into()));
         }
         let (strategy, tier, landmarks) = (self.strategy, self.tier, self.landmarks);
-        let options = FitOptions { tier, landmarks, order: None }; // the layout has it
+        let inducing_label = self.inducing_label.as_deref();
+        let options = FitOptions { tier, landmarks, order: None, inducing_label }; // the layout has the order
         let fitted = Self::make(options, label, points, config, self.inducing, None, Some(self.set))?;
         Ok(fitted.with_strategy(strategy))
     }
@@ -316,7 +319,7 @@ impl ResidualIndex {
         check_radius(radius)?;
         let queries = queries.map(|(label, queries)| self.query_set(label, queries)).transpose()?;
         let counting = if queries.is_some() { Counting::All } else { Counting::Others };
-        let (rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;
+        let (mut rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;
         let layout = queries.as_ref().map_or(&self.set.layout, |queries| &queries.layout);
         let rows: Vec<_> = layout.positions.iter().map(|&position| std::mem::take(&mut rows[at(position)])).collect();
         let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
@@ -441,7 +444,19 @@ fn check_given(points: &Points, config: &CovarianceConfig, v: &Points, p: &[f64]
             )));
         }
         let largest = config.variance / P_FLOOR;
-        if !(p >= (implied - rounding).max(P_FLOOR * diagonal) && p <= largest) {
+        if p.is_nan() {
+            return Err(Error::Usage(format!(
+                "p is NaN at row {row} (counted from 0); give the residual variance of every point"
+            )));
+        }
+        if p > largest {
+            return Err(Error::Usage(format!(
+                "p is {p:e} at row {row} (counted from 0), and a variance of {} admits at most {largest:e}; such a p belongs to \
+                 another covariance",
+                config.variance
+            )));
+        }
+        if p < (implied - rounding).max(P_FLOOR * diagonal) {
             return Err(Error::Usage(format!(
                 "p is {p} at row {row} (counted from 0), and the covariance and V imply at least {:e}; a smaller p makes no \
                  metric",

@@ -144,11 +144,13 @@ pub struct FitOptions<'a> {
     /// The order that Vecchia neighbours will be asked for, if it is not that of the rows: the bounds between leaves rule out
     /// more at once then.
     pub order: Option<&'a [Idx]>,
+    /// What messages call inducing points that are given by themselves, such as the name of their file.
+    pub inducing_label: Option<&'a str>,
 }
 
 impl Default for FitOptions<'_> {
     fn default() -> Self {
-        Self { tier: Tier::detect(), landmarks: Landmarks::Auto, order: None }
+        Self { tier: Tier::detect(), landmarks: Landmarks::Auto, order: None, inducing_label: None }
     }
 }
 

@@ -147,6 +147,7 @@ fn inducing_points_that_cannot_be_are_refused_in_one_line() {
     write_npy(&place.path("negative.npy"), &[2], &[0, -1]).unwrap();
     write_npy(&place.path("twice.npy"), &[3], &[7, 3, 7]).unwrap();
     place.points("wide.npy", 3, &[0.5; 9]);
+    place.points("big.npy", 2, &[0.5, 0.5, 1e200, 0.5]);
     place.points("nan.npy", 2, &[0.5, f64::NAN]);
     place.file("text.npy", "row 1, row 2");
     for (flags, telling) in [
@@ -157,6 +158,7 @@ fn inducing_points_that_cannot_be_are_refused_in_one_line() {
         ("--inducing-ids text.npy", "text.npy"),
         ("--inducing-ids none.npy", "none.npy"),
         ("--inducing-points wide.npy", "3 columns"),
+        ("--inducing-points big.npy", "error: big.npy: row 1, column 0 (counted from 0) is 1e200"),
         ("--inducing-points nan.npy", "nan.npy: row 0, column 1 (counted from 0) is NaN"),
         ("--inducing-net 151", "151 inducing points"),
         ("--inducing -3", "--inducing"),
@@ -178,7 +180,9 @@ fn v_and_p_that_make_no_metric_are_refused_in_one_line() {
     place.points("nan.npy", 2, &[&[0.5; 100][..], &[f64::NAN], &[0.5; 199]].concat());
     write_npy(&place.path("flat.npy"), &[300], &[0.5; 300]).unwrap();
     halves_but(&place, "p.npy", 0, 0.5);
-    for (name, value) in [("negative", -0.5), ("zero", 0.0), ("nan_p", f64::NAN), ("infinite", f64::INFINITY)] {
+    for (name, value) in
+        [("negative", -0.5), ("zero", 0.0), ("nan_p", f64::NAN), ("infinite", f64::INFINITY), ("huge", 1e29)]
+    {
         halves_but(&place, &format!("{name}.npy"), 3, value);
     }
     for (flags, telling) in [
@@ -188,8 +192,9 @@ fn v_and_p_that_make_no_metric_are_refused_in_one_line() {
         ("--v long.npy --p p.npy", "square norm above the variance and nugget"),
         ("--v v.npy --p negative.npy", "p is -0.5 at row 3"),
         ("--v v.npy --p zero.npy", "p is 0 at row 3"),
-        ("--v v.npy --p nan_p.npy", "p is NaN at row 3"),
+        ("--v v.npy --p nan_p.npy", "p is NaN at row 3 (counted from 0); give"),
         ("--v v.npy --p infinite.npy", "p is inf at row 3"),
+        ("--v v.npy --p huge.npy", "p is 1e29 at row 3 (counted from 0), and a variance of 1 admits at most"),
         ("--p p.npy", "--v"),
     ] {
         let line = format!("vecchia points.npy -k 3 {flags} -o nn");
