@@ -10,9 +10,12 @@ use covertree::error::{Error, shown};
 use covertree::formats::output::Outputs;
 use covertree::formats::read_text;
 use covertree::residual::telemetry::{SearchConfig, SearchTotals, to_jsonl};
-use covertree::residual::{GateConfig, GateName, GateProfile, Landmarks, ResidualIndex, Work, gate, reference};
+use covertree::residual::{
+    CovarianceConfig, GateConfig, GateName, GateProfile, Landmarks, ResidualIndex, Work, gate, reference,
+};
 use covertree_kernels::index::Idx;
 
+use super::covariance::InducingArgs;
 use super::record::Record;
 use super::session::Session;
 
@@ -92,6 +95,18 @@ impl SearchArgs {
         given.into_iter().find(|flag| flag.0).map(|flag| flag.1)
     }
 
+    /// Refuses what rules pairs out, where every pair is to be computed.
+    pub fn check_brute(&self) -> Result<(), Error> {
+        let flag = match (self.gate.0, self.landmarks) {
+            (Some(_), _) => "--gate",
+            (None, Landmarks::Auto | Landmarks::Most(0)) => return Ok(()),
+            (None, _) => "--landmarks",
+        };
+        Err(Error::Usage(format!(
+            "--strategy brute computes every pair, and {flag} rules some out; leave one of them out"
+        )))
+    }
+
     /// Checks the flags and reads the profile, before any work; `explained` tells whether there are inducing points.
     pub fn plan(&self, explained: bool) -> Result<Option<GatePlan>, Error> {
         if !explained && !matches!(self.landmarks, Landmarks::Auto | Landmarks::Most(0)) {
@@ -109,6 +124,10 @@ impl SearchArgs {
                 None => Ok(None),
             };
         };
+        if self.gate_audit && self.verify > 0 {
+            let message = "--gate-audit measures the recall of all rows, so that --verify has nothing to add; leave one of them out";
+            return Err(Error::Usage(message.into()));
+        }
         let default = GateConfig::new(name);
         let config = GateConfig {
             name,
@@ -126,6 +145,23 @@ impl SearchArgs {
         // What is no text is no profile either: it says so better than the file system does.
         let profile = GateProfile::from_json(&label, &String::from_utf8_lossy(&text))?;
         Ok(Some(GatePlan { label, config, profile }))
+    }
+}
+
+/// Refuses flags that ask for inducing points and give none, or that need some.
+pub(crate) fn check_explained(inducing: &InducingArgs, sets: &[CovarianceConfig]) -> Result<(), Error> {
+    for (count, flag) in [(inducing.inducing, "--inducing"), (inducing.inducing_net, "--inducing-net")] {
+        if count == Some(0) {
+            return Err(Error::Usage(format!("{flag} 0: ask for at least one inducing point, or leave the flag out")));
+        }
+    }
+    let usual = CovarianceConfig::default().jitter;
+    match sets.iter().find(|set| !inducing.factored() && set.jitter != usual) {
+        Some(CovarianceConfig { jitter, .. }) => Err(Error::Usage(format!(
+            "the jitter is {jitter}, and it is added to a covariance of inducing points, of which there are none; give \
+             --inducing M or one of its kin, or leave the jitter out"
+        ))),
+        None => Ok(()),
     }
 }
 

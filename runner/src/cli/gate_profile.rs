@@ -9,6 +9,7 @@ use covertree::residual::{Feature, FitOptions, GateProfile, ProfileConfig};
 
 use super::args::PointsArgs;
 use super::covariance::CovarianceArgs;
+use super::gate::check_explained;
 use super::record::{Outcome, Record, told_of_jitter};
 use super::session::Session;
 
@@ -74,6 +75,7 @@ impl GateProfileArgs {
             let message = "--feature-columns counts columns of V; add --features whitened, or leave it out";
             return Err(Error::Usage(message.into()));
         }
+        check_explained(&self.covariance.inducing, &[self.covariance.config()])?;
         let config = ProfileConfig {
             feature,
             feature_columns: self.feature_columns.unwrap_or(usize::MAX),

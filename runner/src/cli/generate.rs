@@ -28,7 +28,7 @@ pub(crate) struct GenerateArgs {
     /// Precision of the values
     #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
     pub dtype: DtypeArg,
-    /// Intrinsic dimension of a manifold
+    /// manifold: its intrinsic dimension [default: 8, or D where that is less]
     #[arg(long, value_name = "Q")]
     pub intrinsic_dim: Option<usize>,
     /// The file to write: .npy
@@ -53,6 +53,10 @@ impl GenerateArgs {
     }
 
     pub fn plan(self, session: &Session) -> Result<GeneratePlan, Error> {
+        if self.intrinsic_dim.is_some() && self.shape != Distribution::Manifold {
+            let problem = format!("--intrinsic-dim is that of a manifold, and not of {}; leave it out", self.shape);
+            return Err(Error::Usage(problem));
+        }
         check_points_target(&self.output)?;
         session.stages(2);
         Ok(GeneratePlan { config: self.config(session.seed), output: self.output })

@@ -14,7 +14,7 @@ use covertree_kernels::index::Idx;
 
 use super::args::{AnswerFiles, PointsArgs, StrategyArgs, check_dim, check_k};
 use super::covariance::CovarianceArgs;
-use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry};
+use super::gate::{GatePlan, SearchArgs, Searching, add_telemetry, check_explained};
 use super::query::{add_answers, answered, told, write_answers};
 use super::record::{Outcome, Record, ResidualRecord, told_of_jitter};
 use super::session::Session;
@@ -142,6 +142,9 @@ impl KnnArgs {
                 return Err(Error::Usage(message.into()));
             }
             _ => {}
+        }
+        if !coordinates {
+            check_explained(&self.covariance.inducing, &[self.covariance.config()])?;
         }
         let gate = self.search.plan(self.covariance.inducing.factored())?;
         let inputs = [&self.asked.queries, &self.search.gate_file].into_iter().flatten().map(PathBuf::as_path);

@@ -12,7 +12,7 @@ use covertree_kernels::index::Idx;
 
 use super::args::{PointsArgs, check_k, in_files};
 use super::covariance::{CovarianceArgs, Explained, in_set};
-use super::gate::{GatePlan, SearchArgs, Searched, Searching, add_telemetry};
+use super::gate::{GatePlan, SearchArgs, Searched, Searching, add_telemetry, check_explained};
 use super::record::{Outcome, Record, ResidualRecord, told_of_jitter};
 use super::session::Session;
 
@@ -107,6 +107,12 @@ impl VecchiaArgs {
             Some(path) => self.covariance.sets(path)?,
             None => vec![self.covariance.config()],
         };
+        check_explained(&self.covariance.inducing, &[self.covariance.config()])?;
+        check_explained(&self.covariance.inducing, &sets)
+            .map_err(|error| in_files(error, self.parameters.as_deref()))?;
+        if self.strategy == StrategyArg::Brute {
+            self.search.check_brute()?;
+        }
         let gate = self.search.plan(self.covariance.inducing.factored())?;
         if gate.is_some() && self.parameters.is_some() {
             let message = "a gate is calibrated for one set of parameters; leave --parameters out, and run set by set";

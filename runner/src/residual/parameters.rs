@@ -175,8 +175,8 @@ impl Inducing {
     /// The inducing points, unscaled.
     ///
     /// # Errors
-    /// [`Error::Usage`] for more inducing points than points, for a row number out of range or given twice, and for
-    /// inducing points of another number of columns.
+    /// [`Error::Usage`] for more inducing points than points, for a list of no rows, for a row number out of range or given
+    /// twice, and for inducing points of another number of columns.
     pub fn resolve(&self, points: &Points, seed: u64) -> Result<Option<Points>, Error> {
         let len = points.len();
         let enough = |count: usize| {
@@ -210,7 +210,12 @@ impl Inducing {
                         )));
                     }
                 }
-                if rows.is_empty() { Ok(None) } else { points.take_rows(rows).map(Some) }
+                if rows.is_empty() {
+                    let message =
+                        "the list of inducing points is empty; give at least one row number, or leave the list out";
+                    return Err(Error::Usage(message.into()));
+                }
+                points.take_rows(rows).map(Some)
             }
             Self::Points(inducing) if inducing.dim() != points.dim() => Err(Error::Usage(format!(
                 "the inducing points have {} columns where the points have {}; choose columns so that both agree",

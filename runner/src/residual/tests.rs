@@ -259,6 +259,7 @@ fn bad_input_gives_one_clear_line() {
     assert!(fit(base.clone(), Inducing::Rows(vec![3, 50])).contains("row 50"));
     assert!(fit(base.clone(), Inducing::Rows(vec![3, -1])).contains("row -1"));
     assert!(fit(base.clone(), Inducing::Rows(vec![3, 4, 3])).contains("repeats row 3"));
+    assert!(fit(base.clone(), Inducing::Rows(Vec::new())).contains("the list of inducing points is empty"));
     let other = Points::new(3, Values::F64(vec![0.0; 6])).unwrap();
     assert!(fit(base.clone(), Inducing::Points(other)).contains("3 columns"));
     let tiny = CovarianceConfig { lengthscales: vec![1e-300], ..base };

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use covertree::error::Error;
 use covertree::formats::output::{Outputs, check_targets};
 
-use super::args::ReadingArgs;
+use super::args::{HeaderArg, ReadingArgs};
 use super::record::{Outcome, Record};
 use super::session::Session;
 use cases::Case;
@@ -34,12 +34,12 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     pub sweep: Sweep,
     /// Points of each generated set; the largest set of --sweep scale; --sweep strategies has some of a quarter
-    #[arg(long, value_name = "N", default_value_t = 8_192)]
+    #[arg(long, value_name = "N", default_value_t = 8_192, conflicts_with = "points")]
     pub rows: usize,
     /// Builds of each case
     #[arg(long, value_name = "R", default_value_t = 3)]
     pub repeats: usize,
-    /// Leave out the pairs of settings: only each by itself
+    /// strategies: leave out the pairs of settings, only each by itself
     #[arg(long)]
     pub singles: bool,
     /// Write the rows of the table: one JSON object per line
@@ -73,6 +73,16 @@ impl BenchArgs {
     pub fn plan(self, session: &Session) -> Result<BenchPlan, Error> {
         if self.rows < 2 || self.repeats == 0 {
             return Err(Error::Usage("bench: --rows must be at least 2, --repeats at least 1".into()));
+        }
+        if self.singles && self.sweep != Sweep::Strategies {
+            let message =
+                "bench: --singles leaves out pairs of settings, which only --sweep strategies has; leave it out";
+            return Err(Error::Usage(message.into()));
+        }
+        let reading = !self.reading.columns.is_empty() || self.reading.header != HeaderArg::Detect;
+        if reading && self.points.is_none() {
+            let message = "bench: --columns and --header say how POINTS are read; name a file, or leave them out";
+            return Err(Error::Usage(message.into()));
         }
         check_targets(
             [&self.output, &self.report].into_iter().flatten().map(PathBuf::as_path),
