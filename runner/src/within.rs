@@ -1,6 +1,7 @@
 //! All points within a radius, of many queries.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use covertree_kernels::arena::{Arena, Block};
@@ -149,22 +150,25 @@ pub(crate) struct Budget {
     what: &'static str,
     each: u64,
     found: AtomicU64,
-    available: u64,
+    /// What the machine had when it was first asked, as far as it tells.
+    available: OnceLock<u64>,
 }
 
 impl Budget {
+    /// Bytes that are spent unasked: asking takes longer than a small search.
+    const UNASKED: u64 = 1 << 24;
+
     /// Bytes of a neighbour, in the part that found it and in the whole.
     const EACH: u64 = (2 * (size_of::<f64>() + size_of::<Idx>()) + size_of::<Idx>()) as u64;
 
-    /// For an answer: what the machine has now, as far as it tells.
+    /// For an answer.
     pub fn of_answer() -> Self {
         Self::new("the answer of more than", Self::EACH)
     }
 
-    /// The same for anything else that takes so many bytes for each neighbour; `what` stands before their number.
+    /// For anything that takes so many bytes for each neighbour; `what` stands before their number.
     pub fn new(what: &'static str, each: u64) -> Self {
-        let available = memory_bytes().map_or(u64::MAX, |memory| memory.available);
-        Self { what, each, found: AtomicU64::new(0), available }
+        Self { what, each, found: AtomicU64::new(0), available: OnceLock::new() }
     }
 
     /// Adds so many neighbours.
@@ -174,7 +178,8 @@ impl Budget {
     pub fn spend(&self, count: usize) -> Result<(), Error> {
         let found = self.found.fetch_add(count as u64, Ordering::Relaxed) + count as u64; // widens
         let bytes = found.saturating_mul(self.each);
-        if bytes <= self.available {
+        let available = || memory_bytes().map_or(u64::MAX, |memory| memory.available);
+        if bytes <= Self::UNASKED || bytes <= *self.available.get_or_init(available) {
             return Ok(());
         }
         let remedy = "choose a smaller radius, or ask for fewer queries at a time";
@@ -257,11 +262,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_outgrows_the_memory_is_refused() {
-        let budget = Budget { available: 100 * Budget::EACH, ..Budget::of_answer() };
-        budget.spend(60).unwrap();
-        budget.spend(40).unwrap();
+        let budget = Budget { available: (1_000_000 * Budget::EACH).into(), ..Budget::of_answer() };
+        budget.spend(600_000).unwrap();
+        budget.spend(400_000).unwrap();
         let text = budget.spend(1).unwrap_err().to_string();
-        assert!(text.contains("more than 101 neighbours") && text.contains("choose a smaller radius"), "{text}");
+        assert!(text.contains("more than 1000001 neighbours") && text.contains("choose a smaller radius"), "{text}");
     }
 
     #[test]

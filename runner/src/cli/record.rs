@@ -169,7 +169,7 @@ pub(crate) struct MachineRecord {
 
 impl Record {
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("names are strings and no map has other keys")
+        serde_json::to_string(self).expect("names are strings, and the keys of maps are numbers or strings")
     }
 }
 
