@@ -89,8 +89,12 @@ fn too_many(count: usize) -> Error {
     Error::Memory {
         file: format!("the answer of {count} neighbours"),
         bytes: (count as u64).saturating_mul(Budget::EACH),
+        remedy: FEWER,
     }
 }
+
+/// What helps where there are too many neighbours.
+pub(crate) const FEWER: &str = "choose a smaller radius, or ask for fewer queries at a time";
 
 /// Parts whose answers one task copies.
 const PARTS: usize = 16;
@@ -182,8 +186,7 @@ impl Budget {
         if bytes <= Self::UNASKED || bytes <= *self.available.get_or_init(available) {
             return Ok(());
         }
-        let remedy = "choose a smaller radius, or ask for fewer queries at a time";
-        Err(Error::Memory { file: format!("{} {found} neighbours", self.what), bytes, remedy })
+        Err(Error::Memory { file: format!("{} {found} neighbours", self.what), bytes, remedy: FEWER })
     }
 }
 

@@ -10,7 +10,7 @@ use covertree_kernels::residual::{ResidualCounters, Shortlists, condense, correl
 use super::layout::LEAF;
 use super::search::{Goal, Search};
 use crate::error::Error;
-use crate::within::Budget;
+use crate::within::{Budget, FEWER};
 
 /// Points that a list takes beyond those that it needs before it tells anew how correlated others must be. Fewer would
 /// rule out little more; a list that only tells when it is full leaves a tenth more pairs to be computed.
@@ -182,6 +182,7 @@ fn spread<T: Copy + Zeroable>(values: &mut Vec<T>, old: usize, new: usize, rows:
     let mut spread: Vec<T> = bytemuck::try_zeroed_vec(len).map_err(|()| Error::Memory {
         file: format!("short lists with room for {len} neighbours"),
         bytes: (len * Lists::EACH) as u64, // widens
+        remedy: FEWER,
     })?;
     if old > 0 {
         for (to, from) in spread.chunks_exact_mut(new).zip(values.chunks_exact(old)) {
