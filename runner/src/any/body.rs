@@ -14,6 +14,7 @@ use crate::build::{BuildConfig, Change, Telemetry, build, update};
 use crate::error::Error;
 use crate::parallel;
 use crate::space::{Ahead, PackedPoints, PanelMetric, Projected, QueryIsRow, RowSpace, boxed};
+use crate::summary::fits_memory;
 use crate::tree::Tree;
 use crate::tree::validate::{Findings, PackedQueries, Report, ValidateConfig, Violation, validate};
 use crate::within::{Neighborhoods, Searched};
@@ -138,35 +139,37 @@ impl<M: PanelMetric> Body<M> {
 impl<M: PanelMetric<Real = f32>> Body<M> {
     /// The same tree over the same points in double precision: nothing is rounded, so every law and distance stays.
     pub fn widened<W: PanelMetric<Real = f64>>(&self) -> Result<Body<W>, Error> {
-        let dim = self.dim();
-        let rows: Vec<f64> = self.rows().into_iter().map(f64::from).collect();
-        let corners = match self.points.boxes() {
-            None => Vec::new(),
-            Some(_) => {
-                let groups = self.tree.groups.len();
-                let width = self.points.corners().len() / panels_len::<f32>(groups, 1);
-                let narrow = Panels::new(self.points.corners(), width, groups)?;
-                let rows: Vec<f64> = (0..groups)
-                    .flat_map(|group| (0..width).map(move |d| f64::from(narrow.coordinate(group, d))))
-                    .collect();
-                packed(&rows, width)?
-            }
-        };
-        let groups = if corners.is_empty() { 0 } else { self.tree.groups.len() };
-        let points = PackedPoints::new(packed(&rows, dim)?.into(), corners.into(), dim, self.tree.len(), groups)?;
+        let (points, boxes) = (self.points.panels(), self.points.boxes().map(|boxes| boxes.corners()));
+        let values = points.data().len() + boxes.map_or(0, |boxes| boxes.data().len());
+        let bytes = (values * size_of::<f64>() + self.bytes()) as u64; // widens
+        if !fits_memory(bytes) {
+            let (file, remedy) =
+                ("the points in f64".to_owned(), "give queries that f32 can hold, or build the tree in f64");
+            return Err(Error::Memory { file, bytes, remedy });
+        }
+        let corners = boxes.map_or(Ok(Vec::new()), widened_panels)?;
+        let groups = boxes.map_or(0, |boxes| boxes.len());
+        let points =
+            PackedPoints::new(widened_panels(points)?.into(), corners.into(), self.dim(), points.len(), groups)?;
         // Projections are as wrong as they were.
         let points = points.with_ahead(self.points.ahead())?;
         Ok(Body { tree: self.tree.clone(), points })
     }
 }
 
-/// Rows as panels.
-fn packed(rows: &[f64], dim: usize) -> Result<Vec<f64>, Error> {
-    let len = rows.len() / dim;
-    let slots: Vec<Idx> = (0..len as Idx).collect(); // rows of a tree, which were counted when it was made
-    let mut panels = vec![0.0; panels_len::<f64>(len, dim)];
-    pack_rows(Rows::new(rows, dim)?, &slots, &mut panels)?;
-    Ok(panels)
+/// The same rows in panels of double precision.
+fn widened_panels(panels: Panels<'_, f32>) -> Result<Vec<f64>, Error> {
+    let (len, dim) = (panels.len(), panels.dim());
+    let mut wide = vec![0.0; panels_len::<f64>(len, dim)];
+    let packed = parallel::chunks(&mut wide, dim * CHUNK, &|chunk, out| {
+        let places = chunk * CHUNK..len.min((chunk + 1) * CHUNK);
+        let value = |place: usize, d: usize| f64::from(panels.coordinate(place, d));
+        let rows: Vec<f64> = places.clone().flat_map(|place| (0..dim).map(move |d| value(place, d))).collect();
+        let slots: Vec<Idx> = (0..places.len() as Idx).collect(); // at most a chunk
+        pack_rows(Rows::new(&rows, dim)?, &slots, out)
+    });
+    packed.into_iter().collect::<Result<(), _>>()?;
+    Ok(wide)
 }
 
 /// The rank of each id among all of them: row numbers, mostly.

@@ -135,6 +135,7 @@ impl AnyIndex {
             AnyBody::Haversine(body) => changed!(body, F64),
         };
         self.next_id = after;
+        self.wide.take(); // it has the old points
         Ok(telemetry)
     }
 }

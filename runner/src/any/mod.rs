@@ -8,8 +8,8 @@ mod queries;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
-use covertree_kernels::dist::Form;
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::SearchCounters;
@@ -21,8 +21,8 @@ use crate::error::{Error, shown};
 use crate::formats::output::Outputs;
 use crate::metric::MetricName;
 use crate::points::{Dtype, Points, Values};
-use crate::space::{Ahead, Angular, ByForm, Chebyshev, Euclidean, Haversine, Manhattan};
-use crate::space::{PanelMetric, Preparation, Projected, Scaling};
+use crate::space::{Ahead, Angular, Chebyshev, Euclidean, Haversine, Manhattan};
+use crate::space::{Preparation, Projected, Scaling};
 use crate::tree::Tree;
 use crate::tree::file::{self, Contents, Packed, PackedRef, ReadMode, SavedTree};
 use crate::tree::validate::{Report, ValidateConfig};
@@ -53,6 +53,8 @@ pub struct AnyIndex {
     config: BuildConfig,
     tier: Tier,
     body: AnyBody,
+    /// Where points are in `f32`, the same in `f64`, once queries came that `f32` cannot hold.
+    wide: OnceLock<AnyBody>,
     /// The first number that is not yet the id of a point.
     next_id: Idx,
 }
@@ -99,6 +101,23 @@ macro_rules! variant {
             (MetricName::Angular, $kinds::F64($values)) => Some(AnyBody::Angular($body)),
             (MetricName::Haversine, $kinds::F64($values)) => Some(AnyBody::Haversine($body)),
             _ => None,
+        }
+    };
+}
+
+/// Runs an expression on the body that [`AnyIndex::body_for`] gives for prepared queries, and on their rows.
+macro_rules! asked {
+    ($any:expr, $queries:expr, $body:ident, $rows:ident => $work:expr) => {
+        match ($any, $queries) {
+            (AnyBody::EuclideanF32($body), Values::F32($rows)) => $work,
+            (AnyBody::ManhattanF32($body), Values::F32($rows)) => $work,
+            (AnyBody::ChebyshevF32($body), Values::F32($rows)) => $work,
+            (AnyBody::EuclideanF64($body), Values::F64($rows)) => $work,
+            (AnyBody::ManhattanF64($body), Values::F64($rows)) => $work,
+            (AnyBody::ChebyshevF64($body), Values::F64($rows)) => $work,
+            (AnyBody::Angular($body), Values::F64($rows)) => $work,
+            (AnyBody::Haversine($body), Values::F64($rows)) => $work,
+            _ => unreachable!("queries are prepared in the precision of the points, or in f64"),
         }
     };
 }
@@ -165,7 +184,7 @@ impl AnyIndex {
         });
         let body = body.expect("points are prepared in a precision of their metric");
         let (config, next_id) = (config.clone(), points.rows());
-        Ok((Self { preparation, projected, config, tier, body, next_id }, telemetry))
+        Ok((Self { preparation, projected, config, tier, body, wide: OnceLock::new(), next_id }, telemetry))
     }
 
     /// Queries as the body takes them.
@@ -195,8 +214,8 @@ impl AnyIndex {
     /// # Cost
     /// One search per query, split over the threads of the current rayon pool; or, where there are many queries and a sample
     /// of them says that it is faster, one per panel of queries that are neighbours, or a brute force in register tiles.
-    /// Queries in `f64` to points in `f32` whose
-    /// values `f32` cannot hold cost a copy of the points in `f64`.
+    /// The first queries in `f64` to points in `f32` whose values `f32` cannot hold cost a copy of the tree and of the points in `f64`,
+    /// which is kept for others.
     pub fn knn(&self, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         self.knn_named("queries", queries, k)
     }
@@ -208,17 +227,10 @@ impl AnyIndex {
     pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, SearchCounters), Error> {
         let prepared = self.queries(label, queries)?;
         let mut answers = self.room(queries.len(), k)?;
-        let (asked, out, tier) = (&prepared, &mut answers, self.tier);
-        let counters = match &self.body {
-            AnyBody::EuclideanF32(body) => ask_single(body, asked, out, tier),
-            AnyBody::ManhattanF32(body) => ask_single(body, asked, out, tier),
-            AnyBody::ChebyshevF32(body) => ask_single(body, asked, out, tier),
-            AnyBody::EuclideanF64(body) => ask_double(body, asked, out, tier),
-            AnyBody::ManhattanF64(body) => ask_double(body, asked, out, tier),
-            AnyBody::ChebyshevF64(body) => ask_double(body, asked, out, tier),
-            AnyBody::Angular(body) => ask_double(body, asked, out, tier),
-            AnyBody::Haversine(body) => ask_double(body, asked, out, tier),
-        }?;
+        let body = self.body_for(&prepared)?;
+        let counters = asked!(body, &prepared, body, rows => {
+            body.knn(Asked::Rows(rows.into()), &mut answers, self.tier)
+        })?;
         self.preparation.scaling.restore_all(&mut answers.distances);
         Ok((answers.widened(k)?, counters))
     }
@@ -257,27 +269,26 @@ impl AnyIndex {
         let keep = |distance: f64| Some(scaling.restore(distance)).filter(|&distance| distance <= radius);
         // A restored distance is rounded where it is subnormal: the search goes one number farther than it may.
         let reach = if scaling == Scaling::NONE { radius } else { scaling.apply(radius.next_up()) };
-        let tier = self.tier;
-        match (&self.body, &self.queries(label, queries)?) {
-            (AnyBody::EuclideanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::ManhattanF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::ChebyshevF32(body), Values::F32(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::EuclideanF32(body), Values::F64(rows)) => {
-                body.widened::<Euclidean<f64>>()?.within(rows, reach, &keep, tier)
-            }
-            (AnyBody::ManhattanF32(body), Values::F64(rows)) => {
-                body.widened::<Manhattan<f64>>()?.within(rows, reach, &keep, tier)
-            }
-            (AnyBody::ChebyshevF32(body), Values::F64(rows)) => {
-                body.widened::<Chebyshev<f64>>()?.within(rows, reach, &keep, tier)
-            }
-            (AnyBody::EuclideanF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::ManhattanF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::ChebyshevF64(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::Angular(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
-            (AnyBody::Haversine(body), Values::F64(rows)) => body.within(rows, reach, &keep, tier),
-            (_, Values::F32(_)) => unreachable!("queries are prepared in the precision of the points, or in f64"),
-        }
+        let prepared = self.queries(label, queries)?;
+        let body = self.body_for(&prepared)?;
+        asked!(body, &prepared, body, rows => body.within(rows, reach, &keep, self.tier))
+    }
+
+    /// The body that prepared queries are asked of.
+    fn body_for(&self, queries: &Values) -> Result<&AnyBody, Error> {
+        let Values::F64(_) = queries else { return Ok(&self.body) };
+        let widened = match &self.body {
+            _ if self.wide.get().is_some() => None,
+            AnyBody::EuclideanF32(body) => Some(AnyBody::EuclideanF64(body.widened()?)),
+            AnyBody::ManhattanF32(body) => Some(AnyBody::ManhattanF64(body.widened()?)),
+            AnyBody::ChebyshevF32(body) => Some(AnyBody::ChebyshevF64(body.widened()?)),
+            body => return Ok(body),
+        };
+        // Of several threads that come here at once, the first to be done is the one that counts.
+        Ok(match widened {
+            Some(body) => self.wide.get_or_init(|| body),
+            None => self.wide.get().unwrap_or(&self.body),
+        })
     }
 
     /// The graph of nearest neighbours: for each point the nearest `k` among the others, in the order of row numbers.
@@ -395,7 +406,7 @@ impl AnyIndex {
         if !each!(&body, body => body.boxes_fit()) {
             return Err(invalid("its boxes have another number of columns than its metric"));
         }
-        Ok(Self { preparation, projected, config, tier, body, next_id })
+        Ok(Self { preparation, projected, config, tier, body, wide: OnceLock::new(), next_id })
     }
 
     /// The tree.
@@ -428,9 +439,10 @@ impl AnyIndex {
         self.tree().is_empty()
     }
 
-    /// Bytes of the tree and of its points.
+    /// Bytes of the tree and of its points, with those of the copy in `f64` where queries needed one.
     pub fn bytes(&self) -> usize {
-        each!(&self.body, body => body.bytes())
+        let wide = self.wide.get().map_or(0, |wide| each!(wide, body => body.bytes()));
+        each!(&self.body, body => body.bytes()) + wide
     }
 }
 
@@ -449,30 +461,4 @@ fn projected(saved: &SavedTree) -> Result<Option<Projected>, String> {
     let section = bytes.typed::<f64>().ok_or("its section \"projection\" holds no whole numbers")?;
     let read = Projected::read(section.to_vec(), saved.points.dim());
     read.map(Some).map_err(|error| format!("its section \"projection\" is wrong: {error}"))
-}
-
-/// Prepared queries to points in `f32`: where `f32` cannot hold them, the points are widened.
-fn ask_single<F: Form>(
-    body: &Body<ByForm<f32, F>>,
-    queries: &Values,
-    answers: &mut Answers,
-    tier: Tier,
-) -> Result<SearchCounters, Error> {
-    match queries {
-        Values::F32(values) => body.knn(Asked::Rows(values.into()), answers, tier),
-        Values::F64(values) => body.widened::<ByForm<f64, F>>()?.knn(Asked::Rows(values.into()), answers, tier),
-    }
-}
-
-/// Prepared queries to points in `f64`.
-fn ask_double<M: PanelMetric<Real = f64>>(
-    body: &Body<M>,
-    queries: &Values,
-    answers: &mut Answers,
-    tier: Tier,
-) -> Result<SearchCounters, Error> {
-    match queries {
-        Values::F64(values) => body.knn(Asked::Rows(values.into()), answers, tier),
-        Values::F32(_) => unreachable!("queries are prepared in the precision of the points, or in f64"),
-    }
 }

@@ -294,6 +294,29 @@ fn ids_survive_files_and_are_never_used_twice() {
     world.check();
 }
 
+#[test]
+fn queries_that_f32_cannot_hold_are_answered_from_one_copy_that_follows_the_points() {
+    let all = points(Distribution::Gaussian, 300, 3, Dtype::F32);
+    let queries = Points::new(3, Values::F64((0..60).map(|i| f64::from(i) / 30.0 - 0.9).collect())).unwrap();
+    let mut world = World::new(all, 200, MetricName::Euclidean, &BuildConfig::default());
+    let narrow = world.index.bytes();
+    let check = |world: &World| {
+        let points = world.all.take_rows(&world.live).unwrap();
+        let mut truth = brute::knn(&points, &queries, MetricName::Euclidean, 7, |_| -1).unwrap();
+        truth.ids.iter_mut().for_each(|id| *id = world.live[*id as usize]);
+        assert_eq!(world.index.knn(&queries, 7).unwrap().0, truth);
+        let (near, _) = world.index.within(&queries, truth.distances[6]).unwrap();
+        assert_eq!(near.ids[..7], truth.ids[..7]);
+        world.index.bytes()
+    };
+    let wide = check(&world);
+    assert!(wide > 2 * narrow, "a copy in f64 is larger");
+    assert_eq!(check(&world), wide, "there is one, however often it is asked");
+    world.insert(100);
+    world.delete(|id| id % 3 == 0);
+    check(&world);
+}
+
 /// How many points hang on points that go, and stay with a level of their own.
 fn orphans(index: &AnyIndex, goes: impl Fn(i32) -> bool) -> usize {
     let tree = index.tree();
