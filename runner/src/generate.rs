@@ -24,6 +24,7 @@ pub const INTRINSIC_DIM: usize = 8;
 
 /// The shape of a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Distribution {
     /// N(0, I): independent standard normal coordinates.
     #[default]

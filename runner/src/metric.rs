@@ -10,6 +10,7 @@ use crate::error::Error;
 /// Each has one published formula: in `f64`, every operation rounded by itself, sums in order of the columns, square roots
 /// rounded correctly, all other functions from the `libm` crate. Answers are exactly those of a brute force with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MetricName {
     /// `sqrt(sum of (a - b)^2)`; see [`Scaling`](crate::space::Scaling) for coordinates of extreme size.
     #[default]

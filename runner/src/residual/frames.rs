@@ -26,6 +26,7 @@ const FRAMES_FROM: usize = 96;
 
 /// How many landmarks a leaf has, for the bounds that rule pairs out. Answers never depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Landmarks {
     /// As many as pay where `V` has 96 columns or more, else none.
     #[default]

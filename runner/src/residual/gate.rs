@@ -34,6 +34,7 @@ use crate::error::Error;
 /// A kind of gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum GateName {
     /// Thresholds grow in proportion to the radius.
     Whitened,

@@ -12,6 +12,7 @@ use crate::points::Points;
 
 /// An order of points by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VecchiaOrder {
     /// By row number.
     #[default]

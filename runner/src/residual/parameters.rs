@@ -156,6 +156,7 @@ impl Default for FitOptions<'_> {
 
 /// Where the inducing points come from.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Inducing {
     /// There are none: the prior correlation.
     #[default]

@@ -32,6 +32,7 @@ const BINS_MAX: usize = 4096;
 /// What a gate looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Feature {
     /// Coordinates over lengthscales.
     #[default]

@@ -62,6 +62,7 @@ pub(crate) enum Goal {
 
 /// How pairs are ruled out. Answers never depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Strategy {
     /// Landmark bounds where they pay, single precision where its margin allows.
     #[default]

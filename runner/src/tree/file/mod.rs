@@ -50,7 +50,7 @@ use crate::points::Dtype;
 use crate::space::PackedPoints;
 
 /// Everything that goes into a tree file, borrowed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Contents<'a> {
     /// Name of the metric.
     pub metric: &'a str,
@@ -69,7 +69,7 @@ pub struct Contents<'a> {
 }
 
 /// Packed points of either precision, borrowed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum PackedRef<'a> {
     /// The metric needs no coordinates.
     None,
@@ -80,6 +80,7 @@ pub enum PackedRef<'a> {
 }
 
 /// Packed points of either precision.
+#[derive(Debug)]
 pub enum Packed {
     /// The metric needs no coordinates.
     None,

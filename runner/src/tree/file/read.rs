@@ -38,6 +38,7 @@ pub enum ReadMode {
 }
 
 /// A tree from a file, with everything that was saved with it. Its arrays share the file's memory until they are changed.
+#[derive(Debug)]
 pub struct SavedTree {
     /// Name of the metric.
     pub metric: String,
