@@ -10,7 +10,7 @@ use super::points::{Points, same, with_form, within_bound};
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let (form, dim, len, queries) = (bytes.u8(), 1 + bytes.below(300), bytes.below(40), bytes.below(30));
+    let (form, dim, len, queries) = (bytes.u8(), 1 + bytes.below(450), bytes.below(40), bytes.below(30));
     run::<f64, _>(Dot, &mut Bytes(bytes.0), dim, len, queries);
     with_form!(form, form => run::<f32, _>(form, &mut bytes, dim, len, queries));
 }

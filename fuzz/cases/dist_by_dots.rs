@@ -10,7 +10,7 @@ use super::points::{Points, same};
 
 pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let (dim, len, queries) = (1 + bytes.below(300), bytes.below(40), bytes.below(30));
+    let (dim, len, queries) = (1 + bytes.below(450), bytes.below(40), bytes.below(30));
     run::<f32>(&mut Bytes(bytes.0), dim, len, queries);
     run::<f64>(&mut bytes, dim, len, queries);
 }

@@ -3,7 +3,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::tile::Plain;
+use super::tile::{NEAR_BYTES, PANEL_DIMS, Plain, QUERY_BYTES};
 use super::*;
 use crate::arena::Block;
 use crate::index::Idx;
@@ -279,10 +279,17 @@ proptest! {
 
 #[test]
 fn a_block_beyond_each_cache_block_is_the_same() {
-    // Dimensions beyond `PANEL_DIMS`, queries beyond `QUERY_BYTES`, few dimensions beyond `NEAR_BYTES`.
-    for (dim, len, queries) in
-        trials::thin(6, [(257, 1, 2), (257, 9, 13), (255, 17, 7), (256, 16, 6), (600, 33, 90), (3, 2100, 5)])
-    {
+    let many = PANEL_DIMS * 3 / 2;
+    let (queries, near) = (QUERY_BYTES / (many * size_of::<f32>()), NEAR_BYTES / (lanes::FEW_DIMS * size_of::<f32>()));
+    let shapes = [
+        (PANEL_DIMS + 1, 1, 2),
+        (PANEL_DIMS + 1, 9, 13),
+        (PANEL_DIMS - 1, 17, 7),
+        (PANEL_DIMS, 16, 6),
+        (many, 33, queries + 5),
+        (3, 2 * near + 52, 5),
+    ];
+    for (dim, len, queries) in trials::thin(6, shapes) {
         check_block(SquaredEuclidean, &Case::<f32>::new(1, dim, len, queries));
         check_block(Dot, &Case::<f64>::new(1, dim, len, queries));
         check_by_dots(&Case::<f32>::new(1, dim, len, queries));
@@ -313,7 +320,7 @@ fn tiles_of_every_shape_give_the_same_bits_on_every_tier() {
             tile::tiles::<f32, Manhattan, L, true, ROWS>(&packed, queries.len(), (0, dim), panels, Plain, self.1);
         }
     }
-    for (dim, queries) in trials::thin(4, [(7, 12), (2, 13), (5, 1), (258, 25)]) {
+    for (dim, queries) in trials::thin(4, [(7, 12), (2, 13), (5, 1), (PANEL_DIMS + 2, 25)]) {
         let case = Case::<f32>::new(5, dim, 40, queries);
         let mut twin = vec![0.0; queries * 48];
         scalar::block_to_run(Manhattan, &case.queries, dim, &case.packed, &mut twin);

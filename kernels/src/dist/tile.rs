@@ -16,16 +16,16 @@ use super::lanes::{self, FEW_DIMS};
 use crate::simd::{Lanes, Real, Vector};
 
 /// Dimensions of a panel that all tiles pass at once.
-const PANEL_DIMS: usize = 384;
+pub(super) const PANEL_DIMS: usize = 384;
 
 /// Packed queries that all panels pass at once.
-const QUERY_BYTES: usize = 192 * 1024;
+pub(super) const QUERY_BYTES: usize = 192 * 1024;
 
 /// Dimensions that are unrolled.
 const UNROLL: usize = 4;
 
 /// Panel bytes that stay in the first-level cache beside the output.
-const NEAR_BYTES: usize = 16 * 1024;
+pub(super) const NEAR_BYTES: usize = 16 * 1024;
 
 /// The largest number of rows of a tile; every other one divides it.
 const TILE_ROWS_MAX: usize = 12;
