@@ -134,7 +134,8 @@ impl Covariance {
     /// `f64`, at most `T::ROUNDOFF` times the largest norm for coordinates that were rounded. Derived in the
     /// [module](self).
     pub fn margin<T: Exponential>(self, dim: usize, offset: f64) -> f64 {
-        let (narrow, wide) = (gamma(dim + 3, T::ROUNDOFF), gamma(dim + 3, f64::ROUNDOFF));
+        let roundings = dim.saturating_add(3);
+        let (narrow, wide) = (gamma(roundings, T::ROUNDOFF), gamma(roundings, f64::ROUNDOFF));
         let formula = 16.0 * (T::ROUNDOFF + f64::ROUNDOFF);
         if narrow > 1.0 / 256.0 {
             return self.variance * (1.0 + formula);

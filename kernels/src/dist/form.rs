@@ -109,7 +109,7 @@ impl Form for SquaredEuclidean {
         sum + diff * diff
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {
-        gamma(dim + 3, T::ROUNDOFF)
+        gamma(dim.saturating_add(3), T::ROUNDOFF)
     }
     fn absolute_error<T: Real>(dim: usize) -> f64 {
         dim as f64 * T::TINY
@@ -141,7 +141,7 @@ impl Form for Manhattan {
         sum + magnitude(query - point)
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {
-        gamma(dim + 1, T::ROUNDOFF)
+        gamma(dim.saturating_add(1), T::ROUNDOFF)
     }
     fn absolute_error<T: Real>(_dim: usize) -> f64 {
         0.0 // sums and differences are exact where they underflow
@@ -182,7 +182,7 @@ impl Form for Dot {
         sum + query * point
     }
     fn relative_error<T: Real>(dim: usize) -> f64 {
-        gamma(dim + 1, T::ROUNDOFF)
+        gamma(dim.saturating_add(1), T::ROUNDOFF)
     }
     fn absolute_error<T: Real>(dim: usize) -> f64 {
         dim as f64 * T::TINY

@@ -153,6 +153,9 @@ pub fn one_to_run<T: Real, F: Form>(
 ) -> Result<(), KernelError> {
     want("query", panels.dim(), query.len())?;
     want("out", lanes_len(&panels), out.len())?;
+    if out.is_empty() {
+        return Ok(()); // without points the dimension may be any number, and the bodies divide by products of it
+    }
     streaming(tier, query.len()).run(run::OneToRun { kind: run::Kind::of(form, rounding), query, panels, out });
     Ok(())
 }
@@ -202,6 +205,9 @@ pub fn one_to_run_capped<T: Real, F: Form>(
     if cap.to_f64().is_nan() {
         return Err(KernelError::Value { what: "cap", at: 0 });
     }
+    if out.is_empty() {
+        return Ok(Cut::Full); // as in `one_to_run`
+    }
     let kind = run::Kind::of(form, rounding);
     Ok(streaming(tier, query.len()).run(run::OneToRunCapped { kind, query, panels, cap, out, counters }))
 }
@@ -233,6 +239,9 @@ pub fn widened_one_to_run<F: Form>(
 ) -> Result<(), KernelError> {
     want("query", panels.dim(), query.len())?;
     want("out", lanes_len(&panels), out.len())?;
+    if out.is_empty() {
+        return Ok(()); // as in `one_to_run`
+    }
     tier.at_256_bits().run(run::WidenedOneToRun { form: PhantomData::<F>, query, panels, out });
     Ok(())
 }
@@ -275,6 +284,9 @@ pub fn block_to_run<T: Real, F: Form>(
     want("queries", panels.dim(), queries.dim())?;
     want("out", queries.len().saturating_mul(lanes_len(&panels)), out.len())?;
     let packed = arena.scope().take(tile::packed_len(queries.len(), queries.dim()))?;
+    if out.is_empty() {
+        return Ok(()); // as in `one_to_run`; without queries too
+    }
     tier.run(run::BlockToRun { kind: run::Kind::of(form, rounding), queries, panels, packed, out });
     Ok(())
 }
@@ -298,6 +310,9 @@ pub fn block_to_run<T: Real, F: Form>(
 /// `2 dim` flops per lane; reads the points once.
 pub fn squared_norms<T: Real>(tier: Tier, panels: Panels<'_, T>, out: &mut [T]) -> Result<(), KernelError> {
     want("out", lanes_len(&panels), out.len())?;
+    if out.is_empty() {
+        return Ok(()); // as in `one_to_run`
+    }
     tier.run(run::SquaredNorms { panels, out });
     Ok(())
 }
@@ -316,7 +331,8 @@ pub fn squared_norms<T: Real>(tier: Tier, panels: Panels<'_, T>, out: &mut [T]) 
 /// over `1 - g(dim + 1)`. Replacing a negative result by zero only helps, for the true one is not negative. Products
 /// that underflow, four per dimension, add their share to the result and to `n`.
 pub fn dots_error<T: Real>(dim: usize, norms: f64) -> f64 {
-    let relative = gamma(dim + 3, T::ROUNDOFF); // one more than counted pays for the rounding of this formula
+    // One more than counted pays for the rounding of this formula.
+    let relative = gamma(dim.saturating_add(3), T::ROUNDOFF);
     let bound = 2.0 * relative / (1.0 - relative) * norms + 8.0 * dim as f64 * T::TINY;
     if norms <= T::HUGE / 8.0 && relative < 0.5 { bound } else { f64::INFINITY }
 }
@@ -367,6 +383,9 @@ pub fn squared_by_dots<T: Real>(
     let mut scratch = arena.scope();
     let packed = scratch.take(tile::packed_len(queries.len(), queries.dim()))?;
     let query_norms = scratch.take(queries.len())?;
+    if out.is_empty() {
+        return Ok(()); // as in `one_to_run`; without queries too
+    }
     tier.run(run::SquaredByDots { queries, panels, norms, packed, query_norms, out });
     Ok(())
 }

@@ -433,6 +433,30 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     assert_eq!(counters, DistCounters::default());
 }
 
+/// Products of the dimension with a number of lanes leave `usize`, or wrap to zero.
+#[test]
+fn of_no_points_the_dimension_may_be_anything() {
+    fn check<T: Real>(tier: Tier, dim: usize) {
+        let (queries, panels) = (Rows::<T>::new(&[], dim).unwrap(), Panels::new(&[], dim, 0).unwrap());
+        let (form, rounding, arena) = (SquaredEuclidean, Rounding::Fused, &mut Arena::new(&mut []));
+        assert_eq!(squared_norms(tier, panels, &mut []), Ok(()));
+        assert_eq!(squared_by_dots(tier, queries, panels, &[], &mut [], arena), Ok(()));
+        assert_eq!(block_to_run(tier, form, rounding, queries, panels, &mut [], arena), Ok(()));
+        assert_eq!(block_to_run(tier, Dot, Rounding::Published, queries, panels, &mut [], arena), Ok(()));
+        let refused = one_to_run(tier, form, rounding, &[], panels, &mut []);
+        assert_eq!(refused, Err(KernelError::Shape { what: "query", want: dim, got: 0 }));
+        assert_eq!(dots_error::<T>(dim, 1.0) == f64::INFINITY, dim as f64 * T::ROUNDOFF > 0.2);
+        let most = [Manhattan::relative_error::<T>(dim), Dot::relative_error::<T>(dim)];
+        assert!(most.iter().all(|&most| most <= SquaredEuclidean::relative_error::<T>(dim)), "{most:?}");
+    }
+    for dim in [1, 4, usize::MAX].into_iter().chain((1..6).map(|bit| 1 << (usize::BITS - bit))) {
+        for tier in Tier::all() {
+            check::<f32>(tier, dim);
+            check::<f64>(tier, dim);
+        }
+    }
+}
+
 #[test]
 fn counters_add_up() {
     let mut sum = DistCounters { panels_full: 1, panels_cut: 2 };
