@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use super::sink::Sink;
 use super::{Scope, Which};
 use crate::dist::Form;
+use crate::dist::limit::largest_sum;
 use crate::index::{Idx, at};
 use crate::simd::{LANES_F32, Lanes, OnLanes, Real, Vector};
 use crate::view::Panels;
@@ -46,26 +47,10 @@ pub(super) struct Caps<T> {
     pub accept: T,
 }
 
-/// The largest sum whose distance is at most `radius`: a few steps from where exact arithmetic would have it.
-#[inline(always)]
-pub(super) fn largest_sum<F: Form, L: Lanes>(radius: f64) -> f64 {
-    let mut sum = F::unfinish(radius);
-    if sum == f64::INFINITY && radius < f64::INFINITY {
-        sum = f64::MAX;
-    }
-    while F::finish::<L>(sum) > radius {
-        sum = sum.next_down();
-    }
-    while sum < f64::INFINITY && F::finish::<L>(sum.next_up()) <= radius {
-        sum = sum.next_up();
-    }
-    sum
-}
-
 impl<T: Real> Caps<T> {
     #[inline(always)]
     fn new<F: Form, L: Lanes>(radius: f64, dim: usize) -> Self {
-        let sum = largest_sum::<F, L>(radius);
+        let sum = largest_sum::<F>(radius, F::finish::<L>);
         if T::IS_F64 {
             let exact = T::from_f64(sum);
             return Self { sum, reject: exact, accept: exact };

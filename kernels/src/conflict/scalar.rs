@@ -2,10 +2,11 @@
 
 use core::marker::PhantomData;
 
-use super::lanes::{Within, Work, largest_sum, settle};
+use super::lanes::{Within, Work, settle};
 use super::sink::{Count, Emit, Sink};
 use super::{Entry, Nearest, Scope};
 use crate::dist::Form;
+use crate::dist::limit::largest_sum;
 use crate::index::{Idx, at};
 use crate::simd::{Lanes, OnLanes, Real, Tier};
 use crate::view::Panels;
@@ -99,7 +100,7 @@ impl<T: Real, F: Form, S: Sink> OnLanes for Plain<'_, T, F, S> {
         let Within { points, scope, mut sink, .. } = self.0;
         for (row, &radius) in scope.radius.iter().enumerate() {
             let position = at(scope.first) + row;
-            let (cap, columns) = (largest_sum::<F, L>(radius), scope.columns_of(position));
+            let (cap, columns) = (largest_sum::<F>(radius, F::finish::<L>), scope.columns_of(position));
             sink.begin(row, 1);
             for panel in columns.start / T::LANES..columns.end.div_ceil(T::LANES) {
                 let sums = settle::<T, F>(points, position, panel);

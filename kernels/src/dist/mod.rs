@@ -42,6 +42,7 @@
 
 pub(crate) mod form;
 pub(crate) mod lanes;
+pub(crate) mod limit;
 mod run;
 pub(crate) mod tile;
 

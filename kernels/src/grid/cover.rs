@@ -1,6 +1,7 @@
 //! Which points lie within reach of a leader.
 
 use super::GridCounters;
+use crate::dist::limit::largest_sum;
 use crate::dist::{Form, SquaredEuclidean};
 use crate::error::{KernelError, want};
 use crate::group::Groups;
@@ -40,27 +41,8 @@ impl<'a, T: Real> EuclideanWithin<'a, T> {
     /// The test for points of `rows` (scaled so that no square overflows) and a `radius`, inclusive. A radius that is
     /// negative or NaN covers nothing.
     pub fn new(rows: Rows<'a, T>, radius: f64) -> Self {
-        Self { rows, limit: square_limit(radius) }
+        Self { rows, limit: largest_sum::<SquaredEuclidean>(radius, libm::sqrt) }
     }
-}
-
-/// The largest number whose correctly rounded root is at most `radius`; below zero where there is none.
-fn square_limit(radius: f64) -> f64 {
-    if radius == f64::INFINITY {
-        return radius;
-    }
-    if radius.is_nan() || radius < 0.0 {
-        return -1.0;
-    }
-    // The rounded square is a few units off at most.
-    let mut limit = (radius * radius).min(f64::MAX);
-    while libm::sqrt(limit) > radius {
-        limit = limit.next_down();
-    }
-    while limit < f64::MAX && libm::sqrt(limit.next_up()) <= radius {
-        limit = limit.next_up();
-    }
-    limit
 }
 
 impl<T: Real> Covers for EuclideanWithin<'_, T> {
@@ -125,39 +107,4 @@ pub fn coverage<C: Covers>(
     counters.covered += covered;
     counters.tests += tests;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::square_limit;
-    use crate::trials;
-    use proptest::prelude::*;
-
-    fn check(radius: f64) {
-        let limit = square_limit(radius);
-        assert!(limit.sqrt() <= radius, "{radius:e}");
-        assert!(limit == f64::MAX || limit.next_up().sqrt() > radius, "{radius:e}");
-    }
-
-    #[test]
-    fn the_limit_is_the_last_square_within_the_radius() {
-        for radius in [0.0, 5e-324, 1e-170, 1e-161, 2.3e-162, 1e-154, 1.0, 2f64.sqrt(), 1e154, 1.4e154, f64::MAX] {
-            check(radius);
-        }
-        assert_eq!(
-            (square_limit(f64::INFINITY), square_limit(-1.0), square_limit(f64::NAN)),
-            (f64::INFINITY, -1.0, -1.0)
-        );
-    }
-
-    proptest! {
-        #![proptest_config(trials::cases(256))]
-
-        #[test]
-        fn the_limit_is_exact_for_any_radius(radius in any::<f64>()) {
-            if radius.is_finite() {
-                check(radius.abs());
-            }
-        }
-    }
 }

@@ -12,7 +12,6 @@ use crate::arena::{Arena, Block};
 use crate::dist::{Chebyshev, Manhattan, SquaredEuclidean};
 use crate::index::NONE;
 use crate::oracle::conflict as oracle;
-use crate::simd::{Lanes, OnLanes};
 use crate::trials;
 use crate::view::{Csr, Rows, pack_rows, panels_len};
 
@@ -102,17 +101,6 @@ fn coordinate() -> impl Strategy<Value = f64> {
     prop_oneof![(-3..4i32).prop_map(f64::from), -2.0..2.0f64, (0.0..1e-3f64).prop_map(|x| 1e7 + x)]
 }
 
-/// The largest sum within a radius, on some tier.
-struct Largest<F>(f64, PhantomData<F>);
-
-impl<F: Form> OnLanes for Largest<F> {
-    type Out = f64;
-    #[inline(always)]
-    fn run<L: Lanes>(self) -> f64 {
-        lanes::largest_sum::<F, L>(self.0)
-    }
-}
-
 /// A scope over random points; which radius a row has depends on the metric, see [`Tiles::check`].
 #[derive(Clone, Debug)]
 struct Tiles {
@@ -170,20 +158,6 @@ proptest! {
         tiles.check::<SquaredEuclidean, f64>();
         tiles.check::<Manhattan, f32>();
         tiles.check::<Chebyshev, f64>();
-    }
-
-    #[test]
-    fn the_largest_sum_is_on_the_border(mantissa in 1.0..2.0f64, exponent in -1074..1023i32) {
-        let radius = mantissa * libm::exp2(f64::from(exponent));
-        for tier in Tier::all() {
-            for (largest, finish) in [
-                (tier.run(Largest::<SquaredEuclidean>(radius, PhantomData)), oracle::finish::<SquaredEuclidean> as fn(f64) -> f64),
-                (tier.run(Largest::<Manhattan>(radius, PhantomData)), oracle::finish::<Manhattan>),
-            ] {
-                prop_assert!(finish(largest) <= radius);
-                prop_assert!(finish(largest.next_up()) > radius);
-            }
-        }
     }
 
     #[test]
