@@ -158,6 +158,21 @@ pub fn pack_rows<T: Real>(rows: Rows<'_, T>, order: &[Idx], out: &mut [T]) -> Re
     Ok(())
 }
 
+/// The place of the first of `starts` (not empty) that does not belong: the first of all unless it is `first`, one that
+/// falls, the last unless it is `last`.
+pub(crate) fn wrong_start(starts: &[Idx], first: Idx, last: Idx) -> Option<usize> {
+    if starts[0] != first {
+        return Some(0);
+    }
+    let falls = starts.windows(2).position(|pair| pair[1] < pair[0]).map(|place| place + 1);
+    falls.or((starts[starts.len() - 1] != last).then_some(starts.len() - 1))
+}
+
+/// Refuses `starts` (not empty) that do not rise from 0 to `end`, at the [first](wrong_start) that does not belong.
+pub(crate) fn check_starts(starts: &[Idx], end: Idx) -> Result<(), KernelError> {
+    wrong_start(starts, 0, end).map_or(Ok(()), |at| Err(KernelError::Value { what: "starts", at }))
+}
+
 /// Compressed sparse rows: the neighbours of vertex `v` are `targets[starts[v]..starts[v + 1]]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Csr<'a> {
@@ -170,8 +185,9 @@ impl<'a> Csr<'a> {
     /// `vertices`).
     ///
     /// # Errors
-    /// [`KernelError::Least`] for empty `starts`, [`KernelError::TooLong`], [`KernelError::Value`] at the first start
-    /// that falls or at the last when it is not the number of targets, [`KernelError::Key`] for a target out of range.
+    /// [`KernelError::Least`] for empty `starts`, [`KernelError::TooLong`], [`KernelError::Value`] at the first start when
+    /// it is not 0, at one that falls or at the last when it is not the number of targets, [`KernelError::Key`] for a target
+    /// out of range.
     ///
     /// # Cost
     /// Reads everything once.
@@ -180,15 +196,7 @@ impl<'a> Csr<'a> {
             return Err(KernelError::Least { what: "starts", least: 1, got: 0 });
         }
         let (vertices, edges) = (idx_len(starts.len() - 1)?, idx_len(targets.len())?);
-        if starts[0] != 0 {
-            return Err(KernelError::Value { what: "starts", at: 0 });
-        }
-        if let Some(place) = starts.windows(2).position(|pair| pair[1] < pair[0]) {
-            return Err(KernelError::Value { what: "starts", at: place + 1 });
-        }
-        if starts[starts.len() - 1] != edges {
-            return Err(KernelError::Value { what: "starts", at: starts.len() - 1 });
-        }
+        check_starts(starts, edges)?;
         match targets.iter().position(|target| !(0..vertices).contains(target)) {
             Some(place) => Err(KernelError::Key { at: idx_len(place)?, key: targets[place], limit: vertices }),
             None => Ok(Self { starts, targets }),
@@ -273,6 +281,26 @@ mod tests {
         for dim in [usize::MAX, usize::MAX / 2 + 1, usize::MAX / 16 + 1] {
             assert!(Panels::<f32>::new(&[], dim, 0).unwrap().run(0, 0).is_empty(), "of no points too");
         }
+    }
+
+    #[test]
+    fn the_first_start_that_does_not_belong_is_named() {
+        for (starts, place) in [
+            (&[0][..], None),
+            (&[0, 0, 2, 2], None),
+            (&[1, 2], Some(0)),
+            (&[-1, 2], Some(0)),
+            (&[0, 3, 2], Some(2)),
+            (&[0, -1, 2], Some(1)),
+            (&[0, 1, 1], Some(2)),
+            (&[0, 3], Some(1)),
+        ] {
+            let end = if starts.len() == 1 { 0 } else { 2 };
+            assert_eq!(wrong_start(starts, 0, end), place, "{starts:?}");
+            let refused = place.map(|at| KernelError::Value { what: "starts", at });
+            assert_eq!(check_starts(starts, end).err(), refused);
+        }
+        assert_eq!(wrong_start(&[4, 4, 7], 4, 7), None, "a part of some rows begins anywhere");
     }
 
     #[test]

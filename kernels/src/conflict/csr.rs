@@ -24,6 +24,7 @@ use super::ConflictCounters;
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, LEN_MAX, at, idx_len};
+use crate::view::wrong_start;
 
 /// What an edge carries: `()` for nothing, a level, a distance.
 pub trait Weight: Copy {
@@ -172,11 +173,9 @@ fn check_rows<W>(
 ) -> Result<(), KernelError> {
     want("starts", vertices + 1, starts.len())?;
     check_range(range, vertices)?;
-    if starts[0] < 0 {
-        return Err(KernelError::Value { what: "starts", at: 0 });
-    }
-    if let Some(place) = starts.windows(2).position(|pair| pair[1] < pair[0]) {
-        return Err(KernelError::Value { what: "starts", at: place + 1 });
+    // What stands before these rows, and how far the last of them reaches, is the caller's business.
+    if let Some(at) = wrong_start(starts, starts[0].max(0), starts[vertices]) {
+        return Err(KernelError::Value { what: "starts", at });
     }
     let len = at(starts[at(range.end)] - starts[at(range.start)]);
     want("targets", len, out.targets.len())?;

@@ -2,6 +2,7 @@
 
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
+use crate::view::wrong_start;
 
 /// Groups rows by key: a stable counting sort.
 ///
@@ -136,12 +137,7 @@ fn check_chunks(chunk_starts: &[Idx], width: usize) -> Result<(), KernelError> {
     want("chunk_starts", chunk_starts.len() / width * width, chunk_starts.len())?;
     let mut total = 0;
     for (chunk, starts) in chunk_starts.chunks_exact(width).enumerate() {
-        let wrong = if starts[0] != 0 {
-            Some(0)
-        } else {
-            starts.windows(2).position(|pair| pair[1] < pair[0]).map(|place| place + 1)
-        };
-        if let Some(place) = wrong {
+        if let Some(place) = wrong_start(starts, 0, starts[width - 1]) {
             return Err(KernelError::Value { what: "chunk_starts", at: chunk * width + place });
         }
         total += at(starts[width - 1]);

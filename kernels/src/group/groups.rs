@@ -2,6 +2,7 @@
 
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, at, idx_len};
+use crate::view::check_starts;
 
 /// Groups of rows, checked once: group `g` is `rows[starts[g]..starts[g + 1]]`.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +32,7 @@ impl<'a> Groups<'a> {
         if limit < 0 {
             return Err(KernelError::Value { what: "limit", at: 0 });
         }
-        check_starts(starts)?;
-        if starts[starts.len() - 1] != len {
-            return Err(KernelError::Value { what: "starts", at: starts.len() - 1 });
-        }
+        check_starts(starts, len)?;
         match rows.iter().position(|row| !(0..limit).contains(row)) {
             Some(place) => Err(KernelError::Key { at: idx_len(place)?, key: rows[place], limit }),
             None => Ok(Self { starts, rows, limit }),
@@ -66,17 +64,6 @@ impl<'a> Groups<'a> {
     /// The rows of all groups.
     pub fn rows(&self) -> &'a [Idx] {
         self.rows
-    }
-}
-
-/// Whether starts begin at 0 and do not fall.
-fn check_starts(starts: &[Idx]) -> Result<(), KernelError> {
-    if starts[0] != 0 {
-        return Err(KernelError::Value { what: "starts", at: 0 });
-    }
-    match starts.windows(2).position(|pair| pair[1] < pair[0]) {
-        Some(place) => Err(KernelError::Value { what: "starts", at: place + 1 }),
-        None => Ok(()),
     }
 }
 

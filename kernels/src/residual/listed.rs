@@ -12,6 +12,7 @@ use crate::covariance::lanes::LaneCovariance;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
 use crate::simd::{LANES_F32, Lanes, OnLanes, Tier, Vector};
+use crate::view::check_starts;
 
 /// Points whose rows are read in step.
 const STEP: usize = 4;
@@ -26,8 +27,9 @@ const STEP: usize = 4;
 /// | `out` | `[pairs]`, overwritten: the filter `r`, not cut |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] when the models differ or for starts that do not
-/// rise, [`KernelError::Key`] for a place that is no point of `other`; nothing is written then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::Value`] when the models differ or at the first start that
+/// does not rise from 0 to the number of pairs, [`KernelError::Key`] for a place that is no point of `other`; nothing is
+/// written then.
 ///
 /// # Accuracy
 /// `|cut(r_ij) - rho_ij| <= m_i m_j`, as of [`block_to_run`](super::block_to_run): no element of a dot product passes more
@@ -62,7 +64,7 @@ pub fn listed_pairs<T: Exponential>(
     }
     want("starts", one.len() + 1, starts.len())?;
     want("out", places.len(), out.len())?;
-    check_starts(starts, places.len())?;
+    check_starts(starts, idx_len(places.len())?)?;
     let limit = idx_len(other.len())?;
     if let Some(place) = places.iter().position(|place| !(0..limit).contains(place)) {
         return Err(KernelError::Key { at: idx_len(place)?, key: places[place], limit });
@@ -70,15 +72,6 @@ pub fn listed_pairs<T: Exponential>(
     // Rows stream from memory; wider registers save nothing that it waits for.
     tier.at_256_bits().run(Body([one, other], starts, places, out));
     counters.filtered += places.len() as u64; // widens
-    Ok(())
-}
-
-/// Refuses starts that do not rise from 0 to the number of pairs.
-pub(super) fn check_starts(starts: &[Idx], pairs: usize) -> Result<(), KernelError> {
-    let whole = starts.first() == Some(&0) && starts.last() == Some(&idx_len(pairs)?);
-    if !whole || starts.windows(2).any(|pair| pair[0] > pair[1]) {
-        return Err(KernelError::Value { what: "starts", at: 0 });
-    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::SelectCounters;
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, at, idx_len};
+use crate::view::check_starts;
 
 /// Sorted runs of (distance, id), checked once: run `r` is `starts[r]..starts[r + 1]`.
 ///
@@ -25,20 +26,16 @@ impl<'a> Runs<'a> {
     /// number of pairs at the end; and at the first of `distances` that is NaN or stands out of order in its run.
     ///
     /// # Cost
-    /// Reads everything once.
+    /// Reads the pairs once and the starts twice.
     pub fn new(distances: &'a [f64], ids: &'a [Idx], starts: &'a [Idx]) -> Result<Self, KernelError> {
         want("ids", distances.len(), ids.len())?;
-        let (Some((&first, _)), pairs) = (starts.split_first(), idx_len(distances.len())?) else {
+        let pairs = idx_len(distances.len())?;
+        if starts.is_empty() {
             return Err(KernelError::Least { what: "starts", least: 1, got: 0 });
-        };
-        idx_len(starts.len())?;
-        if first != 0 {
-            return Err(KernelError::Value { what: "starts", at: 0 });
         }
-        for (place, run) in starts.windows(2).enumerate() {
-            if run[1] < run[0] || run[1] > pairs {
-                return Err(KernelError::Value { what: "starts", at: place + 1 });
-            }
+        idx_len(starts.len())?;
+        check_starts(starts, pairs)?;
+        for run in starts.windows(2) {
             let mut last = None;
             for pair in at(run[0])..at(run[1]) {
                 let (distance, id) = (distances[pair], ids[pair]);
@@ -50,9 +47,6 @@ impl<'a> Runs<'a> {
                 }
                 last = Some((distance, id));
             }
-        }
-        if starts[starts.len() - 1] != pairs {
-            return Err(KernelError::Value { what: "starts", at: starts.len() - 1 });
         }
         Ok(Self { distances, ids, starts })
     }

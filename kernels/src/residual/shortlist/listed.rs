@@ -2,9 +2,9 @@
 
 use super::{Counting, Members, Shortlists, check_places};
 use crate::error::{KernelError, want};
-use crate::index::{Idx, at};
-use crate::residual::listed::check_starts;
+use crate::index::{Idx, at, idx_len};
 use crate::simd::Real;
+use crate::view::check_starts;
 
 /// Correlations of listed pairs of two leaves.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,9 @@ pub enum Offered {
 ///
 /// # Errors
 /// [`KernelError::Shape`] when a length does not fit, [`KernelError::Key`] or [`KernelError::TooLong`] for members at
-/// positions that are no [`Idx`], [`KernelError::Value`] for starts that do not rise, or a place that is no column or does not
-/// ascend, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its pairs. Nothing is written then.
+/// positions that are no [`Idx`], [`KernelError::Value`] at the first start that does not rise from 0 to the number of pairs, or
+/// at a place that is no column or does not ascend, [`KernelError::Least`] when a list has no [room](Shortlists::fits) for its
+/// pairs. Nothing is written then.
 ///
 /// # Cost
 /// A few operations per pair.
@@ -55,7 +56,7 @@ pub fn offer_listed<T: Real>(
     columns.check()?;
     want("rho", pairs.places.len(), pairs.rho.len())?;
     want("starts", rows.len + 1, pairs.starts.len())?;
-    check_starts(pairs.starts, pairs.places.len())?;
+    check_starts(pairs.starts, idx_len(pairs.places.len())?)?;
     for range in pairs.starts.windows(2) {
         let from = at(range[0]);
         check_places(&pairs.places[from..at(range[1])], columns.len)

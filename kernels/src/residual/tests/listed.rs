@@ -127,7 +127,10 @@ fn refuses_lists<T: Exponential>(side: &ResidualRows<'_, T>, tier: Tier) {
     let long = listed_pairs(tier, side, side, &one_each, &[0], &mut out, &mut counters);
     assert!(matches!(long, Err(KernelError::Shape { what: "out", .. })));
     let few = listed_pairs(tier, side, side, &one_each, &[0, 0], &mut out, &mut counters);
-    assert!(matches!(few, Err(KernelError::Value { what: "starts", .. })));
+    assert_eq!(few, Err(KernelError::Value { what: "starts", at: len }), "the last is not the number of pairs");
+    one_each[0] = 1;
+    let late = listed_pairs(tier, side, side, &one_each, &[0], &mut out[..1], &mut counters);
+    assert_eq!(late, Err(KernelError::Value { what: "starts", at: 0 }));
     assert_eq!(counters, ResidualCounters::default());
 }
 

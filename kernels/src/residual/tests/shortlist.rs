@@ -341,6 +341,11 @@ fn full_lists_and_wrong_shapes_are_refused() {
         let pairs = ListedPairs { starts: &starts, places: &places, rho: &rho, rows: members(2), columns: members(2) };
         let refused = offer_listed(&pairs, Counting::All, Offered::ToRows, &mut Owned::new(2, 1, 2).view());
         assert_eq!(refused, Err(KernelError::Value { what: "places", at: 1 }));
+        for (starts, at) in [([0, 3, 2], 2), ([0, 0, 1], 2), ([1, 1, 2], 0), ([0, -1, 2], 1)] {
+            let bad = ListedPairs { starts: &starts, ..pairs };
+            let refused = offer_listed(&bad, Counting::All, Offered::ToRows, &mut Owned::new(2, 1, 2).view());
+            assert_eq!(refused, Err(KernelError::Value { what: "starts", at }));
+        }
     }
     let mut lists = Owned::new(2, 1, 8);
     let mut counters = ResidualCounters::default();
