@@ -111,7 +111,7 @@ impl<T: Real> OnLanes for KthSmallest<'_, T> {
         if row.len() <= SHORT {
             return whole(row, k, buffer, false);
         }
-        let (low, high) = bracket(row, k, buffer);
+        let (low, high) = bracket(row, k, buffer)?;
         let split = split::<T, L>(row, low, high, buffer)?;
         let passed = split.inside;
         if k > split.up_to_low && k <= split.up_to_low + split.inside {
@@ -142,6 +142,7 @@ fn partition<T: Real>(values: &mut [T], k: usize) -> T {
     plus_zero(*values.select_nth_unstable_by(k - 1, order).1)
 }
 
+/// Of numbers. With a NaN it is no order, on which std may panic; one that is total takes up to twice as long.
 fn order<T: Real>(a: &T, b: &T) -> Ordering {
     a.partial_cmp(b).unwrap_or(Ordering::Equal)
 }
@@ -150,13 +151,13 @@ fn plus_zero<T: Real>(value: T) -> T {
     T::from_f64(value.to_f64() + 0.0) // exact
 }
 
-/// Two values that the k-th smallest very likely lies strictly between, from a sample.
+/// Two values that the k-th smallest very likely lies strictly between, from a sample; `None` if that holds a NaN.
 ///
 /// The rank of the answer in a sample of `s` values is binomial with mean `s k / n`; the bracket reaches three standard
 /// deviations to either side. With `v = k / n (1 - k / n)` it then holds about `6 n sqrt(v / s)` values; a sampled value
 /// and a value inside cost about the same, and their sum is least for `s` near `(3 n)^(2/3) v^(1/3)`. The floor of
 /// `sqrt(n)` is for the two ranks that the bracket reaches beyond that, which hold `2 n / s` values.
-fn bracket<T: Real>(row: &[T], k: usize, buffer: &mut [T]) -> (T, T) {
+pub(super) fn bracket<T: Real>(row: &[T], k: usize, buffer: &mut [T]) -> Option<(T, T)> {
     let len = row.len() as f64; // exact below 2^53
     let share = k as f64 / len;
     let root = libm::cbrt(len * libm::sqrt(share * (1.0 - share)));
@@ -165,6 +166,9 @@ fn bracket<T: Real>(row: &[T], k: usize, buffer: &mut [T]) -> (T, T) {
     for (value, place) in sample.iter_mut().zip(0u64..) {
         // A hash scaled to the row's length; truncation keeps it below.
         *value = row[((u128::from(mix64(place + 1)) * row.len() as u128) >> 64) as usize];
+    }
+    if sample.iter().any(|value| value.partial_cmp(value).is_none()) {
+        return None;
     }
     let (mean, all) = (sample.len() as f64 * share, sample.len());
     let reach = 3.0 * libm::sqrt(mean * (1.0 - share)) + 2.0;
@@ -177,7 +181,7 @@ fn bracket<T: Real>(row: &[T], k: usize, buffer: &mut [T]) -> (T, T) {
     if low > 0 {
         ends.0 = *sample[..high.min(all)].select_nth_unstable_by(low, order).1;
     }
-    ends
+    Some(ends)
 }
 
 /// How a row splits at a bracket.

@@ -177,6 +177,43 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     }
 }
 
+/// Numbers alone are handed to std, which may panic on an order that is not total.
+#[test]
+fn a_sample_with_a_nan_is_not_sorted() {
+    let (len, mut sampled) = (1000, 0);
+    let mut row: Vec<f64> = (0..len).map(|i| (i * 7 % len) as f64).collect();
+    let mut buffer = vec![-7.0; len];
+    for place in 0..len {
+        let value = core::mem::replace(&mut row[place], f64::NAN);
+        match lanes::bracket(&row, 500, &mut buffer) {
+            Some((low, high)) => assert!(low < high, "{place}"),
+            None => sampled += 1,
+        }
+        row[place] = value;
+    }
+    assert!((len / 50..len / 2).contains(&sampled), "{sampled}");
+}
+
+#[test]
+fn rows_of_many_nans_are_refused_at_the_first() {
+    fn check<T: Real>(len: usize, every: u64) {
+        let nan = |i: usize| crate::hash::mix64(i as u64 + every).is_multiple_of(every);
+        let row: Vec<T> = (0..len).map(|i| T::from_f64(if nan(i) { f64::NAN } else { i as f64 })).collect();
+        let at = (0..len).position(nan).unwrap();
+        for (tier, k) in Tier::all().flat_map(|tier| [1, len / 2, len].map(|k| (tier, k))) {
+            let mut memory = dirty(kth_smallest_blocks::<T>(len));
+            let refused = kth_smallest(tier, &row, k, &mut Arena::new(&mut memory), &mut SelectCounters::default());
+            assert_eq!(refused, Err(KernelError::Value { what: "row", at }), "{tier} {k}");
+        }
+    }
+    for len in [300, if cfg!(miri) { 600 } else { 20_000 }] {
+        for every in [1, 2, 3, 20] {
+            check::<f32>(len, every);
+            check::<f64>(len, every);
+        }
+    }
+}
+
 #[test]
 fn wrong_runs_are_refused_and_nothing_is_written() {
     let value = |what, at| Err(KernelError::Value { what, at });
