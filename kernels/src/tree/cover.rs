@@ -81,7 +81,7 @@ impl<R: Real> Visitor<R> for Covering<'_, R> {
             self.position = position as Idx; // a position fits: the view checked the length
             self.cap = match self.nearest {
                 true => distance,
-                false if distance > 0.0 => self.ladder.radius(self.ladder.level_over(distance) - 1),
+                false if distance > 0.0 => self.ladder.radius_under(distance),
                 false => f64::NEG_INFINITY, // a twin: nothing is nearer
             };
         }

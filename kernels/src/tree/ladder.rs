@@ -49,6 +49,14 @@ impl<'a> Ladder<'a> {
         let step = self.radii.partition_point(|radius| *radius < distance);
         self.lowest.saturating_add(i32::try_from(step).unwrap_or(i32::MAX))
     }
+
+    /// The largest radius below `distance`, 0 where there is none, for a positive distance: that of the level below
+    /// [`level_over`](Self::level_over), also where no `i32` counts that level.
+    #[inline(always)]
+    pub fn radius_under(&self, distance: f64) -> f64 {
+        let step = self.radii.partition_point(|radius| *radius < distance);
+        if step > 0 { self.radii[step - 1] } else { 0.0 }
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +71,19 @@ mod tests {
             [-2, -1, 1, 2, i32::MIN, i32::MAX].map(|l| ladder.radius(l)),
             [0.0, 0.5, 2.0, f64::INFINITY, 0.0, f64::INFINITY]
         );
+    }
+
+    #[test]
+    fn the_radius_under_a_distance_is_that_of_the_level_below() {
+        for lowest in [i32::MIN, -1, i32::MAX] {
+            let ladder = Ladder::new(&[0.5, 1.0, 2.0], lowest).unwrap();
+            let distances = [0.1, 0.5, 0.6, 1.0, 2.0, 9.0];
+            assert_eq!(distances.map(|d| ladder.radius_under(d)), [0.0, 0.0, 0.5, 0.5, 1.0, 2.0]);
+            if lowest == -1 {
+                let below = distances.map(|d| ladder.radius(ladder.level_over(d) - 1));
+                assert_eq!(distances.map(|d| ladder.radius_under(d)), below);
+            }
+        }
     }
 
     #[test]

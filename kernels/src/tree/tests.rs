@@ -397,6 +397,25 @@ fn a_covering_node_is_found_on_the_lowest_level_that_has_one() {
 }
 
 #[test]
+fn a_covering_node_on_the_lowest_level_of_all_leaves_nothing_below() {
+    let made = HandMade::<f32>::boxed(points(20, 2, 1, 0), 2, 5, 4).with_levels(vec![0; 20]);
+    let (view, ceilings) = (TreeView::new(made.parts()).unwrap(), [f32::INFINITY; 32]);
+    let mut visitor = Covering::new(view, Ladder::new(&[1.0], i32::MIN).unwrap(), &ceilings, false).unwrap();
+    visitor.offer(3, 0.5);
+    assert_eq!((visitor.found(), visitor.cap()), (Some((3, 0.5)), 0.0));
+}
+
+/// The error bounds of so many dimensions have no room in `usize`.
+#[test]
+fn coordinates_of_no_points_may_have_any_dimension() {
+    for dim in [1, usize::MAX / 2 + 1, usize::MAX] {
+        let panels = Panels::<f32>::new(&[], dim, 0).unwrap();
+        assert_eq!(Coordinates::<f32, SquaredEuclidean>::new(panels).points().dim(), dim);
+        assert_eq!(Coordinates::<f32, Manhattan>::new(panels).points().dim(), dim);
+    }
+}
+
+#[test]
 fn an_order_of_another_size_is_refused() {
     let made = HandMade::<f32>::boxed(points(100, 2, 1, 0), 2, 11, 4);
     let view = TreeView::new(made.parts()).unwrap();
