@@ -39,7 +39,8 @@ impl Step {
 /// | `out` | panels of `T`, `[tests][LANES]`: the norm of all columns after the test's, rounded up; 0 in padding lanes; in `f32` over the prior standard deviation |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit; `out` is then untouched.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`] when an index cannot count the points; `out` is
+/// then untouched.
 ///
 /// # Cost
 /// Reads `v` once.
@@ -51,6 +52,7 @@ pub fn tail_norms<T: Exponential>(
     out: &mut [T],
 ) -> Result<(), KernelError> {
     let (columns, tests) = (model.columns(), step.tests(model.columns()));
+    idx_len(len)?;
     want("v", panels_len::<f64>(len, columns), v.len())?;
     want("out", panels_len::<T>(len, tests), out.len())?;
     out.fill(T::default());

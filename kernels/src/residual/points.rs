@@ -281,12 +281,14 @@ fn within(what: &'static str, values: &[f64], least: f64, most: f64) -> Result<(
 /// | `out` | packed `f32`, the same points, overwritten; 0 in the padding lanes |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit; `out` is then untouched.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`] when an index cannot count the points; `out` is
+/// then untouched.
 ///
 /// # Cost
 /// Reads and writes each element once.
 pub fn narrow(model: &ResidualModel, len: usize, v: &[f64], out: &mut [f32]) -> Result<(), KernelError> {
     let columns = model.columns;
+    idx_len(len)?;
     want("v", panels_len::<f64>(len, columns), v.len())?;
     want("out", panels_len::<f32>(len, columns), out.len())?;
     let unit = 1.0 / libm::sqrt(model.covariance.variance());

@@ -121,5 +121,13 @@ fn wrong_steps_and_shapes_are_refused() {
     assert!(tail_norms(&model, step, 3, &[0.0; 8 * 65], &mut out[1..]).is_err());
     assert_eq!(out, [3.0; 8]);
     tail_norms(&model, step, 3, &[0.0; 8 * 65], &mut out).unwrap();
+    // Of no columns, any number of points would fit.
+    let (model, v) = (ResidualModel::new(covariance, 1, 0).unwrap(), &[]);
+    for len in [usize::MAX, usize::MAX / 2] {
+        let long = Err(KernelError::TooLong { len });
+        assert_eq!(tail_norms::<f64>(&model, step, len, v, &mut []), long);
+        assert_eq!(tail_norms::<f32>(&model, step, len, v, &mut []), long);
+        assert_eq!(narrow(&model, len, v, &mut []), long);
+    }
     assert!(out[..3].iter().all(|&tail| (0.0..1e-300).contains(&tail)) && out[3..] == [0.0; 5]);
 }
