@@ -59,6 +59,21 @@ fn wrong_tiles_are_refused_and_nothing_is_written() {
     assert_eq!((lens, entries, distances), ([-7; 3], [-7; 6], [-7.0; 6]));
 }
 
+/// The error bounds of so many dimensions have no room in `usize`.
+#[test]
+fn of_no_points_the_dimension_may_be_anything() {
+    fn check<F: Form, T: Real>(tier: Tier, dim: usize) {
+        let (points, mut counters) = (Panels::<T>::new(&[], dim, 0).unwrap(), ConflictCounters::default());
+        let none = Scope { first: 0, radius: &[], columns: 0..0, which: Which::All };
+        assert_eq!(count_within::<F, T>(tier, points, &none, &mut [], &mut counters), Ok(()), "{tier} {dim}");
+    }
+    for (tier, dim) in Tier::all().flat_map(|tier| [1, usize::MAX / 2 + 1, usize::MAX].map(|dim| (tier, dim))) {
+        check::<SquaredEuclidean, f32>(tier, dim);
+        check::<SquaredEuclidean, f64>(tier, dim);
+        check::<Manhattan, f32>(tier, dim);
+    }
+}
+
 #[test]
 fn wrong_graphs_are_refused_and_nothing_is_written() {
     let key = |at, key, limit| Err(KernelError::Key { at, key, limit });
