@@ -80,27 +80,6 @@ impl<'a, T: Real> FramePoints<'a, T> {
         })
     }
 
-    /// A view of `len` points in a frame of `count` landmarks whose memory is shared: coordinates, then spans, tails and
-    /// slacks, with the shapes of the fields.
-    ///
-    /// # Errors
-    /// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`].
-    pub fn of_slices(
-        coordinates: &'a [T],
-        extents: [&'a [T]; 3],
-        len: usize,
-        count: usize,
-    ) -> Result<Self, KernelError> {
-        let [spans, tails, slacks] = extents;
-        let lanes = panels_len::<T>(len, 1);
-        idx_len(len)?;
-        want("coordinates", panels_len::<T>(len, count), coordinates.len())?;
-        want("spans", lanes, spans.len())?;
-        want("tails", lanes, tails.len())?;
-        want("slacks", lanes, slacks.len())?;
-        Ok(Self { count, len, coordinates, spans, tails, slacks })
-    }
-
     /// Number of points.
     pub const fn len(&self) -> usize {
         self.len
