@@ -176,8 +176,8 @@ pub fn combine(cluster: &ChosenCluster<'_>, order: &[Idx], memory: &mut Combined
     let lanes = cluster.rho.len().checked_div(members).unwrap_or(0);
     want("order", members.max(frame.count), members)?;
     want("factor", frame.stride * frame.stride, cluster.factor.len())?;
-    want("coordinates", members * frame.stride, cluster.coordinates.len())?;
-    want("rho", members * lanes.max(members), cluster.rho.len())?;
+    want("coordinates", members.saturating_mul(frame.stride), cluster.coordinates.len())?;
+    want("rho", members.saturating_mul(lanes.max(members)), cluster.rho.len())?;
     want("errors", members, cluster.errors.len())?;
     want("weights", panels_len::<f32>(members, frame.count), memory.weights.len())?;
     for (what, got) in [("sums", &memory.sums), ("spans", &memory.spans), ("tails", &memory.tails)] {
@@ -446,7 +446,7 @@ pub fn bounds_between<T: Exponential>(
     if table.rho.len() < least {
         return Err(KernelError::Least { what: "table", least, got: table.rho.len() });
     }
-    want("masks", rows.members.len * columns.members.panels(), masks.len())?;
+    want("masks", rows.members.len.saturating_mul(columns.members.panels()), masks.len())?;
     let mut arena = arena.scope();
     let products = arena.take::<f32>(count * LANES_F32)?;
     let (kept, work) = tier.run(Body(lanes::Between { rows, columns, table, masks, products }));

@@ -159,7 +159,7 @@ pub fn choose(
     idx_len(members)?;
     want("landmarks", stride, chosen.landmarks.len())?;
     want("factor", stride * stride, chosen.factor.len())?;
-    want("coordinates", members * stride, chosen.coordinates.len())?;
+    want("coordinates", members.saturating_mul(stride), chosen.coordinates.len())?;
     want("extents", members, chosen.extents.len())?;
     if let Some(at) = errors.iter().position(|error| error.is_nan() || *error < 0.0) {
         return Err(KernelError::Value { what: "errors", at });

@@ -193,7 +193,8 @@ pub fn solve_defect(model: &ResidualModel, jitter: f64, weights: f64) -> f64 {
 /// | `memory` | for `len` points and `frame.count()` landmarks, overwritten |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit; nothing is written then.
+/// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`] when an index cannot count the points; nothing
+/// is written then.
 ///
 /// # Accuracy
 /// The extents contain the errors, as derived in the [module](self).
@@ -264,11 +265,11 @@ fn check_projection(
     len: usize,
     memory: &FrameMemory<'_, f64>,
 ) -> Result<(), KernelError> {
+    memory.check(len, frame.count)?;
     let lanes = panels_len::<f64>(len, 1);
     want("factor", frame.stride * frame.stride, factor.len())?;
-    want("rho", (lanes * frame.count).max(rho.len()), rho.len())?;
-    want("errors", lanes, errors.len())?;
-    memory.check(len, frame.count)
+    want("rho", lanes.saturating_mul(frame.count).max(rho.len()), rho.len())?;
+    want("errors", lanes, errors.len())
 }
 
 /// How errors of correlations with the landmarks reach the bounds of each member of a cluster: `W_x` of the
@@ -398,8 +399,8 @@ pub fn bounds<T: Exponential>(
     let (rows, lanes) = (queries.tails.len(), points.tails.len());
     want("queries", points.count, queries.count)?;
     want("least", rows, least.len())?;
-    want("out", rows * lanes, out.len())?;
-    want("masks", rows * (lanes / T::LANES), masks.len())?;
+    want("out", rows.saturating_mul(lanes), out.len())?;
+    want("masks", rows.saturating_mul(lanes / T::LANES), masks.len())?;
     masks.fill(0);
     let asked = least.iter().take(queries.len).filter(|least| **least != f64::INFINITY).count();
     tier.run(Body(lanes::Bounds { queries: *queries, points: *points, least, out, masks }));

@@ -139,7 +139,7 @@ impl<T: Real> FrameQueries<'_, T> {
 /// What a side of a bound adds for being computed in `T`: half of the rounding of elements, of a dot product over `count`
 /// landmarks between vectors of norm at most 1.3, and of a handful of sums of numbers below 4.
 pub(super) fn rounding<T: Real>(count: usize) -> f64 {
-    0.85 * gamma(count + 3, T::ROUNDOFF) + 24.0 * T::ROUNDOFF
+    0.85 * gamma(count.saturating_add(3), T::ROUNDOFF) + 24.0 * T::ROUNDOFF
 }
 
 /// Packs the members of a cluster, as [`choose`](super::choose) leaves them, for the bounds in `T`.
@@ -162,7 +162,7 @@ pub fn pack_members<T: Real>(
     memory: &mut FrameMemory<'_, T>,
 ) -> Result<(), KernelError> {
     let (len, count, stride) = (extents.len(), frame.count(), frame.stride());
-    want("coordinates", len * stride, coordinates.len())?;
+    want("coordinates", len.saturating_mul(stride), coordinates.len())?;
     memory.check(len, count)?;
     let extra = rounding::<T>(count);
     for place in 0..memory.spans.len() {

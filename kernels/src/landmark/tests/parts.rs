@@ -235,6 +235,17 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     assert_eq!(refused, Err(KernelError::Value { what: "column", at: 7 }));
 }
 
+/// What their number adds to the slacks has no room in `usize`.
+#[test]
+fn of_no_points_there_may_be_any_number_of_landmarks() {
+    for count in [1, usize::MAX / 2 + 1, usize::MAX] {
+        let (mut wide, mut narrow) = (Owned::<f64>::new(0, 1), Owned::<f32>::new(0, 1));
+        let memory = wide.memory();
+        let points = FramePoints::new(&memory, 0, count).unwrap();
+        assert_eq!(narrow_points(&points, &mut narrow.memory()), Ok(()), "{count}");
+    }
+}
+
 #[test]
 fn wrong_shapes_of_tiles_are_refused() {
     let (setup, tier) = (Setup::new(smooth(20), Tier::detect(), 0.0), Tier::detect());
@@ -247,6 +258,13 @@ fn wrong_shapes_of_tiles_are_refused() {
     assert!(matches!(short, Err(KernelError::Shape { what: "rho", want: 72, got: 71 })));
     let short = project(tier, cluster.frame(), &cluster.factor, &rho, &[0.0; 23], 20, &mut memory.memory());
     assert!(matches!(short, Err(KernelError::Shape { what: "errors", .. })));
+    for len in [usize::MAX, usize::MAX / 2] {
+        let memory = &mut memory.memory();
+        let long = project(tier, cluster.frame(), &cluster.factor, &rho, &[0.0; 24], len, memory);
+        assert_eq!(long, Err(KernelError::TooLong { len }));
+        let long = project_weighted(tier, cluster.frame(), &cluster.factor, &rho, &[0.0; 24], len, memory);
+        assert_eq!(long, Err(KernelError::TooLong { len }));
+    }
     assert!(pack_members(cluster.frame(), &[0.0; 59], &cluster.extents, &mut memory.memory()).is_err());
     assert!(cross([cluster.frame(); 2], [&cluster.factor; 2], &mut [0.0; 8]).is_err());
     points.view(|points| {
