@@ -96,7 +96,8 @@ impl<'a> Gate<'a> {
             return f64::INFINITY;
         }
         let base = match self.rule {
-            GateRule::Whitened { slope } => slope * radius.max(0.0),
+            GateRule::Whitened { slope } if radius > 0.0 => slope * radius,
+            GateRule::Whitened { .. } => 0.0, // an infinite slope times 0 is no number
             GateRule::Lookup { table } => table[bin(radius, self.radius_cap, table.len())],
         };
         base + self.margin
@@ -104,10 +105,12 @@ impl<'a> Gate<'a> {
 }
 
 /// The square of a [threshold](Gate::threshold), as squared feature distances are compared with it: one that leaves the range
-/// of `f32` becomes its largest number, so that only infinity lets a pair pass whose square overflows.
+/// of `f32` becomes its largest number, so that only infinity lets a pair pass whose square overflows. A threshold that is NaN
+/// says nothing, and lets everything pass.
 pub fn gate_square(threshold: f64) -> f32 {
     match threshold {
         f64::INFINITY => f32::INFINITY,
+        _ if threshold.is_nan() => f32::INFINITY,
         _ => f32::from_f64((threshold * threshold).min(f64::from(f32::MAX))),
     }
 }

@@ -18,6 +18,16 @@ fn thresholds_follow_the_rule_up_to_the_cap() {
 }
 
 #[test]
+fn an_infinite_slope_lets_every_radius_above_0_pass() {
+    assert_eq!(profile_slope(&[0.5, f64::INFINITY], 1.0), f64::INFINITY);
+    let steep = Gate::new(GateRule::Whitened { slope: f64::INFINITY }, 0.25, 0.5).unwrap();
+    assert_eq!([-1.0, -0.0, 0.0].map(|r| steep.threshold(r)), [0.25; 3]);
+    assert_eq!([5e-324, 0.5, 0.6, f64::NAN].map(|r| steep.threshold(r)), [f64::INFINITY; 4]);
+    let squares = [0.0, 2.0, 1e30, f64::INFINITY, f64::NAN].map(gate_square);
+    assert_eq!(squares, [0.0, 4.0, f32::MAX, f32::INFINITY, f32::INFINITY]);
+}
+
+#[test]
 fn a_gate_passes_what_is_near_and_the_audit_finds_what_it_lost() {
     let len = 37;
     let features: Vec<f64> = (0..len * 3).map(|i| f64::from(i as u16 * 37 % 101) / 50.0).collect();
