@@ -6,7 +6,8 @@ use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::{Conflict, Ladder, TWIN};
 
 use super::config::BuildConfig;
-use super::seek::{Found, Goal, Marks, Query, Scene, even_shards};
+use super::marks::Marks;
+use super::seek::{Found, Goal, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow};
 use super::{Placement, level_below};
 

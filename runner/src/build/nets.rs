@@ -23,7 +23,9 @@ use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, Conflict, TWIN, knn, search_blocks};
 
-use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
+use super::marks::{Around, Changing, Marks};
+use super::rivals;
+use super::seek::{Draft, Goal, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow, timed};
 use super::{BuildConfig, Builder, Built, Grown, Telemetry, reach};
 use crate::error::Error;
@@ -331,7 +333,11 @@ impl<S: Space> Nets<'_, S> {
             open.retain(|&slot| self.stands(slot) && winners.binary_search(&slot).is_err());
             let queries: Vec<Query> = open.iter().map(query).collect();
             let grown = self.over(&winners);
-            self.cover(&Draft { builder: self.builder, grown: &grown }, vec![1; winners.len()], &queries, level, row);
+            let scene = Draft { builder: self.builder, grown: &grown };
+            let marks = Marks::of(&grown.tree, vec![1; winners.len()]);
+            let covers = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Nearest, 1);
+            self.row.distance_evals += covers.evals;
+            self.hang(&covers.all, level, row);
             open.retain(|&slot| self.stands(slot));
             row.rounds += 1;
             if open.is_empty() {
@@ -348,40 +354,24 @@ impl<S: Space> Nets<'_, S> {
         }
     }
 
-    /// Settles the level for the points of a tree: what no rival beats is kept, what that covers goes, and again.
+    /// Settles the level for the points of a tree without listing any pairs.
     fn thin_by_rivals(&mut self, grown: &Grown<S>, level: i32, row: &mut LevelRow) {
         let (scene, radius) = (Draft { builder: self.builder, grown }, self.radius(level));
         let seed = self.builder.config.seed ^ level as u64; // any bits do
-        let ids = &grown.tree.ids;
-        let query = |&place: &Idx| Query { slot: ids[at(place)], position: at(place), level: 0, radius };
-        let mut open: Vec<Idx> = (0..ids.len() as Idx).collect(); // positions
-        while !open.is_empty() {
-            row.rounds += 1;
-            row.mis_iterations += 1;
-            let queries: Vec<Query> = open.iter().map(query).collect();
-            let marks = Marks::new(&grown.tree, open.iter().copied());
-            let rivals = scene.seek(&marks, &queries, &even_shards(queries.len()), Goal::Rival { seed }, 1);
-            self.row.distance_evals += rivals.evals;
-            let mut beaten = vec![false; self.outcome.levels.len()];
-            rivals.all.iter().for_each(|rival| beaten[at(rival.id)] = true);
-            let (losers, winners): (Vec<Idx>, Vec<Idx>) =
-                open.into_iter().partition(|&place| beaten[at(ids[at(place)])]);
-            let mut flags = vec![0; ids.len()];
-            winners.into_iter().for_each(|place| flags[at(place)] = 1);
-            let queries: Vec<Query> = losers.iter().map(query).collect();
-            self.cover(&scene, flags, &queries, level, row);
-            open = losers;
-            open.retain(|&place| self.stands(ids[at(place)]));
-        }
+        let places = grown.tree.ids.iter().enumerate();
+        let open = places.map(|(position, &slot)| Query { slot, position, level: 0, radius }).collect();
+        let around = Around::new(&grown.tree);
+        let settled = rivals::settle(&scene, &mut Changing::new(&grown.tree, &around), open, seed);
+        self.row.distance_evals += settled.evals;
+        row.rounds += settled.rounds;
+        row.mis_iterations += settled.rounds;
+        self.hang(&settled.covers, level, row);
     }
 
-    /// Takes from the level what the marked points of a tree cover.
-    fn cover(&mut self, scene: &Draft<'_, S>, flags: Vec<u8>, queries: &[Query], level: i32, row: &mut LevelRow) {
-        let marks = Marks::of(&scene.grown.tree, flags);
-        let covers = scene.seek(&marks, queries, &even_shards(queries.len()), Goal::Nearest, 1);
-        self.row.distance_evals += covers.evals;
-        row.dominated += covers.all.len();
-        for cover in &covers.all {
+    /// Takes from the level what others cover.
+    fn hang(&mut self, covers: &[Conflict], level: i32, row: &mut LevelRow) {
+        row.dominated += covers.len();
+        for cover in covers {
             let slot = at(cover.id);
             self.outcome.levels[slot] = below(level).into();
             self.outcome.parents[slot] = cover.other;

@@ -10,11 +10,11 @@ use covertree_kernels::tree::{
     Conflict, Group, Ladder, Metric, SCAN_QUERIES, TWIN, TreeParts, TreeView, Visitor, farthest, search, search_blocks,
 };
 
+use super::marks::Marks;
 use super::{Builder, Grown};
 use crate::parallel;
 use crate::space::Space;
 use crate::tree::Tree;
-use crate::tree::cells::set_tops;
 
 /// Points that one task searches for.
 pub(super) const CHUNK: usize = 256;
@@ -172,28 +172,6 @@ impl<R: Real> Visitor<R> for Seeker<'_, '_> {
     }
 }
 
-/// Which points of a tree are looked for, and in which groups there are any.
-pub(super) struct Marks {
-    flags: Vec<u8>,
-    groups: Vec<Group>,
-}
-
-impl Marks {
-    /// Marks some positions.
-    pub fn new(tree: &Tree, positions: impl Iterator<Item = Idx>) -> Self {
-        let mut flags = vec![0; tree.len()];
-        positions.for_each(|position| flags[at(position)] = 1);
-        Self::of(tree, flags)
-    }
-
-    /// Marks what the flags say.
-    pub fn of(tree: &Tree, flags: Vec<u8>) -> Self {
-        let mut groups = tree.groups.to_vec();
-        set_tops(&mut groups, |place| if flags[place] != 0 { tree.levels[place] } else { TWIN });
-        Self { flags, groups }
-    }
-}
-
 /// What searches found.
 #[derive(Default)]
 pub(super) struct Found {
@@ -239,7 +217,9 @@ impl<S: Space> Scene for Draft<'_, S> {
     fn seek(&self, marks: &Marks, queries: &[Query], shards: &[usize], goal: Goal, cap: usize) -> Found {
         let (tree, builder) = (&self.grown.tree, self.builder);
         let kernel = builder.space.kernel(&self.grown.packed);
-        let view = TreeView::new(TreeParts { groups: &marks.groups, ..tree.parts() }).expect("as the tree's own");
+        let parts = TreeParts { groups: &marks.groups, ..tree.parts() };
+        debug_assert!(TreeView::new(parts).is_ok(), "as the tree's own, but for the tops");
+        let view = TreeView::accepted(parts);
         let ladder = builder.ladder.view();
         let most = if let Goal::Conflicts { most, .. } = goal { most } else { u64::MAX };
         let sum = AtomicU64::new(0);

@@ -7,7 +7,8 @@ use covertree_kernels::tree::{
     Covering, Ladder, Metric, SCAN_QUERIES, TWIN, TreeView, Visitor, cover_ceilings, farthest, search, search_blocks,
 };
 
-use super::seek::{Draft, Goal, Marks, Query, Scene, even_shards};
+use super::marks::Marks;
+use super::seek::{Draft, Goal, Query, Scene, even_shards};
 use super::telemetry::BatchRow;
 use super::{Builder, Grown, Placement};
 use crate::parallel;
