@@ -5,8 +5,9 @@
 //!
 //! A deletion runs bottom-up. What hung on deleted points is orphaned, with all that hangs on it. On each level, from
 //! the lowest with orphans on, an orphan that a node of a higher level covers hangs there now. Of the others, an independent
-//! set is promoted to the next level, where they are orphans again, and covers the rest. Without any node left above, the
-//! last orphan is the new root. Twins of deleted points are inserted anew.
+//! set is promoted to the next level, where they are orphans again, and covers the rest: without a graph, for in many dimensions
+//! all children of a root are in each other's way. Without any node left above, the last orphan is the new root. Twins of
+//! deleted points are inserted anew.
 //!
 //! A root that was raised stays where it is when the far points go: searches go by boxes and measured reaches, so that it costs them
 //! nothing. If it goes itself, the new root is only as high as what is left asks for.
@@ -22,12 +23,13 @@ use covertree_kernels::tree::{Conflict, TWIN};
 
 use super::batches::Schedule;
 use super::estimate::Work;
-use super::independent::Graph;
-use super::marks::Marks;
+use super::marks::{Around, Changing};
+use super::rivals::{self, split};
 use super::seek::{Draft, Goal, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, share, timed};
 use super::{BuildConfig, Builder, Built, Grown, Placement, Progress, Telemetry, build_slots, reach};
 use crate::error::Error;
+use crate::sort::sort_by_keys;
 use crate::space::Space;
 use crate::tree::{Ladder, Runs, Tree};
 use crate::workers::Workers;
@@ -161,8 +163,12 @@ impl<S: Space> Builder<'_, S> {
     /// place in the tree. Returns what that took: the candidates are the orphans, and selected are those that were promoted.
     fn delete(&self, change: &Change<'_>, slots: &[Idx], placement: &mut Placement, stays: &mut [bool]) -> BatchRow {
         let mut row = BatchRow { conflict: "delete", coverage_ratio: 1.0, ..BatchRow::default() };
-        // The tree as it was is what is searched; marks say which of its points count.
-        let draft = timed(&mut row.insert_ms, || self.taken_over(change.tree, slots, placement));
+        // The tree as it was is what is searched; marks say which of its points count, whatever their levels there.
+        let draft = timed(&mut row.insert_ms, || {
+            let mut draft = self.taken_over(change.tree, slots, placement);
+            draft.tree.levels.to_mut().fill(0);
+            draft
+        });
         let scene = Draft { builder: self, grown: &draft };
         let mut positions = vec![0usize; stays.len()];
         slots.iter().enumerate().for_each(|(position, &slot)| positions[at(slot)] = position);
@@ -172,22 +178,34 @@ impl<S: Space> Builder<'_, S> {
         let mut parents: Vec<Idx> = before.iter().map(|&(slot, _)| placement.parents[slot]).collect();
         parents.sort_unstable();
         parents.dedup();
-        let mut deletion =
-            Deletion { scene: &scene, config: self.config, ladder: &self.ladder, positions, placement, row };
+        let around = Around::new(&draft.tree);
+        let none = || Changing::new(&draft.tree, &around);
+        let standing = standing(placement, stays, before.first().map_or(i32::MAX, |&(_, lowest)| lowest));
+        let mut deletion = Deletion {
+            scene: &scene,
+            ladder: &self.ladder,
+            seed: self.config.seed,
+            positions,
+            placement,
+            standing,
+            parents: none(),
+            thinned: none(),
+            row,
+        };
+        deletion.standing.iter().for_each(|&slot| deletion.parents.set(deletion.positions[at(slot)], true));
+        before.iter().for_each(|&(slot, _)| deletion.parents.set(deletion.positions[slot], true));
         let mut all_ms = 0.0;
         timed(&mut all_ms, || {
             while let Some((level, orphans_here)) = orphans.pop_first() {
-                deletion.level(level, orphans_here, stays, &mut orphans);
+                deletion.level(level, orphans_here, &mut orphans);
             }
         });
         let Deletion { placement, mut row, .. } = deletion;
-        // What is neither spent on graphs nor on their sets is spent on looking for parents.
-        row.traversal_ms = (all_ms - row.conflict_graph_ms - row.mis_ms).max(0.0);
+        // What is not spent on independent sets is spent on looking for parents.
+        row.traversal_ms = (all_ms - row.mis_ms).max(0.0);
         (row.batch_size, row.candidates) = (before.len(), before.len());
         row.selected = before.iter().filter(|&&(slot, level)| placement.levels[slot] > level).count();
         row.conflict_scope_groups_unique = parents.len();
-        row.avg_degree_before_cap = row.pairs_before as f64 / before.len().max(1) as f64;
-        row.avg_degree_after_cap = row.avg_degree_before_cap;
         row.prefix_factor = share(change.deleted.iter().filter(|&&deleted| !deleted).count(), change.deleted.len());
         row
     }
@@ -209,38 +227,60 @@ fn orphaned(slots: &[Idx], placement: &Placement, stays: &mut [bool]) -> BTreeMa
     orphans
 }
 
+/// The slots above a level that keep their place, from the highest down.
+fn standing(placement: &Placement, stays: &[bool], level: i32) -> Vec<Idx> {
+    let Placement { levels, parents, .. } = placement;
+    let is_orphan = |slot: usize| parents[slot] != NONE && !stays[at(parents[slot])];
+    let above = (0..stays.len()).filter(|&slot| levels[slot] > level && stays[slot] && !is_orphan(slot));
+    let mut slots: Vec<Idx> = above.map(|slot| slot as Idx).collect(); // slots are counted by `Idx`
+    let mut keys: Vec<u64> = slots.iter().map(|&slot| i32::MAX.abs_diff(levels[at(slot)]).into()).collect();
+    sort_by_keys(&mut keys, &mut slots);
+    slots
+}
+
 /// A deletion under way.
 struct Deletion<'a> {
     scene: &'a dyn Scene,
-    config: &'a BuildConfig,
     ladder: &'a Ladder,
+    seed: u64,
     /// Position of each slot in the draft.
     positions: Vec<usize>,
     placement: &'a mut Placement,
+    /// The slots above this level that keep their place, from the highest down.
+    standing: Vec<Idx>,
+    /// Marks them, and the orphans on this level and above.
+    parents: Changing<'a>,
+    /// Marks for independent sets; none in between.
+    thinned: Changing<'a>,
     /// What it took so far.
     row: BatchRow,
 }
 
 impl Deletion<'_> {
-    /// The nearest of the marked slots within the radius, for each of some slots that has one.
-    fn nearest(&mut self, of: &[Idx], among: &[Idx], radius: f64, goal: Goal) -> Vec<Conflict> {
-        let marks = Marks::new(self.scene.tree(), among.iter().map(|&slot| self.positions[at(slot)] as Idx));
+    /// The searches for some slots within a radius.
+    fn queries(&self, slots: &[Idx], radius: f64) -> Vec<Query> {
         let query = |&slot: &Idx| Query { slot, position: self.positions[at(slot)], level: 0, radius };
-        let queries: Vec<Query> = of.iter().map(query).collect();
-        let found = self.scene.seek(&marks, &queries, &even_shards(queries.len()), goal, usize::MAX);
+        slots.iter().map(query).collect()
+    }
+
+    /// The nearest that is marked as a parent, for each search that finds one.
+    fn nearest(&mut self, queries: &[Query]) -> Vec<Conflict> {
+        let shards = even_shards(queries.len());
+        let found = self.scene.seek(self.parents.marks(), queries, &shards, Goal::Nearest, 1);
         self.row.distance_evals += found.evals;
         found.all
     }
 
     /// Finds parents for the orphans of a level, or promotes them.
-    fn level(&mut self, level: i32, open: Vec<Idx>, stays: &[bool], orphans: &mut BTreeMap<i32, Vec<Idx>>) {
+    fn level(&mut self, level: i32, open: Vec<Idx>, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
         let ladder = self.ladder.view();
-        let is_open: std::collections::HashSet<Idx> = open.iter().copied().collect();
-        let (above, mut others): (Vec<Idx>, Vec<Idx>) = (self.above(level, stays, &is_open), open.clone());
-        others.extend_from_slice(&above);
+        while let Some(slot) = self.standing.pop_if(|slot| self.placement.levels[at(*slot)] <= level) {
+            self.parents.set(self.positions[at(slot)], false);
+        }
         // How far it is to anything on the next level or above, other orphans included: until then there is nothing to do.
         let mut near: Vec<Idx> = Vec::new();
-        let found = self.nearest(&open, &others, f64::INFINITY, Goal::Nearest);
+        let found = self.nearest(&self.queries(&open, f64::INFINITY));
+        open.iter().for_each(|&slot| self.parents.set(self.positions[at(slot)], false));
         for next in &found {
             let over = if next.distance > 0.0 { ladder.level_over(next.distance) } else { level + 1 };
             if over - 1 > level {
@@ -253,52 +293,34 @@ impl Deletion<'_> {
             // It alone is left: the root.
             open.iter().for_each(|&slot| self.placement.parents[at(slot)] = NONE);
         }
-        let radius = ladder.radius(level + 1);
-        let covers = self.nearest(&near, &above, radius, Goal::Nearest);
-        covers.iter().for_each(|cover| self.placement.parents[at(cover.id)] = cover.other);
-        let covered: std::collections::HashSet<Idx> = covers.iter().map(|cover| cover.id).collect();
-        near.retain(|slot| !covered.contains(slot));
+        // Those that were just promoted are farther away than that.
+        let near = self.queries(&near, ladder.radius(level + 1));
+        let covers = self.nearest(&near);
+        self.hang(&covers);
+        let (_, near) = split(near, &covers);
         self.thin(level, near, orphans);
     }
 
     /// Promotes an independent set of these orphans, and hangs the others under its members.
-    fn thin(&mut self, level: i32, mut near: Vec<Idx>, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
-        near.sort_unstable();
-        let radius = self.ladder.view().radius(level + 1);
-        let (mut graph_ms, mut mis_ms) = (0.0, 0.0);
-        let pairs = timed(&mut graph_ms, || self.nearest(&near, &near, radius, Goal::Later));
-        let (members, rounds) = timed(&mut mis_ms, || {
-            let mut local = vec![NONE; self.positions.len()];
-            Graph::new(&near, &pairs, &mut local).independent(&near, self.config, level)
-        });
-        self.count(pairs.len() as u64, rounds, (graph_ms, mis_ms)); // widens
-        let mut rest = near;
-        rest.retain(|slot| members.binary_search(slot).is_err()); // both ascend
-        for cover in self.nearest(&rest, &members, radius, Goal::Nearest) {
-            self.placement.parents[at(cover.id)] = cover.other;
-        }
-        members.into_iter().for_each(|slot| self.promote(slot, level + 1, orphans));
+    fn thin(&mut self, level: i32, near: Vec<Query>, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
+        let seed = self.seed ^ level as u64; // any bits do
+        let mut mis_ms = 0.0;
+        let settled = timed(&mut mis_ms, || rivals::settle(self.scene, &mut self.thinned, near, seed));
+        self.row.mis_ms += mis_ms;
+        self.row.mis_iterations += settled.rounds;
+        self.row.distance_evals += settled.evals;
+        self.hang(&settled.covers);
+        settled.kept.into_iter().for_each(|slot| self.promote(slot, level + 1, orphans));
     }
 
-    /// Counts a graph and its independent set.
-    fn count(&mut self, pairs: u64, rounds: u64, (graph_ms, mis_ms): (f64, f64)) {
-        let row = &mut self.row;
-        row.pairs_before += pairs;
-        row.pairs_after += pairs;
-        row.conflict_adj_pairs += pairs;
-        row.mis_iterations += rounds;
-        row.conflict_graph_ms += graph_ms;
-        row.mis_ms += mis_ms;
+    /// Hangs slots under what covers them.
+    fn hang(&mut self, covers: &[Conflict]) {
+        covers.iter().for_each(|cover| self.placement.parents[at(cover.id)] = cover.other);
     }
 
     fn promote(&mut self, slot: Idx, level: i32, orphans: &mut BTreeMap<i32, Vec<Idx>>) {
         self.placement.levels[at(slot)] = level;
+        self.parents.set(self.positions[at(slot)], true);
         orphans.entry(level).or_default().push(slot);
-    }
-
-    /// The nodes above a level that stay, but for these.
-    fn above(&self, level: i32, stays: &[bool], but: &std::collections::HashSet<Idx>) -> Vec<Idx> {
-        let slots = (0..stays.len() as Idx).filter(|&slot| stays[at(slot)]);
-        slots.filter(|&slot| self.placement.levels[at(slot)] > level && !but.contains(&slot)).collect()
     }
 }
