@@ -6,39 +6,58 @@ use covertree_kernels::tree::{Group, TWIN};
 use super::halve::{arrange, middle};
 use super::layout::{Order, Shape};
 use super::{Ladder, Tree};
-use crate::parallel;
+use crate::parallel::{self, Table};
 use crate::space::Space;
 
 /// Groups that are joined to one in the layer above: as many as the search tests in one go.
 const FAN: usize = 16;
 
+/// Points that one task writes.
+const POINTS: usize = 1 << 12;
+
 /// Places the root, and every other point behind it as in a kd-tree, and forms the groups.
 pub(super) fn form<S: Space>(space: &S, shape: &Shape<'_>, tree: &mut Tree) {
-    let is_root = |slot: &Idx| shape.parents[at(*slot)] == NONE;
-    let Some(&root) = shape.slots.iter().find(|slot| is_root(slot)) else { return };
+    let Some(root) = root_of(shape) else { return };
+    let mut order = [&shape.slots[..root], &shape.slots[root + 1..]].concat();
+    arrange(space, &mut order);
+    place(shape.slots[root], &order, shape, tree);
+    form_groups(tree, space.scanned());
+}
+
+/// Where the root stands among the slots.
+fn root_of(shape: &Shape<'_>) -> Option<usize> {
+    let is_root = |number: &usize| shape.parents[at(shape.slots[*number])] == NONE;
+    parallel::pieces(shape.slots.len(), POINTS, &|mut piece| piece.find(is_root)).into_iter().flatten().next()
+}
+
+/// Writes the root, and the others behind it in their order.
+fn place(root: Idx, order: &[Idx], shape: &Shape<'_>, tree: &mut Tree) {
     tree.ids[0] = root;
     tree.levels[0] = shape.levels[at(root)];
-    let scanned = space.scanned();
-    let mut order: Vec<Idx> = shape.slots.iter().copied().filter(|&slot| slot != root).collect();
-    arrange(space, &mut order);
-    let mut positions = vec![0 as Idx; shape.parents.len()];
-    for (place, &slot) in order.iter().enumerate() {
-        positions[at(slot)] = place as Idx + 1; // not above `len`
-        tree.ids[place + 1] = slot;
-        tree.levels[place + 1] = shape.levels[at(slot)];
-    }
-    for (parent, &slot) in tree.parents[1..].iter_mut().zip(&order) {
-        *parent = positions[at(shape.parents[at(slot)])];
-    }
-    form_groups(tree, scanned);
+    // The root is at position 0.
+    let positions = Table::new(shape.parents.len());
+    let (ids, levels) = (&mut tree.ids[1..], &mut tree.levels[1..]);
+    parallel::chunk_pairs((ids, POINTS), (levels, POINTS), &|chunk, ids, levels| {
+        let start = chunk * POINTS;
+        for (((&slot, place), id), level) in order[start..].iter().zip(start..).zip(ids).zip(levels) {
+            positions.set(slot, place as Idx + 1); // not above `len`
+            *id = slot;
+            *level = shape.levels[at(slot)];
+        }
+    });
+    parallel::chunks(&mut tree.parents[1..], POINTS, &|chunk, parents| {
+        for (parent, &slot) in parents.iter_mut().zip(&order[chunk * POINTS..]) {
+            *parent = positions.get(shape.parents[at(slot)]);
+        }
+    });
 }
 
 /// The tree over some slots in the order in which they are given, the first of which stands before all groups: without parents,
 /// each on the level that is given for it.
-pub(crate) fn over(slots: &[Idx], level: impl Fn(Idx) -> i32, scanned: usize, ladder: Ladder) -> Tree {
+pub(crate) fn over(slots: &[Idx], level: impl Fn(Idx) -> i32 + Sync, scanned: usize, ladder: Ladder) -> Tree {
     let mut tree = Tree {
         ids: slots.to_vec().into(),
-        levels: slots.iter().map(|&slot| level(slot)).collect::<Vec<i32>>().into(),
+        levels: parallel::map(slots.len(), &|place| level(slots[place])).into(),
         parents: vec![NONE; slots.len()].into(),
         reaches: vec![0.0; slots.len()].into(),
         groups: Vec::new().into(),
