@@ -1,7 +1,7 @@
 //! Which points are inserted when.
 
 use covertree_kernels::hash::priority;
-use covertree_kernels::index::Idx;
+use covertree_kernels::index::{Idx, at};
 use rayon::prelude::*;
 
 use super::config::{BatchOrder, BuildConfig, Prefix};
@@ -29,7 +29,7 @@ impl<'a> Schedule<'a> {
         let mut members: Vec<Idx> = (0..rows.len() as Idx).collect(); // counted by the caller
         match config.batch_order {
             BatchOrder::Random | BatchOrder::Brio => shuffle(rows, config.seed, &mut members),
-            BatchOrder::Natural => members.sort_unstable_by_key(|&slot| rows[slot as usize]), // a slot: not negative
+            BatchOrder::Natural => members.par_sort_unstable_by_key(|&slot| rows[at(slot)]),
             BatchOrder::Morton => members = morton.unwrap_or(members),
             BatchOrder::Hilbert => {}
         }
@@ -79,6 +79,28 @@ impl<'a> Schedule<'a> {
             batch.par_sort_unstable();
         }
         Some(batch)
+    }
+}
+
+/// The points of a batch. A *place* is the number of a point in it.
+pub(crate) struct Batch {
+    /// The slots in the order of insertion: that of each place.
+    pub slots: Vec<Idx>,
+    /// The slots, ascending: tasks that write what is kept by slot take a run of slots each.
+    pub ascending: Vec<Idx>,
+    /// The place of each of these.
+    pub places: Vec<Idx>,
+}
+
+impl Batch {
+    pub fn new(slots: &[Idx]) -> Self {
+        let mut sorted = parallel::map(slots.len(), &|place| (slots[place], place as Idx)); // slots are counted
+        sorted.par_sort_unstable(); // costs little where they are sorted already
+        Self {
+            slots: slots.to_vec(),
+            ascending: parallel::map(slots.len(), &|number| sorted[number].0),
+            places: parallel::map(slots.len(), &|number| sorted[number].1),
+        }
     }
 }
 

@@ -5,13 +5,21 @@ use std::collections::BTreeMap;
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::{Conflict, Ladder, TWIN};
 
+use super::batches::Batch;
 use super::config::BuildConfig;
 use super::marks::Marks;
 use super::seek::{Found, Goal, Query, Scene, even_shards};
 use super::telemetry::{BatchRow, LevelRow};
 use super::{Placement, level_below};
+use crate::parallel::{self, Table};
 
-/// A batch. A *place* is the number of a point in the batch.
+/// Places that one task looks at.
+const CHUNK: usize = 1 << 12;
+
+/// Places by the level that they want.
+pub(super) type ByLevel = BTreeMap<i32, Vec<Idx>>;
+
+/// A batch while its conflicts are settled.
 pub(super) struct Crowd<'a> {
     pub config: &'a BuildConfig,
     pub ladder: Ladder<'a>,
@@ -19,12 +27,13 @@ pub(super) struct Crowd<'a> {
     pub scene: &'a dyn Scene,
     /// The tree from before the batch, where traversals were cut short.
     before: Option<&'a dyn Scene>,
+    batch: &'a Batch,
     /// Slot of each place.
     pub slots: &'a [Idx],
     /// Place of each slot; `NONE` for slots outside of the batch.
     pub places: &'a [Idx],
     /// Position of each place in the scene.
-    pub positions: Vec<Idx>,
+    positions: Table,
     pub levels: Vec<i32>,
     /// Slot of the parent of each place.
     pub parents: Vec<Idx>,
@@ -46,32 +55,36 @@ impl<'a> Crowd<'a> {
         config: &'a BuildConfig,
         ladder: Ladder<'a>,
         (scene, before): (&'a dyn Scene, Option<&'a dyn Scene>),
-        slots: &'a [Idx],
+        batch: &'a Batch,
         scratch: &'a mut [Idx],
     ) -> Self {
-        for (&slot, place) in slots.iter().zip(0..) {
-            scratch[at(slot)] = place;
-        }
-        let mut positions = vec![NONE; slots.len()];
-        for (&slot, position) in scene.tree().ids().iter().zip(0..) {
-            if scratch[at(slot)] != NONE {
-                positions[at(scratch[at(slot)])] = position;
+        parallel::scatter(scratch, &batch.ascending, &|number| batch.places[number]);
+        let (places, len) = (&*scratch, batch.slots.len());
+        let positions = Table::new(len);
+        let ids = scene.tree().ids();
+        parallel::pieces(ids.len(), CHUNK, &|piece| {
+            for position in piece {
+                let place = places[at(ids[position])];
+                if place != NONE {
+                    positions.set(place, position as Idx); // not above the size of the tree
+                }
             }
-        }
+        });
         Self {
             config,
             ladder,
             scene,
             before,
-            slots,
-            places: scratch,
+            batch,
+            slots: &batch.slots,
+            places,
             positions,
             levels: Vec::new(),
             parents: Vec::new(),
             distances: Vec::new(),
-            placed: vec![false; slots.len()],
+            placed: vec![false; len],
             deferred: Vec::new(),
-            moved: vec![false; slots.len()],
+            moved: vec![false; len],
             row: BatchRow::default(),
             rows: Vec::new(),
         }
@@ -79,9 +92,10 @@ impl<'a> Crowd<'a> {
 
     /// Takes over what the traversal found.
     pub fn load(&mut self, placement: &Placement, deferred: Vec<bool>, row: BatchRow) {
-        self.levels = self.slots.iter().map(|&slot| placement.levels[at(slot)]).collect();
-        self.parents = self.slots.iter().map(|&slot| placement.parents[at(slot)]).collect();
-        self.distances = self.slots.iter().map(|&slot| placement.distances[at(slot)]).collect();
+        let slots = self.slots;
+        self.levels = parallel::map(slots.len(), &|place| placement.levels[at(slots[place])]);
+        self.parents = parallel::map(slots.len(), &|place| placement.parents[at(slots[place])]);
+        self.distances = parallel::map(slots.len(), &|place| placement.distances[at(slots[place])]);
         if deferred.contains(&true) {
             self.deferred = deferred;
         }
@@ -91,37 +105,61 @@ impl<'a> Crowd<'a> {
 
     /// Writes where the points ended up; says whether that is another level or parent than before for any.
     pub fn store(&self, placement: &mut Placement) -> bool {
-        let mut moved = false;
-        for (place, &slot) in self.slots.iter().enumerate() {
-            let slot = at(slot);
-            moved |= placement.levels[slot] != self.levels[place] || placement.parents[slot] != self.parents[place];
-            placement.levels[slot] = self.levels[place];
-            placement.parents[slot] = self.parents[place];
-            placement.distances[slot] = self.distances[place];
-        }
-        moved
+        placement.write(&self.batch.ascending, &|number| {
+            let place = at(self.batch.places[number]);
+            (self.levels[place], self.parents[place], self.distances[place])
+        })
     }
 
-    /// The places that are no twins, by level.
-    pub fn by_level(&self) -> BTreeMap<i32, Vec<Idx>> {
-        let mut levels: BTreeMap<i32, Vec<Idx>> = BTreeMap::new();
-        for (&level, place) in self.levels.iter().zip(0..) {
-            if level != TWIN && !self.placed[at(place)] {
-                levels.entry(level).or_default().push(place);
+    /// The places that are no twins and not placed yet, by level.
+    pub fn by_level(&self) -> ByLevel {
+        let parts = parallel::pieces(self.levels.len(), CHUNK, &|piece| {
+            let mut levels = ByLevel::new();
+            for place in piece.filter(|&place| self.levels[place] != TWIN && !self.placed[place]) {
+                levels.entry(self.levels[place]).or_default().push(place as Idx); // not above the size of the batch
             }
+            levels
+        });
+        let mut levels = ByLevel::new();
+        for (level, mut places) in parts.into_iter().flatten() {
+            levels.entry(level).or_default().append(&mut places);
         }
         levels
     }
 
+    /// Takes those of the open places of a level out that are placed, and those that have moved down: they are open on their new levels.
+    pub fn sift(&self, level: i32, open: &mut Vec<Idx>, levels: &mut ByLevel) {
+        open.retain(|&place| {
+            let (placed, now) = (self.placed[at(place)], self.levels[at(place)]);
+            if !placed && now != level && now != TWIN {
+                levels.entry(now).or_default().push(place);
+            }
+            !placed && now == level
+        });
+    }
+
+    /// Position of a place in the scene.
+    pub fn position(&self, place: Idx) -> usize {
+        at(self.positions.get(place))
+    }
+
     /// The search for a place within a radius.
     pub fn query(&self, place: Idx, radius: f64) -> Query {
-        let position = at(self.positions[at(place)]);
+        let position = self.position(place);
         Query { slot: self.slots[at(place)], position, level: self.scene.tree().levels[position], radius }
+    }
+
+    /// The searches for some places, each within the radius of its level.
+    pub fn queries(&self, places: &[Idx]) -> Vec<Query> {
+        parallel::map(places.len(), &|number| {
+            let query = self.query(places[number], 0.0);
+            Query { radius: self.ladder.radius(query.level), ..query }
+        })
     }
 
     /// Marks some places.
     pub fn marks(&self, places: &[Idx]) -> Marks {
-        Marks::new(self.scene.tree(), places.iter().map(|&place| self.positions[at(place)]))
+        Marks::new(self.scene.tree(), places.iter().map(|&place| self.positions.get(place)))
     }
 
     /// Searches for some places among some others within one radius.
@@ -129,7 +167,7 @@ impl<'a> Crowd<'a> {
         if places.is_empty() || among.is_empty() {
             return Vec::new();
         }
-        let queries: Vec<Query> = places.iter().map(|&place| self.query(place, radius)).collect();
+        let queries = parallel::map(places.len(), &|number| self.query(places[number], radius));
         let found = self.scene.seek(&self.marks(among), &queries, &even_shards(queries.len()), goal, usize::MAX);
         self.by_place(found)
     }
@@ -138,23 +176,30 @@ impl<'a> Crowd<'a> {
     pub fn by_place(&mut self, found: Found) -> Vec<Conflict> {
         self.row.distance_evals += found.evals;
         let Found { mut all, .. } = found;
-        for conflict in &mut all {
-            conflict.id = self.places[at(conflict.id)];
-            conflict.other = self.places[at(conflict.other)];
-        }
+        parallel::chunks(&mut all, CHUNK, &|_, all| {
+            for conflict in all {
+                conflict.id = self.places[at(conflict.id)];
+                conflict.other = self.places[at(conflict.other)];
+            }
+        });
         all
     }
 
-    /// Hangs a place under a nearer point, which makes its level lower or leaves it; says whether it is lower.
-    pub fn hang(&mut self, place: Idx, parent: Idx, distance: f64) -> bool {
-        let place = at(place);
-        self.parents[place] = parent;
-        self.distances[place] = distance;
-        let level = level_below(distance, self.ladder);
-        let lower = level != self.levels[place];
-        debug_assert!(level <= self.levels[place], "a nearer parent cannot raise {place}");
-        self.levels[place] = level;
-        self.moved[place] |= lower;
+    /// Hangs places (`id`) under nearer slots (`other`), which makes the level of a place lower or leaves it. Returns those that are lower.
+    pub fn hang(&mut self, covers: &[Conflict]) -> Vec<Idx> {
+        let levels = parallel::map(covers.len(), &|number| level_below(covers[number].distance, self.ladder));
+        let mut lower = Vec::new();
+        for (cover, level) in covers.iter().zip(levels) {
+            let place = at(cover.id);
+            self.parents[place] = cover.other;
+            self.distances[place] = cover.distance;
+            debug_assert!(level <= self.levels[place], "a nearer parent cannot raise {place}");
+            if level != self.levels[place] {
+                self.levels[place] = level;
+                self.moved[place] = true;
+                lower.push(cover.id);
+            }
+        }
         lower
     }
 
@@ -178,13 +223,12 @@ impl<'a> Crowd<'a> {
         let found = before.seek(&marks, &queries, &even_shards(queries.len()), Goal::Cover { chain: u64::MAX }, 1);
         self.row.distance_evals += found.evals;
         self.row.chains_finished += late.len() as u64;
-        let mut fell = vec![false; self.slots.len()];
-        for cover in found.all {
-            let place = self.places[at(cover.id)];
-            fell[at(place)] = self.hang(place, cover.other, cover.distance);
-        }
+        let covers: Vec<Conflict> =
+            found.all.into_iter().map(|cover| Conflict { id: self.places[at(cover.id)], ..cover }).collect();
+        // In the order of the winners.
+        let mut fell = self.hang(&covers).into_iter().peekable();
         late.iter().for_each(|&place| self.deferred[at(place)] = false);
-        winners.into_iter().filter(|&place| !fell[at(place)]).collect()
+        winners.into_iter().filter(|place| fell.next_if_eq(place).is_none()).collect()
     }
 
     /// Places the winners.

@@ -42,7 +42,6 @@ use std::time::Instant;
 use covertree_kernels::index::{Idx, NONE, at, idx_len};
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::{self as kernel, TWIN, farthest};
-use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::parallel;
@@ -50,7 +49,7 @@ use crate::space::Space;
 use crate::tree::{Ladder, Order, Runs, Shape, Subtrees, Tree, cells, halve, lay_out};
 use crate::workers::Workers;
 
-use batches::Schedule;
+use batches::{Batch, Schedule};
 use conflict::{Choice, Crowding, choose, settle};
 use crowd::Crowd;
 use estimate::Work;
@@ -68,6 +67,28 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
+    /// Writes level, parent and distance of each of some ascending slots, which `of` gives for its number; says whether any level or
+    /// parent is another than before.
+    fn write(&mut self, ascending: &[Idx], of: &(dyn Fn(usize) -> (i32, Idx, f64) + Sync)) -> bool {
+        let levels = parallel::parts(&mut self.levels, ascending, SLOTS);
+        let parents = parallel::parts(&mut self.parents, ascending, SLOTS);
+        let distances = parallel::parts(&mut self.distances, ascending, SLOTS);
+        let mut parts: Vec<_> = levels.into_iter().zip(parents).zip(distances).collect();
+        let moved = parallel::chunks(&mut parts, 1, &|task, parts| {
+            let numbers = task * SLOTS..ascending.len().min((task + 1) * SLOTS);
+            let (first, mut moved) = (at(ascending[numbers.start]), false);
+            for ((levels, parents), distances) in parts {
+                for number in numbers.clone() {
+                    let (slot, (level, parent, distance)) = (at(ascending[number]) - first, of(number));
+                    moved |= levels[slot] != level || parents[slot] != parent;
+                    (levels[slot], parents[slot], distances[slot]) = (level, parent, distance);
+                }
+            }
+            moved
+        });
+        moved.contains(&true)
+    }
+
     /// Hangs a slot below the parent at this distance.
     fn hang(&mut self, slot: Idx, parent: Idx, distance: f64, ladder: kernel::Ladder<'_>) {
         let slot = at(slot);
@@ -186,23 +207,35 @@ fn build_slots<S: Space>(
     Ok(builder.insert_all(draft, vec![root], schedule, progress))
 }
 
-/// Merges two ascending lists of slots.
+/// Merges two ascending lists of slots, no slot being in both: runs of the longer one, with what falls between them.
 fn merge(left: &[Idx], right: &[Idx]) -> Vec<Idx> {
-    let mut out = Vec::with_capacity(left.len() + right.len());
-    let (mut i, mut j) = (0, 0);
-    while i < left.len() && j < right.len() {
-        if left[i] < right[j] {
-            out.push(left[i]);
-            i += 1;
-        } else {
-            out.push(right[j]);
-            j += 1;
-        }
+    let (long, short) = if left.len() < right.len() { (right, left) } else { (left, right) };
+    let mut merged = vec![0 as Idx; long.len() + short.len()];
+    let (mut rest, mut start) = (&mut merged[..], 0);
+    let mut tasks = Vec::with_capacity(long.len().div_ceil(SLOTS));
+    for (number, run) in long.chunks(SLOTS).enumerate() {
+        let end = match long.get((number + 1) * SLOTS) {
+            Some(next) => short.partition_point(|slot| slot < next),
+            None => short.len(),
+        };
+        let (out, others) = rest.split_at_mut(run.len() + end - start);
+        tasks.push((run, &short[start..end], out));
+        (rest, start) = (others, end);
     }
-    out.extend_from_slice(&left[i..]);
-    out.extend_from_slice(&right[j..]);
-    out
+    parallel::chunks(&mut tasks, 1, &|_, tasks| {
+        for (left, right, out) in tasks {
+            let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+            for out in out.iter_mut() {
+                let next = left.next_if(|slot| right.peek().is_none_or(|other| slot < other)).or_else(|| right.next());
+                *out = *next.expect("as many as there are in both");
+            }
+        }
+    });
+    merged
 }
+
+/// Slots that one task writes.
+const SLOTS: usize = 1 << 12;
 
 /// Nodes whose reach one task measures.
 const NODES: usize = 256;
@@ -221,14 +254,10 @@ impl<S: Space> Builder<'_, S> {
     ) -> (Grown<S>, Telemetry) {
         progress.telemetry.notes = self.notes();
         let mut rho = 0.0;
-        let mut ascending = Vec::new();
         while let Some(batch) = schedule.next(rho) {
-            ascending.clear();
-            ascending.extend_from_slice(batch);
-            ascending.par_sort_unstable(); // costs little where it is sorted already
-            slots = merge(&slots, &ascending);
-            let batch = batch.to_vec();
-            draft = self.insert(draft, &slots, (&batch, &ascending), &mut progress);
+            let batch = Batch::new(batch);
+            slots = merge(&slots, &batch.ascending);
+            draft = self.insert(draft, &slots, &batch, &mut progress);
             let row = progress.telemetry.batches.last_mut().expect("each batch has a row");
             row.prefix_factor = schedule.factor;
             rho = row.rho;
@@ -242,18 +271,12 @@ impl<S: Space> Builder<'_, S> {
         (draft, telemetry)
     }
 
-    /// Inserts a batch, given all slots, and those of the batch in the order of insertion and ascending: traverse, settle the conflicts,
-    /// and lay the tree out anew.
-    fn insert(
-        &self,
-        grown: Grown<S>,
-        slots: &[Idx],
-        (batch, ascending): (&[Idx], &[Idx]),
-        progress: &mut Progress,
-    ) -> Grown<S> {
+    /// Inserts a batch, given all slots: traverse, settle the conflicts, and lay the tree out anew.
+    fn insert(&self, grown: Grown<S>, slots: &[Idx], batch: &Batch, progress: &mut Progress) -> Grown<S> {
+        let len = batch.slots.len();
         let mut row = BatchRow {
             batch_index: progress.telemetry.batches.len(),
-            batch_size: batch.len(),
+            batch_size: len,
             coverage_ratio: 1.0,
             ..BatchRow::default()
         };
@@ -263,19 +286,17 @@ impl<S: Space> Builder<'_, S> {
                 row.distance_evals += self.traverse(&grown, batch, &mut progress.placement);
                 Vec::new()
             }
-            Some(chain) => self.traverse_chains(&grown, batch, chain, &mut progress.placement, &mut row),
+            Some(chain) => self.traverse_chains(&grown, &batch.slots, chain, &mut progress.placement, &mut row),
         });
         // Traversals that were cut short go on in the tree as it was.
         let before = deferred.contains(&true).then_some(grown);
-        let scene = timed(&mut insert_ms, || self.scene(slots, ascending, &progress.placement));
-        let parents = batch.iter().map(|&slot| progress.placement.parents[at(slot)]);
-        let crowding = Crowding::new(parents, &mut progress.scratch);
+        let scene = timed(&mut insert_ms, || self.scene(slots, &batch.ascending, &progress.placement));
+        let crowding = Crowding::new(&batch.ascending, &progress.placement.parents);
         row.conflict_scope_groups_unique = crowding.parents;
-        let conflicts = || self.share_of_conflicts(batch, &progress.placement) * batch.len() as f64;
+        let conflicts = || self.share_of_conflicts(&batch.slots, &progress.placement) * len as f64;
         let mut choice = choose(self.config, self.space.axes(), &crowding, conflicts);
-        let siblings = crowding.siblings * batch.len() as f64;
-        let beyond = siblings > self.config.graph_limit(batch.len()) as f64;
-        if choice.makes_a_graph() && beyond && self.is_quadratic(batch, &progress.placement) {
+        let beyond = crowding.siblings * len as f64 > self.config.graph_limit(len) as f64;
+        if choice.makes_a_graph() && beyond && self.is_quadratic(&batch.slots, &progress.placement) {
             choice = Choice::without_graph(self.space.axes());
             progress.telemetry.without_graph(row.batch_index, choice.name());
         }
@@ -315,7 +336,7 @@ impl<S: Space> Builder<'_, S> {
         &self,
         (scene, before): (&Grown<S>, Option<Grown<S>>),
         choice: Choice,
-        batch: &[Idx],
+        batch: &Batch,
         deferred: Vec<bool>,
         row: BatchRow,
         progress: &mut Progress,
@@ -333,7 +354,7 @@ impl<S: Space> Builder<'_, S> {
         if settled_by != choice {
             progress.telemetry.without_graph(row.batch_index, settled_by.name());
         }
-        batch.iter().for_each(|&slot| progress.scratch[at(slot)] = NONE);
+        parallel::scatter(&mut progress.scratch, &batch.ascending, &|_| NONE);
         (row, moved)
     }
 

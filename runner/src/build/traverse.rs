@@ -7,10 +7,11 @@ use covertree_kernels::tree::{
     Covering, Ladder, Metric, SCAN_QUERIES, TWIN, TreeView, Visitor, cover_ceilings, farthest, search, search_blocks,
 };
 
+use super::batches::Batch;
 use super::marks::Marks;
 use super::seek::{Draft, Goal, Query, Scene, even_shards};
 use super::telemetry::BatchRow;
-use super::{Builder, Grown, Placement};
+use super::{Builder, Grown, Placement, level_below};
 use crate::parallel;
 use crate::space::Space;
 use crate::tree::{Order, Tree};
@@ -24,31 +25,33 @@ const CEILINGS: usize = 1 << 12;
 impl<'k, S: Space> Builder<'k, S> {
     /// Gives each point of the batch a node that covers it, and the level below the lowest on which any does. Returns how
     /// many distances that took.
-    pub(super) fn traverse(&self, grown: &Grown<S>, batch: &[Idx], placement: &mut Placement) -> u64 {
+    pub(super) fn traverse(&self, grown: &Grown<S>, batch: &Batch, placement: &mut Placement) -> u64 {
+        // Along the slots, which for points with coordinates is along a curve: searches that follow each other are alike.
+        let slots = &batch.ascending;
         let kernel = self.space.kernel(&grown.packed);
         let ceilings = self.ceilings(&kernel, &grown.tree);
         let view = grown.tree.view();
         let ladder = self.ladder.view();
         let nearest = grown.tree.order == Order::Blocks;
         let covers = Covers { builder: self, view, ladder, kernel: &kernel, ceilings: &ceilings, nearest };
-        let mut found = vec![(0 as Idx, 0.0f64); batch.len()];
+        let mut found = vec![(0 as Idx, 0.0f64); slots.len()];
         let blocks = search_blocks(grown.tree.waiting);
         self.workers.reserve(blocks);
-        let work = |place: usize| self.workers.with(blocks, |memory| covers.search(batch[place], memory).1);
-        let evals = if self.sweeps(grown.tree.len(), batch.len(), &work) {
+        let work = |place: usize| self.workers.with(blocks, |memory| covers.search(batch.slots[place], memory).1);
+        let evals = if self.sweeps(grown.tree.len(), slots.len(), &work) {
             let levels = &grown.tree.levels;
             let root = (0..levels.len()).max_by_key(|&place| levels[place]).expect("a tree has a root");
             let blocks = self.space.sweep_blocks();
             self.workers.reserve(blocks);
             parallel::chunks(&mut found, SCAN_QUERIES, &|chunk, found| {
-                let slots = &batch[chunk * SCAN_QUERIES..][..found.len()];
+                let slots = &slots[chunk * SCAN_QUERIES..][..found.len()];
                 self.workers.with(blocks, |memory| covers.sweep(root, slots, memory, found))
             })
         } else {
             parallel::chunks(&mut found, CHUNK, &|chunk, found| {
                 self.workers.with(blocks, |memory| {
                     let mut evals = 0;
-                    for (found, &slot) in found.iter_mut().zip(&batch[chunk * CHUNK..]) {
+                    for (found, &slot) in found.iter_mut().zip(&slots[chunk * CHUNK..]) {
                         let (cover, work) = covers.search(slot, memory);
                         (*found, evals) = (cover, evals + work);
                     }
@@ -56,9 +59,10 @@ impl<'k, S: Space> Builder<'k, S> {
                 })
             })
         };
-        for (&slot, (position, distance)) in batch.iter().zip(found) {
-            placement.hang(slot, grown.tree.ids[at(position)], distance, ladder);
-        }
+        placement.write(slots, &|number| {
+            let (position, distance) = found[number];
+            (level_below(distance, ladder), grown.tree.ids[at(position)], distance)
+        });
         evals.into_iter().sum()
     }
 

@@ -1,9 +1,13 @@
 //! The choice of a strategy for each batch.
 
-use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::index::{Idx, at};
 
 use super::grid::AXES_MAX;
 use crate::build::config::{BuildConfig, Conflict};
+use crate::parallel::{self, Table};
+
+/// Points that one task counts.
+const CHUNK: usize = 1 << 12;
 
 /// A strategy that can settle a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +49,23 @@ pub(in crate::build) struct Crowding {
 }
 
 impl Crowding {
-    /// Counts the points under each parent. `scratch` has a place for each slot, `NONE` before and after.
-    pub fn new(parents: impl Iterator<Item = Idx> + Clone, scratch: &mut [Idx]) -> Self {
-        let (mut distinct, mut points, mut pairs) = (0, 0usize, 0.0);
-        for parent in parents.clone() {
-            let before = scratch[at(parent)] + 1;
-            distinct += usize::from(before == 0);
-            points += 1;
-            pairs += f64::from(before);
-            scratch[at(parent)] = before;
-        }
-        parents.for_each(|parent| scratch[at(parent)] = NONE);
-        Self { parents: distinct, siblings: pairs / points.max(1) as f64 }
+    /// Counts some ascending slots under each of their parents, given the parent of each slot.
+    pub fn new(ascending: &[Idx], parents: &[Idx]) -> Self {
+        let counted = Table::new(parents.len());
+        let parts = parallel::pieces(ascending.len(), CHUNK, &|piece| {
+            let (mut distinct, mut pairs) = (0, 0);
+            // Neighbours mostly share their parent: they are counted at once, so that tasks do not wait for each other.
+            for siblings in ascending[piece].chunk_by(|&a, &b| parents[at(a)] == parents[at(b)]) {
+                let more = siblings.len();
+                let before = counted.add(parents[at(siblings[0])], more as Idx); // not above the size of the batch
+                distinct += usize::from(before == 0);
+                pairs += (at(before) * more + more * (more - 1) / 2) as u64;
+            }
+            (distinct, pairs)
+        });
+        let sums = |sum: (usize, u64), part: (usize, u64)| (sum.0 + part.0, sum.1 + part.1);
+        let (distinct, pairs) = parts.into_iter().fold((0, 0), sums);
+        Self { parents: distinct, siblings: pairs as f64 / ascending.len().max(1) as f64 }
     }
 }
 
@@ -87,12 +96,11 @@ pub(in crate::build) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use covertree_kernels::index::NONE;
 
     #[test]
     fn crowded_batches_get_no_graph() {
-        let mut scratch = [NONE; 6];
-        let crowding = Crowding::new([3, 5, 3, 3].into_iter(), &mut scratch);
-        assert_eq!(scratch, [NONE; 6]);
+        let crowding = Crowding::new(&[1, 2, 4, 6], &[NONE, 3, 5, 0, 3, 0, 3]);
         assert_eq!(crowding, Crowding { parents: 2, siblings: 0.75 });
         let auto = BuildConfig { conflict: Conflict::Auto, ..BuildConfig::default() };
         assert_eq!(choose(&auto, 2, &crowding, || 1e9), Choice::Dense);

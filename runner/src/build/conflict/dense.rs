@@ -1,12 +1,12 @@
 //! The whole graph: every conflict of the batch is found by one search per point.
 
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::{Conflict, TWIN};
+use rayon::prelude::*;
 
 use super::{graph, proposals};
 use crate::build::crowd::Crowd;
-use crate::build::independent::Graph;
-use crate::build::seek::{Goal, Query, even_shards};
+use crate::build::seek::{Goal, even_shards};
 use crate::build::telemetry::timed;
 
 /// Finds all conflicts and settles them; with a cap on the degrees, what the cap leaves out is repaired. Where the graph is
@@ -19,18 +19,9 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
         graph::settle(crowd, conflicts);
         return true;
     }
-    let mut local = vec![covertree_kernels::index::NONE; crowd.slots.len()];
-    proposals::settle(crowd, &mut |crowd, _, open, row| {
-        let radius = crowd.ladder.radius(row.level);
-        let mut is_open = vec![false; crowd.slots.len()];
-        open.iter().for_each(|&place| is_open[at(place)] = true);
-        let near = |pair: &&Conflict| pair.distance <= radius && is_open[at(pair.id)] && is_open[at(pair.other)];
-        let pairs: Vec<Conflict> = conflicts.iter().filter(near).copied().collect();
-        row.conflict_adj_pairs += pairs.len() as u64;
-        let (winners, rounds) = Graph::new(open, &pairs, &mut local).independent(open, crowd.config, row.level);
-        row.mis_iterations += rounds;
-        winners
-    });
+    let conflicting = graph::scattered(crowd, conflicts);
+    let mut local = vec![NONE; crowd.slots.len()];
+    proposals::settle(crowd, &mut |crowd, _, open, row| graph::independent(crowd, &conflicting, open, &mut local, row));
     true
 }
 
@@ -41,13 +32,7 @@ pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> O
     let conflicts = timed(&mut milliseconds, || {
         let shards = shards(crowd, &mut places);
         crowd.row.shards += shards.len() - 1;
-        let queries: Vec<Query> = places
-            .iter()
-            .map(|&place| {
-                let query = crowd.query(place, 0.0);
-                Query { radius: crowd.ladder.radius(query.level), ..query }
-            })
-            .collect();
+        let queries = crowd.queries(&places);
         let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
         let both = cap < usize::MAX || places.len() < everybody.len();
         let goal = Goal::Conflicts { both, most: crowd.config.graph_limit(everybody.len()) };
@@ -69,7 +54,7 @@ pub(super) fn find(crowd: &mut Crowd<'_>, mut places: Vec<Idx>, cap: usize) -> O
 /// side first.
 fn shards(crowd: &Crowd<'_>, places: &mut [Idx]) -> Vec<usize> {
     let Some(limit) = crowd.config.shard_pairs else { return even_shards(places.len()) };
-    places.sort_unstable_by_key(|&place| (crowd.parents[at(place)], place));
+    places.par_sort_unstable_by_key(|&place| (crowd.parents[at(place)], place));
     let (mut shards, mut sum) = (vec![0], 0u64);
     let mut end = 0;
     for siblings in places.chunk_by(|&a, &b| crowd.parents[at(a)] == crowd.parents[at(b)]) {

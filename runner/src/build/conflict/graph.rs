@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::{Conflict, TWIN};
+use covertree_kernels::tree::Conflict;
+use rayon::prelude::*;
 
-use crate::build::crowd::Crowd;
+use crate::build::crowd::{ByLevel, Crowd};
 use crate::build::independent::Graph;
 use crate::build::telemetry::{LevelRow, timed};
 use crate::parallel;
 
 /// The conflicts of a batch by point, in both directions.
-struct Conflicting {
+pub(super) struct Conflicting {
     starts: Vec<Idx>,
     others: Vec<(Idx, f64)>,
 }
@@ -63,29 +64,33 @@ fn nearer(crowd: &Crowd<'_>, conflicting: &Conflicting, place: Idx) -> Option<(I
     Some((parent?, distance))
 }
 
-/// Moves those of the open points down that placed points cover on a lower level than before.
-fn pull(crowd: &mut Crowd<'_>, conflicting: &Conflicting, open: &mut Vec<Idx>, levels: &mut BTreeMap<i32, Vec<Idx>>) {
+/// Moves those of the open points of a level down that placed points cover on a lower one.
+fn pull(crowd: &mut Crowd<'_>, conflicting: &Conflicting, level: i32, open: &mut Vec<Idx>, levels: &mut ByLevel) {
     // Nobody is placed meanwhile, so that no answer depends on another.
-    let found = parallel::pieces(open.len(), CHUNK, &|part| {
-        let found = part.filter_map(|number| Some((number, nearer(crowd, conflicting, open[number])?)));
-        found.collect::<Vec<(usize, (Idx, f64))>>()
+    let covers = parallel::pieces(open.len(), CHUNK, &|part| {
+        let cover = |&id: &Idx| {
+            let (other, distance) = nearer(crowd, conflicting, id)?;
+            Some(Conflict { id, other, distance })
+        };
+        open[part].iter().filter_map(cover).collect::<Vec<Conflict>>()
     });
-    for (number, (parent, distance)) in found.into_iter().flatten() {
-        if crowd.hang(open[number], parent, distance) {
-            lower(crowd, levels, open[number]);
-            open[number] = NONE;
-        }
+    if !crowd.hang(&covers.concat()).is_empty() {
+        crowd.sift(level, open, levels);
     }
-    open.retain(|&place| place != NONE);
+}
+
+/// The conflicts of a batch by point; how long that takes is counted.
+pub(super) fn scattered(crowd: &mut Crowd<'_>, conflicts: Vec<Conflict>) -> Conflicting {
+    let mut scatter_ms = 0.0;
+    let conflicting = timed(&mut scatter_ms, || Conflicting::new(crowd.slots.len(), &conflicts));
+    crowd.row.conflict_adj_scatter_ms += scatter_ms;
+    crowd.row.conflict_graph_ms += scatter_ms;
+    conflicting
 }
 
 /// Settles the batch; some of its points may be placed already.
 pub(super) fn settle(crowd: &mut Crowd<'_>, conflicts: Vec<Conflict>) {
-    let mut scatter_ms = 0.0;
-    let conflicting = timed(&mut scatter_ms, || Conflicting::new(crowd.slots.len(), &conflicts));
-    drop(conflicts);
-    crowd.row.conflict_adj_scatter_ms += scatter_ms;
-    crowd.row.conflict_graph_ms += scatter_ms;
+    let conflicting = scattered(crowd, conflicts);
     let mut levels = crowd.by_level();
     let mut alone: BTreeMap<i32, usize> = BTreeMap::new();
     if crowd.deferred.is_empty() {
@@ -121,60 +126,51 @@ fn settle_level(
     crowd: &mut Crowd<'_>,
     conflicting: &Conflicting,
     group: Vec<Idx>,
-    levels: &mut BTreeMap<i32, Vec<Idx>>,
+    levels: &mut ByLevel,
     local: &mut [Idx],
     row: &mut LevelRow,
 ) {
     let mut open = group;
     // What is placed already was placed before all graphs: no conflict of it is open on its level.
     loop {
-        pull(crowd, conflicting, &mut open, levels);
+        pull(crowd, conflicting, row.level, &mut open, levels);
         if open.is_empty() {
             return;
         }
         row.rounds += 1;
-        open.sort_unstable();
-        let (starts, targets) = graph_of(crowd, conflicting, &open, row.level, local);
-        row.conflict_adj_pairs += targets.len() as u64 / 2;
-        let (winners, rounds) = Graph { starts, targets }.independent(&open, crowd.config, row.level);
-        row.mis_iterations += rounds;
+        open.par_sort_unstable();
+        let winners = independent(crowd, conflicting, &open, local, row);
         let kept = crowd.finish(winners);
         crowd.place(&kept);
         row.selected += kept.len();
-        open.retain(|&place| {
-            let fell = !crowd.placed[at(place)] && crowd.levels[at(place)] != row.level;
-            if fell {
-                lower(crowd, levels, place);
-            }
-            !fell && !crowd.placed[at(place)]
-        });
+        crowd.sift(row.level, &mut open, levels);
     }
 }
 
-fn lower(crowd: &Crowd<'_>, levels: &mut BTreeMap<i32, Vec<Idx>>, place: Idx) {
-    let level = crowd.levels[at(place)];
-    if level != TWIN {
-        levels.entry(level).or_default().push(place);
-    }
-}
-
-/// The graph of the conflicts on one level between open places.
-fn graph_of(
+/// An independent set of the open places of a level, ascending. `local` is scratch, `NONE` for every place before and after.
+pub(super) fn independent(
     crowd: &Crowd<'_>,
     conflicting: &Conflicting,
     open: &[Idx],
-    level: i32,
     local: &mut [Idx],
-) -> (Vec<Idx>, Vec<Idx>) {
-    for (vertex, &place) in open.iter().enumerate() {
-        local[at(place)] = vertex as Idx; // not above the size of the batch
-    }
-    let radius = crowd.ladder.radius(level);
+    row: &mut LevelRow,
+) -> Vec<Idx> {
+    let graph = graph_of(crowd, conflicting, open, row.level, local);
+    row.conflict_adj_pairs += graph.targets.len() as u64 / 2;
+    let (winners, rounds) = graph.independent(open, crowd.config, row.level);
+    row.mis_iterations += rounds;
+    winners
+}
+
+/// The graph of the conflicts on one level between open places, ascending.
+fn graph_of(crowd: &Crowd<'_>, conflicting: &Conflicting, open: &[Idx], level: i32, local: &mut [Idx]) -> Graph {
+    parallel::scatter(local, open, &|vertex| vertex as Idx); // not above the size of the batch
+    let (radius, vertices) = (crowd.ladder.radius(level), &*local);
     let parts = parallel::pieces(open.len(), CHUNK, &|part| {
         let (mut ends, mut targets): (Vec<Idx>, Vec<Idx>) = (Vec::with_capacity(part.len()), Vec::new());
         for &place in &open[part] {
-            let near = conflicting.of(place).iter().filter(|&&(other, d)| local[at(other)] != NONE && d <= radius);
-            targets.extend(near.map(|&(other, _)| local[at(other)]));
+            let near = conflicting.of(place).iter().filter(|&&(other, d)| vertices[at(other)] != NONE && d <= radius);
+            targets.extend(near.map(|&(other, _)| vertices[at(other)]));
             ends.push(targets.len() as Idx); // not above the number of conflicts, which indices count
         }
         (ends, targets)
@@ -187,6 +183,6 @@ fn graph_of(
         starts.extend(ends.into_iter().map(|end| before + end));
         targets.extend_from_slice(&part);
     }
-    open.iter().for_each(|&place| local[at(place)] = NONE);
-    (starts, targets)
+    parallel::scatter(local, open, &|_| NONE);
+    Graph { starts, targets }
 }

@@ -6,6 +6,7 @@
 
 use covertree_kernels::hash::priority;
 use covertree_kernels::index::{Idx, at};
+use rayon::prelude::*;
 
 use super::proposals;
 use crate::build::crowd::Crowd;
@@ -25,12 +26,12 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) {
 /// What is left of each group. A group above the cap is proposed whole: the stitching then makes its graph.
 fn thinned(crowd: &mut Crowd<'_>, open: &[Idx], row: &mut LevelRow) -> Vec<Idx> {
     let (seed, level) = (crowd.config.seed, row.level);
-    let mut members: Vec<Idx> = open.to_vec();
-    let key = |place: Idx| {
-        let slot = crowd.slots[at(place)];
-        (crowd.parents[at(place)], priority(seed, level as u32, slot), slot) // the level's bits are the round
-    };
-    members.sort_by_cached_key(|&place| key(place));
+    let mut keys = parallel::map(open.len(), &|number| {
+        let (place, slot) = (open[number], crowd.slots[at(open[number])]);
+        (crowd.parents[at(place)], priority(seed, level as u32, slot), slot, place) // the level's bits are the round
+    });
+    keys.par_sort_unstable();
+    let members: Vec<Idx> = keys.into_iter().map(|(.., place)| place).collect();
     let mut starts = vec![0];
     for group in members.chunk_by(|&a, &b| crowd.parents[at(a)] == crowd.parents[at(b)]) {
         starts.push(starts[starts.len() - 1] + group.len());
@@ -47,7 +48,7 @@ fn thinned(crowd: &mut Crowd<'_>, open: &[Idx], row: &mut LevelRow) -> Vec<Idx> 
                 continue;
             }
             let points: Vec<(Idx, usize)> =
-                group.iter().map(|&place| (crowd.slots[at(place)], at(crowd.positions[at(place)]))).collect();
+                group.iter().map(|&place| (crowd.slots[at(place)], crowd.position(place))).collect();
             let (slots, count) = crowd.scene.greedy(&points, radius);
             taken.extend(slots.iter().map(|&slot| crowd.places[at(slot)]));
             evals += count;

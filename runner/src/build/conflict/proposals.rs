@@ -6,12 +6,10 @@
 //! *repair*, which ends when nothing can be added. Every step is decided by distances, so that a bad proposal costs time
 //! and nothing else.
 
-use std::collections::BTreeMap;
-
 use covertree_kernels::index::{Idx, NONE, at};
-use covertree_kernels::tree::TWIN;
+use rayon::prelude::*;
 
-use crate::build::crowd::Crowd;
+use crate::build::crowd::{ByLevel, Crowd};
 use crate::build::independent::Graph;
 use crate::build::seek::Goal;
 use crate::build::telemetry::{LevelRow, share, timed};
@@ -24,7 +22,7 @@ pub(super) fn settle(crowd: &mut Crowd<'_>, propose: &mut Propose<'_>) {
     let mut levels = crowd.by_level();
     let mut placed: Vec<Idx> = Vec::new();
     let mut before: Vec<Idx> = (0..crowd.slots.len() as Idx).filter(|&place| crowd.placed[at(place)]).collect();
-    before.sort_unstable_by_key(|&place| (crowd.levels[at(place)], place));
+    before.par_sort_unstable_by_key(|&place| (crowd.levels[at(place)], place));
     let mut local = vec![NONE; crowd.slots.len()];
     let (mut covered, mut opened) = (0, 0);
     while let Some((level, open)) = levels.pop_last() {
@@ -53,7 +51,7 @@ pub(super) fn settle(crowd: &mut Crowd<'_>, propose: &mut Propose<'_>) {
 struct Level<'a, 'p> {
     propose: &'a mut Propose<'p>,
     local: &'a mut [Idx],
-    levels: &'a mut BTreeMap<i32, Vec<Idx>>,
+    levels: &'a mut ByLevel,
     graph_ms: &'a mut f64,
 }
 
@@ -66,26 +64,20 @@ impl Level<'_, '_> {
         placed: &mut Vec<Idx>,
         row: &mut LevelRow,
     ) -> (usize, usize) {
-        let radius = crowd.ladder.radius(row.level);
-        open.sort_unstable();
-        self.cover(crowd, &mut open, placed, radius);
+        let level = row.level;
+        open.par_sort_unstable();
+        self.cover(crowd, &mut open, placed, level);
         let before = open.len();
         let mut first = (0, before);
         let mut round = 0;
         while !open.is_empty() {
-            let winners = if open.len() == 1 { open.clone() } else { self.stitched(crowd, round, &open, radius, row) };
+            let winners = if open.len() == 1 { open.clone() } else { self.stitched(crowd, round, &open, row) };
             let winners = crowd.finish(winners);
             crowd.place(&winners);
             row.selected += winners.len();
             placed.extend_from_slice(&winners);
-            open.retain(|&place| {
-                let fell = !crowd.placed[at(place)] && crowd.levels[at(place)] != row.level;
-                if fell {
-                    lower(crowd, self.levels, place);
-                }
-                !fell && !crowd.placed[at(place)]
-            });
-            self.cover(crowd, &mut open, &winners, radius);
+            crowd.sift(level, &mut open, self.levels);
+            self.cover(crowd, &mut open, &winners, level);
             if round == 0 {
                 first.0 = before - open.len();
             }
@@ -95,35 +87,24 @@ impl Level<'_, '_> {
         first
     }
 
-    /// Moves those down that are within the radius of one of `among`.
-    fn cover(&mut self, crowd: &mut Crowd<'_>, open: &mut Vec<Idx>, among: &[Idx], radius: f64) {
-        let covers = crowd.seek(open, among, radius, Goal::Nearest);
-        for cover in &covers {
-            let parent = crowd.slots[at(cover.other)];
-            let lower_now = crowd.hang(cover.id, parent, cover.distance);
-            debug_assert!(lower_now, "a point within the radius of its level covers it lower");
-            lower(crowd, self.levels, cover.id);
-        }
-        if !covers.is_empty() {
-            let mut gone = vec![false; crowd.slots.len()];
-            covers.iter().for_each(|cover| gone[at(cover.id)] = true);
-            open.retain(|&place| !gone[at(place)]);
+    /// Moves those open places of a level down that are within its radius of one of `among`.
+    fn cover(&mut self, crowd: &mut Crowd<'_>, open: &mut Vec<Idx>, among: &[Idx], level: i32) {
+        let mut covers = crowd.seek(open, among, crowd.ladder.radius(level), Goal::Nearest);
+        covers.iter_mut().for_each(|cover| cover.other = crowd.slots[at(cover.other)]);
+        let lower = crowd.hang(&covers);
+        debug_assert_eq!(lower.len(), covers.len(), "a point within the radius of its level covers it lower");
+        if !lower.is_empty() {
+            crowd.sift(level, open, self.levels);
         }
     }
 
     /// An independent set of proposals.
-    fn stitched(
-        &mut self,
-        crowd: &mut Crowd<'_>,
-        round: u32,
-        open: &[Idx],
-        radius: f64,
-        row: &mut LevelRow,
-    ) -> Vec<Idx> {
+    fn stitched(&mut self, crowd: &mut Crowd<'_>, round: u32, open: &[Idx], row: &mut LevelRow) -> Vec<Idx> {
+        let radius = crowd.ladder.radius(row.level);
         let mut milliseconds = 0.0;
         let (proposals, pairs) = timed(&mut milliseconds, || {
             let mut proposals = (self.propose)(crowd, round, open, row);
-            proposals.sort_unstable();
+            proposals.par_sort_unstable();
             let pairs = crowd.seek(&proposals, &proposals, radius, Goal::Later);
             (proposals, pairs)
         });
@@ -138,12 +119,5 @@ impl Level<'_, '_> {
         let (winners, rounds) = graph.independent(&proposals, crowd.config, row.level);
         row.mis_iterations += rounds;
         winners
-    }
-}
-
-fn lower(crowd: &Crowd<'_>, levels: &mut BTreeMap<i32, Vec<Idx>>, place: Idx) {
-    let level = crowd.levels[at(place)];
-    if level != TWIN {
-        levels.entry(level).or_default().push(place);
     }
 }

@@ -10,23 +10,19 @@ use covertree_kernels::tree::TWIN;
 
 use super::{dense, graph};
 use crate::build::crowd::Crowd;
-use crate::build::seek::{Goal, Query, even_shards};
+use crate::build::seek::{Goal, even_shards};
 use crate::build::telemetry::timed;
 
 /// As [`dense::settle`]; what was accepted stays where the graph of the rest is beyond all bounds.
 pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     let mut milliseconds = 0.0;
-    let (accepted, rejected) = timed(&mut milliseconds, || rivals(crowd));
+    let accepted = timed(&mut milliseconds, || unbeaten(crowd));
     crowd.row.conflict_graph_ms += milliseconds;
     let accepted = crowd.finish(accepted);
     crowd.place(&accepted);
-    // What fell when its traversal was finished is rejected too.
-    let fell = (0..crowd.slots.len() as Idx).filter(|&place| {
-        !crowd.placed[at(place)] && crowd.levels[at(place)] != TWIN && rejected.binary_search(&place).is_err()
-    });
-    let mut open: Vec<Idx> = fell.collect();
-    open.extend_from_slice(&rejected);
-    open.sort_unstable();
+    // What fell when its traversal was finished is open too.
+    let is_open = |&place: &Idx| !crowd.placed[at(place)] && crowd.levels[at(place)] != TWIN;
+    let open: Vec<Idx> = (0..crowd.slots.len() as Idx).filter(is_open).collect();
     if open.is_empty() {
         return true;
     }
@@ -35,18 +31,14 @@ pub(super) fn settle(crowd: &mut Crowd<'_>) -> bool {
     true
 }
 
-/// The places that nothing beats, and the others.
-fn rivals(crowd: &mut Crowd<'_>) -> (Vec<Idx>, Vec<Idx>) {
+/// The places that nothing beats.
+fn unbeaten(crowd: &mut Crowd<'_>) -> Vec<Idx> {
     let everybody: Vec<Idx> = (0..crowd.slots.len() as Idx).collect();
     let nodes: Vec<Idx> = everybody.iter().copied().filter(|&place| crowd.levels[at(place)] != TWIN).collect();
-    let query = |&place: &Idx| {
-        let query = crowd.query(place, 0.0);
-        Query { radius: crowd.ladder.radius(query.level), ..query }
-    };
-    let queries: Vec<Query> = nodes.iter().map(query).collect();
+    let queries = crowd.queries(&nodes);
     let goal = Goal::Rival { seed: crowd.config.seed };
     let found = crowd.scene.seek(&crowd.marks(&everybody), &queries, &even_shards(queries.len()), goal, 1);
     let mut beaten = vec![false; crowd.slots.len()];
     crowd.by_place(found).iter().for_each(|rival| beaten[at(rival.id)] = true);
-    nodes.into_iter().partition(|&place| !beaten[at(place)])
+    nodes.into_iter().filter(|&place| !beaten[at(place)]).collect()
 }
