@@ -4,6 +4,7 @@
 //! which is placed, and the rest moves down to where the members cover it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use covertree_kernels::index::{Idx, NONE, at};
 use covertree_kernels::tree::Conflict;
@@ -20,30 +21,80 @@ pub(super) struct Conflicting {
     others: Vec<(Idx, f64)>,
 }
 
+/// Places whose conflicts one task writes, and conflicts that one task looks at: no fewer,
+const RUN: usize = 1 << 13;
+
+/// and so many that there are no more tasks than this.
+const RUNS_MAX: usize = 256;
+
+/// How long the runs of so many places or conflicts are.
+fn run(len: usize) -> usize {
+    len.div_ceil(RUNS_MAX).max(RUN)
+}
+
 impl Conflicting {
+    /// Each task writes the conflicts of a run of places, in the order in which they are given.
     fn new(len: usize, conflicts: &[Conflict]) -> Self {
-        let mut starts = vec![0 as Idx; len + 1];
-        for conflict in conflicts {
-            starts[at(conflict.id) + 1] += 1;
-            starts[at(conflict.other) + 1] += 1;
-        }
-        for i in 0..len {
-            starts[i + 1] += starts[i];
-        }
-        let mut next = starts.clone();
-        let mut others = vec![(0, 0.0); 2 * conflicts.len()];
-        for conflict in conflicts {
-            for (from, to) in [(conflict.id, conflict.other), (conflict.other, conflict.id)] {
-                others[at(next[at(from)])] = (to, conflict.distance);
-                next[at(from)] += 1;
+        let size = run(len);
+        let touching = touching(len.div_ceil(size), size, conflicts);
+        // The ends of a conflict that lie in a run of places, in both directions.
+        let each = |run: usize, work: &mut dyn FnMut(usize, (Idx, f64))| {
+            let places = run * size..len.min((run + 1) * size);
+            for &number in touching.iter().flat_map(|runs| &runs[run]) {
+                let Conflict { id, other, distance } = conflicts[at(number)];
+                for (from, to) in [(id, other), (other, id)] {
+                    if places.contains(&at(from)) {
+                        work(at(from) - places.start, (to, distance));
+                    }
+                }
             }
+        };
+        let mut starts = vec![0 as Idx; len + 1];
+        let sums = parallel::chunks(&mut starts[1..], size, &|run, ends| {
+            each(run, &mut |place, _| ends[place] += 1);
+            ends.iter_mut().fold(0, |sum, end| {
+                *end += sum;
+                *end
+            })
+        });
+        let mut others = vec![(0, 0.0); 2 * conflicts.len()];
+        let (mut rest, mut tasks, mut before) = (&mut others[..], Vec::with_capacity(sums.len()), 0);
+        for (ends, sum) in starts[1..].chunks_mut(size).zip(sums) {
+            let (part, others) = rest.split_at_mut(at(sum));
+            tasks.push((before, ends, part));
+            (rest, before) = (others, before + sum);
         }
+        parallel::chunks(&mut tasks, 1, &|run, tasks| {
+            for (before, ends, part) in tasks {
+                let mut next: Vec<Idx> = [&[0], &ends[..ends.len() - 1]].concat();
+                each(run, &mut |place, other| {
+                    part[at(next[place])] = other;
+                    next[place] += 1;
+                });
+                ends.iter_mut().for_each(|end| *end += *before);
+            }
+        });
         Self { starts, others }
     }
 
     fn of(&self, place: Idx) -> &[(Idx, f64)] {
         &self.others[at(self.starts[at(place)])..at(self.starts[at(place) + 1])]
     }
+}
+
+/// For each piece of some conflicts and each run of places the numbers of the conflicts that have an end there.
+fn touching(runs: usize, size: usize, conflicts: &[Conflict]) -> Vec<Vec<Vec<Idx>>> {
+    parallel::pieces(conflicts.len(), run(conflicts.len()), &|piece: Range<usize>| {
+        let mut touching = vec![Vec::new(); runs];
+        for number in piece {
+            let (one, other) = (at(conflicts[number].id) / size, at(conflicts[number].other) / size);
+            touching[one].push(number as Idx); // an index counts them in both directions
+            if one != other {
+                touching[other].push(number as Idx);
+            }
+        }
+        touching
+    })
 }
 
 /// Places that one task looks at.
