@@ -6,12 +6,13 @@
 
 use core::ops::Range;
 
+use super::best_first::Notes;
 use super::search::{ROOT, Search, lanes_within, smaller};
 use super::visit::Visitor;
 use super::{Group, Metric};
 use crate::arena::{Arena, blocks};
 use crate::error::KernelError;
-use crate::index::{Idx, at};
+use crate::index::at;
 use crate::simd::{Lanes, Real, Vector};
 
 /// Bounds of a frame: one panel of `f32`, two of `f64`.
@@ -153,6 +154,65 @@ impl<T: Real> Frames<'_, T> {
     }
 }
 
+/// Frames among which the nearest group is looked for; more are taken one after the other, the latest first, so that there is room for
+/// them whatever the tree.
+pub(super) const FEW: usize = 16;
+
+impl<T: Real> Frames<'_, T> {
+    /// The frames among which the next group is to be found.
+    #[inline(always)]
+    fn in_turn(&self) -> Range<usize> {
+        if self.depth > FEW { self.depth - 1..self.depth } else { 0..self.depth }
+    }
+
+    /// Where the nearest group of the [frames in turn](Self::in_turn) stands, and its bound.
+    #[inline(always)]
+    pub(super) fn best<L: Lanes>(&self) -> Option<(usize, T)> {
+        let frames = self.in_turn();
+        let mut least = <T::On<L>>::splat(T::INFINITY);
+        for bounds in self.bounds[frames.start * FRAME..frames.end * FRAME].chunks_exact(T::LANES) {
+            least = least.min(<T::On<L>>::load(bounds));
+        }
+        let bound = least.least();
+        let least = <T::On<L>>::splat(bound);
+        for frame in frames {
+            let mut mask = 0;
+            for (half, bounds) in self.bounds[frame * FRAME..][..FRAME].chunks_exact(T::LANES).enumerate() {
+                mask |= <T::On<L>>::load(bounds).le(least) << (half * T::LANES);
+            }
+            mask &= self.heads[frame][1];
+            if mask != 0 {
+                return Some((frame * FRAME + mask.trailing_zeros() as usize, bound));
+            }
+        }
+        None
+    }
+
+    /// Takes the group that stands at a place; returns its number.
+    #[inline(always)]
+    pub(super) fn take_at(&mut self, place: usize) -> usize {
+        let (frame, lane) = (place / FRAME, place % FRAME);
+        let [base, waiting] = self.heads[frame];
+        self.bounds[place] = T::INFINITY;
+        self.heads[frame][1] = waiting & !(1 << lane);
+        if self.heads[frame][1] == 0 {
+            // A frame is given up with its last group; the latest one moves into its place.
+            self.depth -= 1;
+            self.heads[frame] = self.heads[self.depth];
+            self.bounds.copy_within(self.depth * FRAME..(self.depth + 1) * FRAME, frame * FRAME);
+        }
+        base as usize + lane // fits: base is the number of a group
+    }
+
+    /// Gives up the [frames in turn](Self::in_turn); returns how many groups waited there.
+    #[inline(always)]
+    pub(super) fn give_up(&mut self) -> u64 {
+        let frames = self.in_turn();
+        self.depth = frames.start;
+        self.heads[frames].iter().map(|head| u64::from(head[1].count_ones())).sum()
+    }
+}
+
 /// Visits the tree, the nearest group first.
 #[inline(always)]
 pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
@@ -164,12 +224,9 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
     if search.view.is_empty() {
         return Ok(());
     }
-    // A view that was checked has groups if it has points.
-    let (root, others) = (Some((None, &ROOT)), groups.first().map(|group| (Some(0), group)));
-    // Where a distance is dear, the root waits: by then the cap mostly spares it.
-    let starts = if V::BY_GROUP || !M::DEAR { [root, others] } else { [others, root] };
     let mut notes = Notes::default();
-    for mut next in starts {
+    // A view that was checked has groups if it has points.
+    for mut next in [Some((None, &ROOT)), groups.first().map(|group| (Some(0), group))] {
         while let Some((number, group)) = next {
             search.counters.groups += u64::from(number.is_some());
             let limit = number.map_or(f64::INFINITY, |number| search.visitor.cap_in(number, group));
@@ -191,9 +248,9 @@ pub(super) fn descend<L: Lanes, M: Metric, V: Visitor<M::Real>>(
 }
 
 /// The bounds that a traversal for one query has.
-struct OfQuery<'a, 'm, 's, 'x, 'q, M: Metric, V> {
-    search: &'x Search<'a, 'm, 's, M, V>,
-    query: M::Query<'q>,
+pub(super) struct OfQuery<'a, 'm, 's, 'x, 'q, M: Metric, V> {
+    pub search: &'x Search<'a, 'm, 's, M, V>,
+    pub query: M::Query<'q>,
 }
 
 impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_, '_, M, V> {
@@ -211,7 +268,7 @@ impl<M: Metric, V: Visitor<M::Real>> Bounds<M::Real> for OfQuery<'_, '_, '_, '_,
 impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
     /// Offers the points at `from..to` that their surrogates leave possible.
     #[inline(always)]
-    fn scan<L: Lanes>(
+    pub(super) fn scan<L: Lanes>(
         &mut self,
         query: M::Query<'_>,
         notes: &mut Notes<M::Real>,
@@ -248,13 +305,14 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
             }
             start += lanes;
         }
-        if M::DEAR {
-            search.settle_notes::<L>(query, notes, limit);
+        if M::DEAR && V::BY_GROUP {
+            // The next group has a limit of its own.
+            while search.settle_noted::<L>(query, notes, search.ceiling(limit), limit) {}
+            notes.clear();
         }
     }
 
-    /// Notes the points of the panel at `start` whose bit is set in `mask`, to be settled in the order of their surrogates; where there
-    /// is no room, those that are noted are settled first.
+    /// Notes the points of the panel at `start` whose bit is set in `mask`, to be settled in the order of their surrogates.
     #[inline(always)]
     fn note<L: Lanes>(
         &mut self,
@@ -265,26 +323,49 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
         limit: f64,
     ) {
         debug_assert!(self.shortlist.is_none(), "its ceiling would not fall by what is offered here");
-        if notes.len + surrogates.len() > NOTES {
-            self.settle_notes::<L>(query, notes, limit);
+        if !notes.have_room() {
+            notes.purge::<L>(self.ceiling(limit));
+            if !notes.have_room() {
+                // Of those that are noted, at least a panel.
+                for _ in 0..M::Real::LANES {
+                    self.settle_noted::<L>(query, notes, M::Real::INFINITY, limit);
+                }
+                notes.purge::<L>(self.ceiling(limit));
+            }
         }
-        let mut rest = mask;
+        let (mut finite, mut rest) = (0, mask);
         while rest != 0 {
             let lane = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            self.metric.prefetch::<L>(start + lane);
-            notes.add(start + lane, surrogates[lane]);
+            if surrogates[lane] < M::Real::INFINITY {
+                self.metric.prefetch::<L>(start + lane);
+                finite |= 1 << lane;
+            } else {
+                self.settle_one::<L>(query, (start + lane, surrogates[lane]), limit);
+            }
         }
+        notes.add::<L>(start, finite, surrogates);
     }
 
-    /// Offers the noted points, those with the smallest surrogates first, which make the cap small for the others, up to the ceiling;
-    /// forgets them all.
+    /// Offers the noted point with the smallest surrogate, which makes the cap small for the others, if there is one up to `ceiling`;
+    /// says whether there was.
     #[inline(always)]
-    fn settle_notes<L: Lanes>(&mut self, query: M::Query<'_>, notes: &mut Notes<M::Real>, limit: f64) {
-        while let Some((position, surrogate)) = notes.take_least::<L>(self.ceiling(limit)) {
-            if !self.visitor.admits(position) {
-                continue;
-            }
+    pub(super) fn settle_noted<L: Lanes>(
+        &mut self,
+        query: M::Query<'_>,
+        notes: &mut Notes<M::Real>,
+        ceiling: M::Real,
+        limit: f64,
+    ) -> bool {
+        let Some(noted) = notes.take_least::<L>(ceiling) else { return false };
+        self.settle_one::<L>(query, noted, limit);
+        true
+    }
+
+    /// Offers a point, given its surrogate.
+    #[inline(always)]
+    fn settle_one<L: Lanes>(&mut self, query: M::Query<'_>, (position, surrogate): (usize, M::Real), limit: f64) {
+        if self.visitor.admits(position) {
             self.counters.settled += 1;
             let distance = self.metric.distance::<L>(query, position, surrogate);
             if distance <= smaller(limit, self.visitor.cap()) {
@@ -305,67 +386,5 @@ impl<M: Metric, V: Visitor<M::Real>> Search<'_, '_, '_, M, V> {
             out |= u32::from(bounds[lane] > ceiling) << lane;
         }
         out
-    }
-}
-
-/// Points that are compared before any is settled, where a distance is dear: most groups have no more.
-const NOTES: usize = 48;
-
-/// Points that may be answers, with their surrogates.
-struct Notes<T> {
-    /// Infinite behind the last.
-    surrogates: [T; NOTES],
-    positions: [Idx; NOTES],
-    len: usize,
-}
-
-impl<T: Real> Default for Notes<T> {
-    #[inline(always)]
-    fn default() -> Self {
-        Self { surrogates: [T::INFINITY; NOTES], positions: [0; NOTES], len: 0 }
-    }
-}
-
-impl<T: Real> Notes<T> {
-    /// Notes a point; there is room.
-    #[inline(always)]
-    fn add(&mut self, position: usize, surrogate: T) {
-        self.surrogates[self.len] = surrogate;
-        self.positions[self.len] = position as Idx; // a position of the tree
-        self.len += 1;
-    }
-
-    /// Takes the point with the smallest surrogate, if that is within the ceiling; forgets all of them otherwise, for the ceiling
-    /// never grows. The last one moves into its place.
-    #[inline(always)]
-    fn take_least<L: Lanes>(&mut self, ceiling: T) -> Option<(usize, T)> {
-        if self.len == 0 {
-            return None;
-        }
-        let surrogates = &mut self.surrogates[..self.len.next_multiple_of(T::LANES)];
-        let mut least = <T::On<L>>::splat(T::INFINITY);
-        for panel in surrogates.chunks_exact(T::LANES) {
-            least = least.min(<T::On<L>>::load(panel));
-        }
-        let least = least.least();
-        if least > ceiling {
-            surrogates.fill(T::INFINITY);
-            self.len = 0;
-            return None;
-        }
-        let mut place = 0;
-        for panel in surrogates.chunks_exact(T::LANES) {
-            let mask = <T::On<L>>::load(panel).le(<T::On<L>>::splat(least));
-            if mask != 0 {
-                place += mask.trailing_zeros() as usize;
-                break;
-            }
-            place += T::LANES;
-        }
-        self.len -= 1;
-        (surrogates[place], surrogates[self.len]) = (surrogates[self.len], T::INFINITY);
-        let position = at(self.positions[place]);
-        self.positions[place] = self.positions[self.len];
-        Some((position, least))
     }
 }

@@ -58,8 +58,8 @@ pub trait Metric {
     /// [`at_most`](Self::at_most) tells nothing; for few of them only where [`reach`](Self::reach) costs little.
     const SHORTLIST_FROM: usize = 16;
 
-    /// Whether a distance costs far more than a surrogate, so that it pays to settle first what will most likely make the cap small,
-    /// and the root, which stands in no group, last.
+    /// Whether a distance costs far more than a surrogate, so that it pays to settle nothing before what has a smaller surrogate, or stands
+    /// in a group with a smaller bound.
     /// Only where groups are bounded by boxes, and for a metric whose distances are settled at once: [`SHORTLIST_FROM`](Self::SHORTLIST_FROM)
     /// is out of reach.
     const DEAR: bool = false;

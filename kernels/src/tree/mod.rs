@@ -65,6 +65,7 @@
 //! by hand. [`scan`] looks at 2.3 G pairs/s in 8 dimensions, 0.58 in 64 and 0.118 in 384. [`near_pairs`] takes 0.19 us a point. What trees of the builder give: `benches/peers/RESULTS.md`.
 //! `cargo bench --bench tree`, `--bench scan`, `--bench sphere`, `--bench items`.
 
+mod best_first;
 mod boxes;
 mod by_balls;
 mod by_boxes;

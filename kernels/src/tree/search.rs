@@ -1,7 +1,8 @@
 //! Depth-first search, nearest group first: what the traversals by balls and by boxes share, and the entrances.
 
+use super::best_first;
 use super::by_balls::{self, Waiting};
-use super::by_boxes::{self, Frames};
+use super::by_boxes::{self, FEW, Frames};
 use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, may_note, take_settled};
 use super::visit::{Nearest, Visitor};
 use super::{Group, Metric, TreeView, run_len};
@@ -50,7 +51,7 @@ impl SearchCounters {
 /// Blocks of scratch that a traversal takes on a tree with this [`waiting`](super::TreeParts::waiting).
 pub const fn search_blocks(waiting: Idx) -> usize {
     let waiting = places(waiting);
-    let (stack, frames) = (blocks::<Waiting>(waiting), Frames::<f64>::blocks(waiting));
+    let (stack, frames) = (blocks::<Waiting>(waiting), Frames::<f64>::blocks(waiting + FEW));
     Shortlist::<f64>::BLOCKS + SETTLED_BLOCKS + if stack > frames { stack } else { frames }
 }
 
@@ -86,8 +87,13 @@ impl<M: Metric, V: Visitor<M::Real>> OnLanes for Descend<'_, '_, '_, '_, M, V> {
         let Self { mut search, query, mut arena } = self;
         let places = places(search.view.parts().waiting);
         if search.metric.has_boxes() {
-            let mut frames = Frames::take(&mut arena, places)?;
-            by_boxes::descend::<L, M, V>(&mut search, query, &mut frames)?;
+            let mut frames = Frames::take(&mut arena, places + FEW)?;
+            // Where caps differ by group, groups are not comparable.
+            if M::DEAR && !V::BY_GROUP {
+                best_first::descend::<L, M, V>(&mut search, query, &mut frames)?;
+            } else {
+                by_boxes::descend::<L, M, V>(&mut search, query, &mut frames)?;
+            }
         } else {
             let stack = arena.take::<Waiting>(places)?;
             by_balls::descend::<L, M, V>(&mut search, query, stack)?;

@@ -114,11 +114,10 @@ where
         let item = Item { value, row, outside: true };
         let (metric, scale) = (self.metric(&self.pivots.rows), self.pivots.scale());
         let mut coordinates = [0.0; PIVOTS_MAX];
-        let coordinates = &mut coordinates[..self.pivots.len()];
-        for (pivot, coordinate) in coordinates.iter_mut().enumerate() {
+        for (coordinate, pivot) in coordinates.iter_mut().zip(0..self.pivots.len()) {
             *coordinate = scale.coordinate(metric.between(item, pivot));
         }
-        PivotItem::new(item, coordinates).expect("there are not too many pivots")
+        PivotItem::new(item, &coordinates[..self.pivots.width()]).expect("there are not too many pivots")
     }
 
     /// The slots along a curve through their distances to the pivots.

@@ -1,6 +1,8 @@
 use super::*;
 use crate::arena::{Arena, Block};
+use crate::dist::Chebyshev;
 use crate::index::{Idx, NONE, at};
+use crate::oracle::tree::HandMade;
 use crate::simd::{OnLanes, Tier};
 use crate::tree::promises::pack;
 use crate::tree::{Group, Slack, TreeParts, TreeView, Within, box_of_run, knn, scalar, search, search_blocks};
@@ -128,10 +130,55 @@ fn check<X: Clone + 'static, D: Fn(&X, &X) -> f64>(items: &[X], other: &X, pivot
 
 #[test]
 fn words_of_bits_are_found_by_any_number_of_pivots() {
-    // Of 131 items, each of the two groups has more than are noted together.
-    let items: Vec<u64> = (0..131u64).map(|i| crate::hash::mix64(i) % 512).collect();
-    for (pivots, len) in [(1, 131), (2, 61), (PIVOTS_MAX, 131)] {
+    // Of 291 items, each of the two groups has more than are noted together.
+    let items: Vec<u64> = (0..291u64).map(|i| crate::hash::mix64(i) % 512).collect();
+    for (pivots, len) in [(1, 291), (2, 61), (PIVOTS_MAX, 131)] {
         check(&items[..len], &0b1_0110, pivots, Slack::default(), &hamming);
+    }
+}
+
+#[test]
+fn nothing_is_asked_for_that_cannot_be_in_the_answer() {
+    // Along a line with noise, in small groups of which there are many layers: more wait at once than are compared.
+    let noise = |i: u64| (crate::hash::mix64(i) % 1024) as f64 / 64.0;
+    let items: Vec<[f64; 2]> = (0..700u64).map(|i| [i as f64 / 16.0 + noise(i), noise(!i)]).collect();
+    let order: Vec<Idx> = (0..700).collect();
+    let calls = core::cell::Cell::new(0);
+    let apart = |a: &[f64; 2], b: &[f64; 2]| {
+        calls.set(calls.get() + 1);
+        (a[0] - b[0]).abs() + (a[1] - b[1]).abs()
+    };
+    let plain = || Items::new(&items, &order, &apart, &()).unwrap();
+    let (rows, table, farthest) = chosen(&plain(), &items, 2);
+    let scale = PivotScale::of(farthest);
+    let table: Vec<f32> = table.into_iter().map(|distance| scale.coordinate(distance)).collect();
+    let made = HandMade::<f32>::boxed(table, 2, 2, 3);
+    let view = TreeView::new(made.parts()).unwrap();
+    let coordinates = made.metric::<Chebyshev>();
+    let metric = PivotItems::new(plain(), coordinates.points(), farthest).unwrap();
+    let metric = metric.with_boxes(coordinates.boxes().unwrap()).unwrap();
+    for (number, tier) in (0..12).flat_map(|number| Tier::all().map(move |tier| (number, tier))) {
+        let value = [noise(1000 + number) * 4.0, noise(2000 + number)];
+        let item = Item { value: &value, row: 0, outside: true };
+        let pivots = [0, 1].map(|pivot| scale.coordinate(metric.items.between(item, rows[pivot])));
+        let query = PivotItem::new(item, &pivots).unwrap();
+        let measured = tier.run(Measure(&metric, query));
+        let mut all: Vec<(f64, Idx)> = measured.iter().zip(0..).map(|(found, id)| (found.1, id)).collect();
+        all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        for k in [1, 5, 40, 500] {
+            let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
+            let mut memory = vec![Block::default(); search_blocks(made.waiting)];
+            calls.set(0);
+            let arena = &mut Arena::new(&mut memory);
+            let (_, work) = knn(tier, view, &metric, query, NONE, &mut distances, &mut ids, arena).unwrap();
+            assert!(distances.into_iter().zip(ids).eq(all[..k].iter().copied()), "{k} of query {number}, {tier}");
+            assert_eq!(calls.get(), work.settled);
+            assert!(work.groups + work.pruned <= made.groups.len() as u64, "{work:?}");
+            let ceiling = metric.ceiling(all[k - 1].0);
+            let possible = measured.iter().filter(|(surrogate, ..)| *surrogate <= ceiling).count() as u64;
+            // Of many, some are asked for to make room.
+            assert!(work.settled <= possible || k > 40, "{} of {possible}, {k} of query {number}", work.settled);
+        }
     }
 }
 
