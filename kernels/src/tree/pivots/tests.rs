@@ -163,7 +163,7 @@ fn nothing_is_asked_for_that_cannot_be_in_the_answer() {
         let pivots = [0, 1].map(|pivot| scale.coordinate(metric.items.between(item, rows[pivot])));
         let query = PivotItem::new(item, &pivots).unwrap();
         let measured = tier.run(Measure(&metric, query));
-        let mut all: Vec<(f64, Idx)> = measured.iter().zip(0..).map(|(found, id)| (found.1, id)).collect();
+        let mut all: Vec<(f64, Idx)> = measured.iter().zip(&made.ids).map(|(found, &id)| (found.1, id)).collect();
         all.sort_by(|a, b| a.partial_cmp(b).unwrap());
         for k in [1, 5, 40, 500] {
             let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
