@@ -137,9 +137,10 @@ fn words_of_bits_are_found_by_any_number_of_pivots() {
     }
 }
 
-#[test]
-fn nothing_is_asked_for_that_cannot_be_in_the_answer() {
-    // Along a line with noise, in small groups of which there are many layers: more wait at once than are compared.
+/// Searches a tree of groups of at most `leaf` items, `fan` of them to a group, for several queries; each answer is that of brute force.
+/// `fair` is told how many distances were asked for, and how many are such that the answer may have them; of so many neighbours.
+fn ask_around(leaf: usize, fan: usize, fair: impl Fn(u64, u64, usize) -> bool) {
+    // Along a line with noise.
     let noise = |i: u64| (crate::hash::mix64(i) % 1024) as f64 / 64.0;
     let items: Vec<[f64; 2]> = (0..700u64).map(|i| [i as f64 / 16.0 + noise(i), noise(!i)]).collect();
     let order: Vec<Idx> = (0..700).collect();
@@ -152,7 +153,7 @@ fn nothing_is_asked_for_that_cannot_be_in_the_answer() {
     let (rows, table, farthest) = chosen(&plain(), &items, 2);
     let scale = PivotScale::of(farthest);
     let table: Vec<f32> = table.into_iter().map(|distance| scale.coordinate(distance)).collect();
-    let made = HandMade::<f32>::boxed(table, 2, 2, 3);
+    let made = HandMade::<f32>::boxed(table, 2, leaf, fan);
     let view = TreeView::new(made.parts()).unwrap();
     let coordinates = made.metric::<Chebyshev>();
     let metric = PivotItems::new(plain(), coordinates.points(), farthest).unwrap();
@@ -176,10 +177,20 @@ fn nothing_is_asked_for_that_cannot_be_in_the_answer() {
             assert!(work.groups + work.pruned <= made.groups.len() as u64, "{work:?}");
             let ceiling = metric.ceiling(all[k - 1].0);
             let possible = measured.iter().filter(|(surrogate, ..)| *surrogate <= ceiling).count() as u64;
-            // Of many, some are asked for to make room.
-            assert!(work.settled <= possible || k > 40, "{} of {possible}, {k} of query {number}", work.settled);
+            assert!(fair(work.settled, possible, k), "{} of {possible}, {k} of query {number}", work.settled);
         }
     }
+}
+
+#[test]
+fn nothing_is_asked_for_that_cannot_be_in_the_answer() {
+    // Of more neighbours than can be noted, some are asked for to make room.
+    ask_around(8, 16, |asked, possible, k| asked <= possible || k > 40);
+}
+
+#[test]
+fn a_tree_of_so_many_layers_that_not_all_that_waits_is_compared_answers_as_well() {
+    ask_around(2, 3, |asked, _, k| asked >= k as u64);
 }
 
 #[test]
