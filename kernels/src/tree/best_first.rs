@@ -2,8 +2,8 @@
 //!
 //! Points and groups wait together, and what has the smallest bound comes next: a distance is only settled when no group can hold a
 //! nearer point. So no point is settled whose surrogate says that it lies beyond the answer, but for those that there is no room to
-//! note, and where so many groups wait that only the latest are compared. Going down to the nearest group first and settling what is there, as is faster where distances are cheap, takes a quarter to
-//! a half more distances.
+//! note, and where so many groups wait that only the latest are compared. Going down to the nearest group first and settling what is
+//! there, as is faster where distances are cheap, takes a quarter to a half more distances.
 //!
 //! Source: Hjaltason and Samet, *Distance browsing in spatial databases* (ACM Transactions on Database Systems, 1999).
 
