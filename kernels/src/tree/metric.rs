@@ -60,6 +60,7 @@ pub trait Metric {
 
     /// Whether a distance costs far more than a surrogate, so that it pays to settle nothing before what has a smaller surrogate, or stands
     /// in a group with a smaller bound.
+    /// Where the caps of a visitor differ by group, only within a group.
     /// Only where groups are bounded by boxes, and for a metric whose distances are settled at once: [`SHORTLIST_FROM`](Self::SHORTLIST_FROM)
     /// is out of reach.
     const DEAR: bool = false;

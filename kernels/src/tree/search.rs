@@ -1,4 +1,4 @@
-//! Depth-first search, nearest group first: what the traversals by balls and by boxes share, and the entrances.
+//! Search, nearest group first: what the traversals by balls, by boxes and best first share, and the entrances.
 
 use super::best_first;
 use super::by_balls::{self, Waiting};
