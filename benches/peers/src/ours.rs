@@ -17,6 +17,7 @@ pub fn batch<T: Scalar>(metric: MetricName) -> Method<T> {
         MetricName::Angular => |rows, dim| batched(rows, dim, MetricName::Angular),
         MetricName::Chebyshev => |rows, dim| batched(rows, dim, MetricName::Chebyshev),
         MetricName::Haversine => |rows, dim| batched(rows, dim, MetricName::Haversine),
+        other => panic!("{other} is a metric that this comparison does not know"),
     };
     Method { name: "covertree batch", build }
 }
