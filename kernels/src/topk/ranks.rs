@@ -1,6 +1,7 @@
 //! The order of a few distances, by counting.
 
-use crate::simd::{Lanes, Real, Vector};
+use super::KBest;
+use crate::simd::{Lanes, OnLanes, Real, Vector};
 
 /// Most distances that are put in order at once.
 pub(crate) const RANKED_MAX: usize = 256;
@@ -36,4 +37,39 @@ pub(crate) fn ascending<L: Lanes>(distances: &mut [f64], len: usize, order: &mut
     }
     // Of all pairs of two, one comes before the other.
     pairs == len * len.saturating_sub(1) / 2
+}
+
+/// Most pairs that a selection puts in order by counting: beyond these a heap costs as little.
+pub(super) const COUNTED_MAX: usize = 96;
+
+/// Puts the pairs of a selection in order, at most [`COUNTED_MAX`] of them.
+pub(super) struct Counted<'x, 'a>(pub &'x mut KBest<'a>);
+
+impl OnLanes for Counted<'_, '_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let KBest { distances, ids, len, .. } = self.0;
+        let (distances, ids) = (&mut distances[..*len], &mut ids[..*len]);
+        let (mut held, mut held_ids, mut order) = ([0.0; COUNTED_MAX], [0; COUNTED_MAX], [0; RANKED_MAX]);
+        held[..*len].copy_from_slice(distances);
+        held_ids[..*len].copy_from_slice(ids);
+        if !ascending::<L>(&mut held, *len, &mut order) {
+            return; // not as long as no NaN is kept
+        }
+        for ((distance, id), &from) in distances.iter_mut().zip(ids.iter_mut()).zip(&order) {
+            (*distance, *id) = (held[usize::from(from)], held_ids[usize::from(from)]);
+        }
+        // Of equal distances the one that stood in front comes first so far, not the one with the lower id.
+        for place in 1..*len {
+            let mut at = place;
+            while at > 0 && distances[at] == distances[at - 1] && ids[at] < ids[at - 1] {
+                distances.swap(at, at - 1); // zeros have signs
+                ids.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+        self.0.ascending = true;
+    }
 }

@@ -3,7 +3,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{KBest, RANKED_MAX, SORTED_MAX, TopkCounters, ascending};
+use super::{COUNTED_MAX, KBest, RANKED_MAX, SORTED_MAX, TopkCounters, ascending};
 use crate::error::KernelError;
 use crate::index::{Idx, NONE};
 use crate::oracle::topk::k_best;
@@ -58,6 +58,26 @@ proptest! {
         // Ids neither rise nor repeat.
         let offers: Vec<(f64, Idx)> = distances.iter().enumerate().map(|(i, &d)| (d, (i as Idx * 61) % 151)).collect();
         prop_assert_eq!(select(k, &offers), k_best(k, &offers));
+    }
+
+    #[test]
+    fn every_tier_ends_in_the_same_order(
+        k in prop_oneof![1..12_usize, 33..90_usize, COUNTED_MAX - 1..COUNTED_MAX + 2],
+        distances in prop::collection::vec(
+            prop_oneof![(0..9_u8).prop_map(f64::from), 0.0..5.0, Just(-0.0), Just(f64::INFINITY), Just(f64::NEG_INFINITY)],
+            0..200,
+        ),
+    ) {
+        let offers: Vec<(f64, Idx)> = distances.iter().enumerate().map(|(i, &d)| (d, (i as Idx * 61) % 211)).collect();
+        let bits = |distances: &[f64]| distances.iter().map(|distance| distance.to_bits()).collect::<Vec<u64>>();
+        let (found, expected, expected_ids) = k_best(k, &offers);
+        for tier in Tier::all() {
+            let (mut distances, mut ids) = (vec![-3.5; k], vec![77; k]);
+            let mut best = KBest::new(&mut distances, &mut ids).unwrap();
+            offers.iter().for_each(|&(distance, id)| best.offer(distance, id));
+            prop_assert_eq!(best.finish_on(tier), found);
+            prop_assert_eq!((bits(&distances), &ids), (bits(&expected), &expected_ids), "{} k {}", tier, k);
+        }
     }
 
     #[test]

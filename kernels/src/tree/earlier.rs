@@ -91,6 +91,11 @@ impl<'a, 'k> Earlier<'a, 'k> {
     pub fn finish(self) -> usize {
         self.best.finish()
     }
+
+    /// [`finish`](Self::finish), on a tier.
+    pub(super) fn finish_on(self, tier: Tier) -> usize {
+        self.best.finish_on(tier)
+    }
 }
 
 impl<R: Real> Visitor<R> for Earlier<'_, '_> {
@@ -160,5 +165,5 @@ pub fn knn_before<M: Metric>(
 ) -> Result<(usize, SearchCounters), KernelError> {
     let visitor = Earlier::new(view, precedence, before, KBest::new(distances, ids)?)?;
     let (visitor, counters) = search(tier, view, metric, query, visitor, &mut arena.scope())?;
-    Ok((visitor.finish(), counters))
+    Ok((visitor.finish_on(tier), counters))
 }

@@ -127,7 +127,7 @@ pub fn knn_panel<T: Real, F: Form>(
     let mut search = Search { view, metric, boxes, queries, except, corners, notes, settled, best, counters };
     tier.run(Together { search: &mut search, frames })?;
     for best in search.best {
-        best.finish();
+        best.finish_on(tier);
     }
     Ok(search.counters)
 }

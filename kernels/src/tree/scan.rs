@@ -117,7 +117,7 @@ pub fn scan<T: Real, F: Form>(
     }
     let counters = sweep(tier, metric, queries, &mut visitors, arena)?;
     for visitor in visitors {
-        visitor.finish();
+        visitor.finish_on(tier);
     }
     Ok(counters)
 }

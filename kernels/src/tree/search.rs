@@ -260,7 +260,7 @@ pub fn knn<M: Metric>(
 ) -> Result<(usize, SearchCounters), KernelError> {
     let visitor = Nearest::new(view.parts().ids, except, KBest::new(distances, ids)?);
     let (visitor, counters) = search(tier, view, metric, query, visitor, &mut arena.scope())?;
-    Ok((visitor.finish(), counters))
+    Ok((visitor.finish_on(tier), counters))
 }
 
 /// The largest distance of a run.

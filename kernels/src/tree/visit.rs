@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE, idx_len};
-use crate::simd::{Lanes, Real};
+use crate::simd::{Lanes, Real, Tier};
 use crate::topk::KBest;
 
 use super::Group;
@@ -68,6 +68,11 @@ impl<'a, 'k> Nearest<'a, 'k> {
     /// Sorts the answers; returns how many there are.
     pub fn finish(self) -> usize {
         self.best.finish()
+    }
+
+    /// [`finish`](Self::finish), on a tier.
+    pub(super) fn finish_on(self, tier: Tier) -> usize {
+        self.best.finish_on(tier)
     }
 }
 
