@@ -27,6 +27,7 @@
 //! | metrics | [`metric`] (names), [`space`] (points under a metric, packed for the kernels) |
 //! | trees | [`build`] (batches, conflicts, levels), [`tree`] (storage, files, validation) |
 //! | queries | [`any`], [`index`], [`answers`], [`brute`] |
+//! | errors, the machine | [`error`], [`summary`] |
 //! | correlations | [`residual`] (residual and prior correlation, Vecchia neighbours) |
 //!
 //! The arithmetic is in the crate `covertree-kernels`, which stands here as [`kernels`]; this crate plans, splits over
@@ -35,7 +36,8 @@
 //! # Exactness
 //! An answer is what a brute force by the metric's published formula gives (in `f64`, unfused, sums in the order of the
 //! dimensions), ordered by (distance, id), with the same distances bit for bit: on every machine, vector tier and number of
-//! threads, with every setting of the builder.
+//! threads, with every setting of the builder. Under [`residual`] this holds for the `V` and `p` of the run, whose last bits depend on the
+//! processor; and a [gate](residual::gate) makes answers approximate.
 
 pub mod answers;
 pub mod any;

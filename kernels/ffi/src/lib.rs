@@ -3,7 +3,7 @@
 //! # What a function promises
 //! - It needs nothing: no allocator, no threads, no operating system, no libc but `memcpy`, `memmove`, `memset`,
 //!   `memcmp` and `bcmp`. All memory is the caller's; scratch comes in [`covertree_block`]s, and a function `..._blocks` says how many.
-//! - It returns a [`covertree_status`] and, where the caller gives room for it, a [`covertree_error`] with the name of the
+//! - If it can fail, it returns a [`covertree_status`] and, where the caller gives room for it, a [`covertree_error`] with the name of the
 //!   argument and both numbers. Nothing has been written to the outputs when it is not `OK`.
 //! - It checks what it can: null and misaligned pointers, lengths that do not fit together, outputs that overlap another
 //!   argument (but for the `covertree_error`, which is written last), numbers out of range. It reads and writes within `pointer[0..length]` of its arguments and nowhere else; the

@@ -34,7 +34,7 @@
 //! `dim` operations per pair of a row and a column, in register tiles; what `f32` cannot decide costs `f64` as well. One
 //! thread of an AMD EPYC (Zen 4) with AVX-512, 2,048 points: [`count_within`] asks 3.8 G pairs/s in three dimensions and 0.58 in
 //! 64 in `f32` (1.8 and 0.17 on the portable tier, 0.75 and 0.07 by a plain loop), 2.4 and 0.21 in `f64`. A graph from pairs takes 12 ns
-//! per directed edge where sorting the edges takes 55. `cargo bench --bench conflict`.
+//! per directed edge where sorting the edges takes 55. `cargo bench -p covertree-benches --bench conflict`.
 
 use core::marker::PhantomData;
 use core::ops::Range;

@@ -41,7 +41,7 @@
 //! One thread of an AMD EPYC (Zen 4) with AVX-512 (portable): the exponential in `f64` 1,490 M/s (259) where std has 190 and `libm`
 //! 143, in `f32` 4,390 (976); RBF 1,030 M/s (380) and Matern-5/2 753 (274) where the formula takes 134 and 84; a point with packed
 //! points of three coordinates 691 M/s (260). With AVX2 (portable) [`scale_rows`] makes 1,530 M (820) coordinates a second of rows of
-//! three, and a plain loop 600; of rows of twenty 1,670 (800), and 750. `cargo bench --bench covariance`.
+//! three, and a plain loop 600; of rows of twenty 1,670 (800), and 750. `cargo bench -p covertree-benches --bench covariance`.
 
 mod exp;
 pub(crate) mod lanes;

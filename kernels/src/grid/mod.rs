@@ -37,7 +37,7 @@
 //!
 //! # Cost and measured rate
 //! A pass over the points per shift, and a look-up in an open-addressed table per point. One thread of an AMD EPYC (Zen 4):
-//! 9.5 ns per key in three dimensions, 9 per point of a table, 3 to 4 per look-up. `cargo bench --bench grid`.
+//! 9.5 ns per key in three dimensions, 9 per point of a table, 3 to 4 per look-up. `cargo bench -p covertree-benches --bench grid`.
 
 mod cells;
 mod cover;

@@ -23,7 +23,7 @@
 //! [`group_by_key`] reads the keys twice and writes each row once, at the place of its group; scratch and starts are as long
 //! as there are groups. One thread of an AMD EPYC (Zen 4), 1,000,000 keys: 1.6 ns per key in 1,000 groups, 2.2 in 30,000, 3.6 in
 //! 1,000,000, where [`group_by_key_wide`] takes 5.3 and `sort_unstable_by_key` of the rows 44; the radix sort 10.5 for evenly
-//! spread keys and 11.3 for Hilbert keys of normal points, where `sort_unstable_by_key` takes 37 (by AVX2, for 2.6 GHz). `cargo bench --bench group`.
+//! spread keys and 11.3 for Hilbert keys of normal points, where `sort_unstable_by_key` takes 37 (by AVX2, for 2.6 GHz). `cargo bench -p covertree-benches --bench group`.
 
 mod dense;
 mod groups;

@@ -74,7 +74,7 @@
 //! # Cost and measured rate
 //! As many multiply-adds per pair as landmarks. One thread of an AMD EPYC (Zen 4) with AVX-512 (portable), 16 landmarks, leaves of
 //! 64: [`bounds`] 1,120 M pairs/s (418) in `f64`, the plain twin 79; [`choose`] 6 us per leaf; [`envelope_bounds`] 1.4 ns per query.
-//! `cargo bench --bench landmark`.
+//! `cargo bench -p covertree-benches --bench landmark`.
 
 pub mod between;
 mod cross;

@@ -38,7 +38,7 @@
 //! # Cost and measured rate
 //! A round reads the neighbours of the open vertices, in each phase up to the first that decides. One thread of an AMD EPYC
 //! (Zen 4), random geometric graphs: [`mis`] takes 37 ns per vertex at degree 4, 99 at 64 and 279 at 512; [`complete`] 7.9, 3.7
-//! and 3.2, where sequential greedy without checks takes 4.4, 1.5 and 1.2. `cargo bench --bench mis`.
+//! and 3.2, where sequential greedy without checks takes 4.4, 1.5 and 1.2. `cargo bench -p covertree-benches --bench mis`.
 
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};

@@ -32,7 +32,7 @@
 //! Morton: `3 * dims * log2(bits)`. Stack: 4 KiB.
 //!
 //! One thread of an AMD EPYC (Zen 4), 1,000,000 points: a Hilbert key takes 13 ns in three dimensions (16 on the
-//! portable tier) and 26 in sixteen, a Morton key 4 and 19; [`bounds`] reads 77 GB/s. `cargo bench --bench order`.
+//! portable tier) and 26 in sixteen, a Morton key 4 and 19; [`bounds`] reads 77 GB/s. `cargo bench -p covertree-benches --bench order`.
 
 mod frame;
 pub(crate) mod lanes;

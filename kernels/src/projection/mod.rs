@@ -44,7 +44,7 @@
 //! # Cost and measured rate
 //! [`project_rows`] takes [`AXES`] multiplications and additions per coordinate, whatever the number of axes; [`principal_axes`] fourteen
 //! times as many per coordinate of the sample. One thread of an AMD EPYC (Zen 4) with AVX-512, `f32`, 64 dimensions: axes of 1,024 points
-//! take 1.5 ms (portable 2.5), a projected row 90 ns (portable 149). `cargo bench --bench projection`.
+//! take 1.5 ms (portable 2.5), a projected row 90 ns (portable 149). `cargo bench -p covertree-benches --bench projection`.
 //!
 //! Source of the axes: orthogonal iteration (Golub and Van Loan, *Matrix Computations*, section 8.2.4).
 

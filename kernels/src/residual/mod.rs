@@ -80,7 +80,7 @@
 //! # Cost and measured rate
 //! `columns` multiply-adds per pair, in register tiles. One thread of an AMD EPYC (Zen 4) with AVX-512 (portable), 512 columns:
 //! [`block_to_run`] 38 M pairs/s (17) in `f64` and 91 (36) in `f32`, 66 and 79 % of the limit of multiply-adds; [`one_to_run`] half of
-//! that; the plain twin 2.4. `cargo bench --bench residual`.
+//! that; the plain twin 2.4. `cargo bench -p covertree-benches --bench residual`.
 
 mod early;
 mod exact;

@@ -14,7 +14,7 @@
 //! and only what lies within the bracket is looked at again. [`merge_runs`] costs `log2 runs` comparisons per pair written.
 //! One thread of an AMD EPYC (Zen 4) with AVX-512, `f32`: [`positions_at_most`] scans 26 G values/s when none passes and 7.7 when
 //! half of them do (plain loop: 2.8 and 1.3); the 50th smallest of 32,768 takes 8.5 us (`select_nth_unstable`: 41); merging 8
-//! runs of 50 takes 0.86 us (sort: 5.3). `cargo bench --bench select`.
+//! runs of 50 takes 0.86 us (sort: 5.3). `cargo bench -p covertree-benches --bench select`.
 
 use crate::arena::{Arena, blocks};
 use crate::error::{KernelError, want};

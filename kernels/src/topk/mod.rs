@@ -12,7 +12,7 @@
 //!
 //! # Cost and measured rate
 //! An offer that is in vain costs a comparison. One thread of an AMD EPYC (Zen 4), 4,096 random offers: 0.64 ns per offer for
-//! `k = 8`, 1.5 for 32, 1.6 for 50 (`BinaryHeap`: 1.5, 1.8, 1.9). `cargo bench --bench topk`.
+//! `k = 8`, 1.5 for 32, 1.6 for 50 (`BinaryHeap`: 1.5, 1.8, 1.9). `cargo bench -p covertree-benches --bench topk`.
 
 use crate::error::{KernelError, want};
 use crate::index::{Idx, NONE};

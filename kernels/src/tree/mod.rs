@@ -63,7 +63,7 @@
 //! AMD EPYC (Zen 4) with AVX-512: the 8 nearest of 32,768 uniform points in three dimensions take [`knn`] 2.2 us a query (2.8 on the
 //! portable tier, 28 by tiles of brute force) and [`knn_panel`] 0.45, all points within 0.04 take [`search`] 0.55 us, all on a tree made
 //! by hand. [`scan`] looks at 2.3 G pairs/s in 8 dimensions, 0.58 in 64 and 0.118 in 384. [`near_pairs`] takes 0.19 us a point. What trees of the builder give: `benches/peers/RESULTS.md`.
-//! `cargo bench --bench tree`, `--bench scan`, `--bench sphere`, `--bench items`.
+//! `cargo bench -p covertree-benches --bench tree`, `--bench scan`, `--bench sphere`, `--bench items`.
 
 mod best_first;
 mod boxes;

@@ -132,7 +132,7 @@ pub(crate) const fn dtype_name(dtype: Dtype) -> &'static str {
 /// The metric.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct MetricArgs {
-    /// The metric
+    /// The metric; angular and haversine are in radians, of haversine the columns are longitude and latitude in degrees
     #[arg(long, value_name = "METRIC", default_value = MetricName::default().name(), value_parser = metric_parser())]
     pub metric: MetricName,
 }
@@ -143,12 +143,14 @@ pub(super) fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
 
 /// How a tree is built.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Building (every setting gives a correct tree; the defaults are the fastest)")]
+#[command(next_help_heading = "Building (every setting gives a correct tree and the same answers; the defaults suit most points)")]
 pub(crate) struct StrategyArgs {
     /// Ratio of the radii of neighbouring levels
     #[arg(long, value_name = "B", default_value_t = BuildConfig::default().base)]
     pub base: f64,
-    /// How points that want the same place are told apart: dense, grid, two-phase, parent, nets, auto
+    /// How points that want the same place are told apart: dense (a graph of all conflicts), grid or parent (no graph: by cells, or
+    /// below each parent), two-phase (a first set, then what is left), nets (all points at once, level by level), auto (nets up to
+    /// five columns, else by batch)
     #[arg(long, value_name = "HOW", default_value_t)]
     pub conflict: Conflict,
     /// grid: shifted grids per round, 1 to 4
@@ -160,10 +162,11 @@ pub(crate) struct StrategyArgs {
     /// dense, two-phase: conflicts of a batch that are kept at most, some fifty bytes each
     #[arg(long, value_name = "N", default_value_t = BuildConfig::default().graph_cap)]
     pub graph_cap: u64,
-    /// Order of insertion: random, hilbert, morton, natural, brio
+    /// Order of insertion: random, hilbert or morton (along a curve), natural (by row), brio (random, each batch along a curve)
     #[arg(long, value_name = "ORDER", default_value_t)]
     pub batch_order: BatchOrder,
-    /// Sizes of batches: auto, doubling, adaptive, whole
+    /// Sizes of batches: auto, doubling, adaptive (by the share of the last one that others forced to a lower level: dominated),
+    /// whole (one batch)
     #[arg(long, value_name = "HOW", default_value_t)]
     pub prefix: Prefix,
     /// adaptive: a share of dominated points below this is low
@@ -188,7 +191,7 @@ pub(crate) struct StrategyArgs {
     /// How independent sets are found: luby, fast
     #[arg(long, value_name = "FORM", default_value_t)]
     pub mis: MisForm,
-    /// Write what the build did, batch by batch and level by level: one JSON object per line
+    /// Write what the build did, batch by batch and level by level, or under a correlation the search: one JSON object per line
     #[arg(long, value_name = "FILE.jsonl")]
     pub telemetry: Option<PathBuf>,
 }

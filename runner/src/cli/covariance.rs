@@ -56,10 +56,11 @@ pub(crate) struct InducingArgs {
     /// The inducing points themselves: .npy or .csv
     #[arg(long, value_name = "FILE", group = "explained")]
     pub inducing_points: Option<PathBuf>,
-    /// V from elsewhere, rows x M: .npy; with --p
+    /// V from elsewhere, one row per row of POINTS, M columns: .npy (f32 or f64); with --p, and without --queries
     #[arg(long, value_name = "FILE", group = "explained", requires = "p")]
     pub v: Option<PathBuf>,
-    /// Residual variances from elsewhere: .npy; with --v
+    /// Residual variances from elsewhere: variance and nugget less the squares of the row of V, or more; .npy (f32 or f64); with
+    /// --v
     #[arg(long, value_name = "FILE", requires = "v")]
     pub p: Option<PathBuf>,
 }

@@ -26,7 +26,8 @@ const SAMPLE: usize = 32;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Searching under a correlation")]
 pub(crate) struct SearchArgs {
-    /// Landmarks per leaf of 64 points, at most, for the bounds that rule pairs out: 0 to 64, or auto. Answers are the same
+    /// Landmarks per leaf of 64 points, at most, for the bounds that rule pairs out: 0 to 64, or auto
+    /// (as many as pay from 96 inducing points on, else none). Answers are the same
     #[arg(long, value_name = "L", default_value_t)]
     pub landmarks: Landmarks,
     /// Approximate: drop pairs by a cheap test that was calibrated by covertree gate-profile: off, whitened (a threshold in
@@ -42,7 +43,8 @@ pub(crate) struct SearchArgs {
     /// Do not gate points whose radius is above this, at most 1 [default: 1]
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub gate_radius_cap: Option<f64>,
-    /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall
+    /// Compare so many rows, drawn at random, with a brute force by the formula, and report the recall; without a gate, fail if it
+    /// is below 1, behind a gate 0 means 32 rows
     #[arg(long, value_name = "ROWS", default_value_t = 0)]
     pub verify: usize,
     /// Find the exact answer too; fail if the gate lost any neighbour

@@ -52,7 +52,8 @@ pub(crate) struct KnnArgs {
 /// The metric, by its name.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AnyMetricArgs {
-    /// The metric; residual and correlation take the flags of the covariance
+    /// The metric; residual and correlation take the flags of the covariance; angular and haversine are in radians, of haversine the
+    /// columns are longitude and latitude in degrees
     #[arg(long, value_name = "METRIC", default_value = MetricName::default().name(), value_parser = AnyMetric::parser())]
     pub metric: AnyMetric,
 }

@@ -24,7 +24,8 @@ use super::session::Session;
 ///
 /// Writes PREFIX.ids.npy (i32, rows x k: row numbers of POINTS; row r belongs to row r of POINTS) and PREFIX.dist.npy (f64);
 /// where there are fewer than k earlier points, ids are -1 and distances infinite. With an order other than given,
-/// PREFIX.order.npy has the row numbers in that order. With --parameters, the files of set s are PREFIX.s.ids.npy and so on.
+/// PREFIX.order.npy has the row numbers in that order. With --parameters, the files of set s, counted from 0, are
+/// PREFIX.s.ids.npy and PREFIX.s.dist.npy; PREFIX.order.npy serves all.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  covertree vecchia points.npy --kernel matern52 --lengthscale 0.2 --inducing 512 -k 30 \
@@ -43,11 +44,11 @@ pub(crate) struct VecchiaArgs {
     /// The order of the points: given, random, coordinate, or maximin (far points first, by the levels of a cover tree)
     #[arg(long, value_name = "ORDER", default_value = "given", value_parser = |name: &str| name.parse::<VecchiaOrder>())]
     pub order: VecchiaOrder,
-    /// An order of your own: row numbers, .npy (i32 or i64)
+    /// An order of your own: the row that comes first, the one that comes second, and so on: .npy (i32 or i64)
     #[arg(long, value_name = "FILE", conflicts_with = "order")]
     pub order_ids: Option<PathBuf>,
-    /// Parameter sets to run one after the other: JSON, [{"lengthscale": [0.5], "variance": 2}, ..]; what a set leaves out is
-    /// taken from the flags
+    /// Parameter sets to run one after the other: JSON, [{"lengthscale": [0.5], "variance": 2}, ..], with any of kernel,
+    /// lengthscale, variance, nugget and jitter; what a set leaves out is taken from the flags
     #[arg(long, value_name = "FILE")]
     pub parameters: Option<PathBuf>,
     /// How pairs are ruled out: auto (landmark bounds and single precision, where they are proven to suffice), or brute (every

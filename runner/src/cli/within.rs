@@ -27,7 +27,7 @@ pub(crate) struct WithinArgs {
     /// The queries, one per row: .npy or .csv
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
-    /// Distance up to which points are near, itself included
+    /// Points up to this distance count, those at it too; in the unit of the tree's metric (angular and haversine: radians)
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub radius: f64,
     /// Where to write: the beginning of the names of the three files
