@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use std::iter::Chain;
 use std::ops::Range;
 
-use covertree_kernels::index::{Idx, NONE, at};
+use covertree_kernels::index::{Idx, NONE, at, idx_len};
 
 use crate::answers::Answers;
 use crate::error::Error;
@@ -94,7 +94,8 @@ pub fn within(points: &Points, queries: &Points, metric: MetricName, radius: f64
 /// The same for any distance: `distance(query, point)` is that between a query and a point given by their numbers.
 ///
 /// # Errors
-/// [`Error::Usage`] when `k` is zero, [`Error::Memory`] when there is no room for the answers.
+/// [`Error::Usage`] when `k` is zero, [`Error::Memory`] when there is no room for the answers, [`Error::Kernel`] for more points than
+/// there are numbers for.
 ///
 /// # Cost
 /// As [`knn`].
@@ -105,6 +106,7 @@ pub fn knn_by(
     except: impl Fn(usize) -> Idx + Sync,
     distance: impl Fn(usize, usize) -> f64 + Sync,
 ) -> Result<Answers, Error> {
+    idx_len(points)?;
     select(queries, k, all_but(points, except), distance)
 }
 

@@ -385,7 +385,7 @@ pub enum Error {
     #[error("{0}")]
     Check(String),
     /// A kernel refused its arguments.
-    #[error("{0}")]
+    #[error(transparent)]
     Kernel(#[from] KernelError),
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use covertree_kernels::arena::Block;
 use rayon::prelude::*;
@@ -13,6 +13,8 @@ use rayon::prelude::*;
 pub struct Workers {
     memory: Vec<Mutex<Vec<Block>>>,
     growths: AtomicU64,
+    /// Blocks of all arenas.
+    blocks: AtomicU64,
 }
 
 impl fmt::Debug for Workers {
@@ -34,26 +36,22 @@ impl Workers {
     /// Empty arenas for the threads of the current pool, and one for a thread outside of it.
     pub fn new() -> Self {
         let memory = (0..=rayon::current_num_threads()).map(|_| Mutex::default()).collect();
-        Self { memory, growths: AtomicU64::new(0) }
+        Self { memory, growths: AtomicU64::new(0), blocks: AtomicU64::new(0) }
     }
 
-    /// Grows all arenas to at least `blocks`, so that no task has to: which worker takes part is then of no matter.
+    /// Grows all arenas that are free to at least `blocks`, so that no task has to: which worker takes part is then of no matter.
     pub fn reserve(&self, blocks: usize) {
         self.memory.par_iter().for_each(|memory| {
-            self.grow(&mut memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), blocks);
+            if let Some(mut memory) = free(memory) {
+                self.grow(&mut memory, blocks);
+            }
         });
     }
 
     /// Lends the calling worker its arena, grown to at least `blocks`; it at least doubles when it grows.
     pub fn with<R>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> R) -> R {
         let worker = rayon::current_thread_index().map_or(0, |index| index + 1);
-        // Free but where `work` runs a function of the user's that splits: this thread may then take up another task meanwhile.
-        let lent = match self.memory[worker % self.memory.len()].try_lock() {
-            Ok(memory) => Some(memory),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        match lent {
+        match free(&self.memory[worker % self.memory.len()]) {
             Some(mut memory) => {
                 self.grow(&mut memory, blocks);
                 work(&mut memory)
@@ -65,6 +63,7 @@ impl Workers {
     fn grow(&self, memory: &mut Vec<Block>, blocks: usize) {
         if memory.len() < blocks {
             let grown = blocks.max(2 * memory.len());
+            self.blocks.fetch_add((grown - memory.len()) as u64, Ordering::Relaxed); // widens
             // Nothing is kept from task to task.
             *memory = Vec::new();
             *memory = vec![Block::default(); grown];
@@ -74,14 +73,22 @@ impl Workers {
 
     /// Bytes of all arenas.
     pub fn bytes(&self) -> u64 {
-        let lens =
-            self.memory.iter().map(|memory| memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).len());
-        (lens.sum::<usize>() * size_of::<Block>()) as u64 // widens
+        self.blocks.load(Ordering::Relaxed) * size_of::<Block>() as u64 // widens
     }
 
     /// How often an arena has grown.
     pub fn growths(&self) -> u64 {
         self.growths.load(Ordering::Relaxed)
+    }
+}
+
+/// An arena, if nobody has it: somebody may where a task runs a function of the user's that splits, for its thread may then take up
+/// another task meanwhile. To wait for it would be to wait for oneself.
+fn free(memory: &Mutex<Vec<Block>>) -> Option<MutexGuard<'_, Vec<Block>>> {
+    match memory.try_lock() {
+        Ok(memory) => Some(memory),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
@@ -94,6 +101,7 @@ mod tests {
         let workers = Workers::new();
         let inner = workers.with(3, |outer| {
             outer.fill(Block::new([7; 16]));
+            workers.reserve(4);
             let inner = workers.with(5, |inner| inner.len());
             assert!(outer.iter().all(|block| *block == Block::new([7; 16])));
             inner

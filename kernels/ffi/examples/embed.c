@@ -114,7 +114,7 @@ static void distances_and_selection(void) {
         }
     }
 
-    size_t found, below = 0;
+    size_t found = 0, below = 0;
     DONE(covertree_positions_at_most_f32(COVERTREE_TIER_BEST, out, POINTS, 0.5f, 0, positions, &found, &error));
     for (int32_t i = 0; i < POINTS; i++) {
         if (out[i] <= 0.5f) CHECK(positions[below++] == i);
@@ -127,7 +127,7 @@ static void distances_and_selection(void) {
         size_t smaller = 0;
         for (size_t i = 0; i < POINTS; i++) smaller += wide[i] < best[k];
         CHECK(smaller == k && wide[best_ids[k]] == best[k]);
-        double kth;
+        double kth = 0;
         DONE(covertree_kth_smallest_f64(COVERTREE_TIER_BEST, wide, POINTS, k + 1, &kth, scratch,
                                         covertree_kth_smallest_blocks_f64(POINTS), &error));
         CHECK(kth == best[k]);
@@ -379,7 +379,7 @@ static void open_tree(void) {
 static void search_tree(void) {
     static double distances[POINTS_MAX];
     static int32_t ids[POINTS_MAX], earliest[POINTS_MAX];
-    size_t groups = (size_t)info.groups, blocks = info.search_blocks, found;
+    size_t groups = (size_t)info.groups, blocks = info.search_blocks, found = 0;
     CHECK(groups <= LEN(earliest));
     DONE(covertree_earliest(&tree, earliest, groups, &error));
     for (size_t step = 0; step < 40; step++) {

@@ -9,7 +9,7 @@
 //!   argument (but for the `covertree_error`, which is written last), numbers out of range. It reads and writes within `pointer[0..length]` of its arguments and nowhere else; the
 //!   fuzz target `ffi` puts hostile lengths and arguments to it under AddressSanitizer.
 //! - What it cannot check is the caller's part: that a pointer of length `n` points to `n` elements that no other thread
-//!   changes meanwhile. A pointer with length 0 may be null.
+//!   changes meanwhile, and that they hold values, any of them, also where they are only written to. A pointer with length 0 may be null.
 //!
 //! # Layers
 //! | module | what |

@@ -27,8 +27,9 @@ impl Sealed for Avx2 {}
 impl Sealed for F32x16 {}
 impl Sealed for F64x8 {}
 
-// SAFETY (every block below): these types are private to `simd`, and a value of them is only made by code that is
-// generic over `Lanes` and runs inside `enter`, whose caller has proved AVX2 and FMA.
+// SAFETY (every block below): these types are private to `simd`, and only code that is generic over
+// `Lanes` and was entered by `enter`, whose caller has proved AVX2 and FMA, gets to know them: whoever makes a value of them runs on
+// a machine that has both, inside `enter` or after it.
 
 /// For each mask of eight lanes the numbers of the lanes that are set, ascending, a byte each, the first one lowest.
 static SET_LANES: [u64; 256] = {

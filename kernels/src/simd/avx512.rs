@@ -28,8 +28,9 @@ impl Sealed for Avx512 {}
 impl Sealed for F32x16 {}
 impl Sealed for F64x8 {}
 
-// SAFETY (every block below): these types are private to `simd`, and a value of them is only made by code that is
-// generic over `Lanes` and runs inside `enter`, whose caller has proved AVX-512.
+// SAFETY (every block below): these types are private to `simd`, and only code that is generic over
+// `Lanes` and was entered by `enter`, whose caller has proved AVX-512, gets to know them: whoever makes a value of them runs on a
+// machine that has it, inside `enter` or after it.
 
 impl Lanes for Avx512 {
     type F32 = F32x16;

@@ -136,7 +136,7 @@ impl<'a> KBest<'a> {
 
     /// Offers one pair; it is kept if it is among the `k` smallest so far. A NaN distance is never kept.
     ///
-    /// The caller offers each id once; an id that is offered twice is held twice.
+    /// Ids are not negative. The caller offers each id once; an id that is offered twice is held twice.
     #[inline(always)]
     pub fn offer(&mut self, distance: f64, id: Idx) {
         if distance <= self.worst {

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::Boxes;
-use super::metric::Metric;
+use super::metric::{Metric, check_numbers};
 use crate::dist::{Form, lanes};
 use crate::error::{KernelError, want};
 use crate::projection::stretch;
@@ -214,7 +214,8 @@ impl<T: Real, F: Form> Metric for Coordinates<'_, T, F> {
     #[inline]
     fn check(&self, query: &[T], len: usize) -> Result<(), KernelError> {
         want("points", len, self.points.len())?;
-        want("query", self.points.dim(), query.len())
+        want("query", self.points.dim(), query.len())?;
+        check_numbers(query)
     }
 
     #[inline]

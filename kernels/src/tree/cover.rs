@@ -48,6 +48,9 @@ impl<'a, R: Real> Covering<'a, R> {
 impl<R: Real> Visitor<R> for Covering<'_, R> {
     const BY_GROUP: bool = true;
 
+    fn check(&self, len: usize) -> Result<(), KernelError> {
+        want("ceilings", len.next_multiple_of(R::LANES), self.ceilings.len())
+    }
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.cap

@@ -102,6 +102,9 @@ impl<R: Real> Visitor<R> for Earlier<'_, '_> {
     const BY_GROUP: bool = true;
     const NEAREST: bool = true;
 
+    fn check(&self, len: usize) -> Result<(), KernelError> {
+        want("ids", len, self.ids.len())
+    }
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()

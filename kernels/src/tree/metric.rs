@@ -171,3 +171,11 @@ pub trait Metric {
 pub const fn run_len(lanes: usize, from: usize, to: usize) -> usize {
     to.next_multiple_of(lanes) - from / lanes * lanes
 }
+
+/// Refuses a query with a coordinate that is no number: nothing is near it, and that would look like a tree of too few points.
+pub(super) fn check_numbers<T: Real>(query: &[T]) -> Result<(), KernelError> {
+    match query.iter().position(|value| value.to_f64().is_nan()) {
+        Some(at) => Err(KernelError::Value { what: "query", at }),
+        None => Ok(()),
+    }
+}

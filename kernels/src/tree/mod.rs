@@ -160,16 +160,19 @@ impl<'a> TreeView<'a> {
     /// Levels, reaches and distances are taken on trust (a wrong reach makes wrong answers, never a crash).
     ///
     /// # Errors
-    /// [`KernelError::Shape`], [`KernelError::TooLong`]; [`KernelError::Value`] naming `groups` and the first one that
-    /// breaks the order.
+    /// [`KernelError::Shape`], [`KernelError::TooLong`]; [`KernelError::Value`] naming `ids` and the first one that is negative, or
+    /// `groups` and the first one that breaks the order.
     ///
     /// # Cost
-    /// Reads the groups twice; no scratch.
+    /// Reads the ids once and the groups twice; no scratch.
     pub fn new(parts: TreeParts<'a>) -> Result<Self, KernelError> {
         let len = parts.ids.len();
         idx_len(len)?;
         idx_len(parts.groups.len())?;
         want("levels", len, parts.levels.len())?;
+        if let Some(at) = parts.ids.iter().position(|&id| id < 0) {
+            return Err(KernelError::Value { what: "ids", at });
+        }
         if len == 0 {
             want("groups", 0, parts.groups.len())?;
             return Ok(Self { parts });

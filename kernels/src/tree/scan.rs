@@ -154,6 +154,7 @@ pub fn sweep<T: Real, F: Form, V: Visitor<T>>(
 ) -> Result<ScanCounters, KernelError> {
     want("visitors", queries.len(), visitors.len())?;
     check_queries(metric, &queries)?;
+    visitors.iter().try_for_each(|visitor| visitor.check(metric.points().len()))?;
     if queries.is_empty() {
         return Ok(ScanCounters::default());
     }

@@ -201,7 +201,8 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 /// | `arena` | [`search_blocks`] of the tree, given back |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when the query, the number of points, or the [boxes](Metric::check_boxes) do not [fit](Metric::check);
+/// [`KernelError::Shape`] when the query, the number of points, the [boxes](Metric::check_boxes) or the [visitor](Visitor::check) do not
+/// [fit](Metric::check), [`KernelError::Value`] of `query` for a coordinate that is no number;
 /// [`KernelError::Scratch`] when the arena has fewer than [`search_blocks`] blocks for the tree. [`KernelError::Value`] of `groups`,
 /// at the first group of a group that has more of them than points in its block, as a tree by cells has, where the metric has no
 /// boxes.
@@ -219,6 +220,7 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 ) -> Result<(V, SearchCounters), KernelError> {
     metric.check(query, view.len())?;
     metric.check_boxes(view.parts().groups.len())?;
+    visitor.check(view.len())?;
     let mut arena = arena.scope();
     let nearest = if V::NEAREST { visitor.nearest() } else { None };
     let shortlist = Shortlist::take::<M>(&mut arena, nearest)?;

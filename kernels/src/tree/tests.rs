@@ -305,6 +305,31 @@ fn tampered_groups_are_refused() {
     }
     let short = TreeView::new(TreeParts { levels: &made.levels[1..], ..made.parts() });
     assert!(matches!(short, Err(KernelError::Shape { .. })));
+    let mut ids = made.ids.clone();
+    ids[7] = NONE;
+    let negative = TreeView::new(TreeParts { ids: &ids, ..made.parts() });
+    assert_eq!(negative.err(), Some(KernelError::Value { what: "ids", at: 7 }), "it would look like padding");
+}
+
+#[test]
+fn queries_that_are_no_numbers_and_visitors_of_other_trees_are_refused() {
+    let made = HandMade::<f32>::boxed(points(100, 2, 1, 0), 2, 11, 4);
+    let (view, metric) = (TreeView::new(made.parts()).unwrap(), made.metric::<SquaredEuclidean>());
+    let mut memory = vec![Block::default(); search_blocks(made.waiting)];
+    let (mut distances, mut ids) = ([-7.0; 3], [-7; 3]);
+    let arena = &mut Arena::new(&mut memory);
+    for (query, refused) in [([0.0, f32::NAN], Some(1)), ([0.0, f32::INFINITY], None)] {
+        let found = knn(Tier::detect(), view, &metric, &query, NONE, &mut distances, &mut ids, arena);
+        assert_eq!(found.err(), refused.map(|at| KernelError::Value { what: "query", at }));
+    }
+    let (mut near, mut near_ids) = ([0.0; 3], [0; 3]);
+    let few = &made.ids[..99];
+    let best = crate::topk::KBest::new(&mut near, &mut near_ids).unwrap();
+    let refused = search(Tier::detect(), view, &metric, &[0.0; 2], Nearest::new(few, NONE, best), arena);
+    assert_eq!(refused.err(), Some(KernelError::Shape { what: "ids", want: 100, got: 99 }));
+    let within = Within::new(few, NONE, 1.0, &mut near_ids, &mut near).unwrap();
+    let refused = search(Tier::detect(), view, &metric, &[0.0; 2], within, arena);
+    assert_eq!(refused.err(), Some(KernelError::Shape { what: "ids", want: 100, got: 99 }));
 }
 
 /// Checks the neighbours of members among the earlier ones, and that late groups are skipped.

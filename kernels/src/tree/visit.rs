@@ -48,6 +48,14 @@ pub trait Visitor<R: Real> {
         None
     }
 
+    /// Whether the visitor was made for a tree of `len` points.
+    ///
+    /// # Errors
+    /// What does not fit; [`search`](super::search) passes it on before anything is visited.
+    fn check(&self, _len: usize) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     /// A point and its distance by the published formula, at most [`cap`](Self::cap) when it was asked last.
     fn offer(&mut self, position: usize, distance: f64);
 }
@@ -79,6 +87,9 @@ impl<'a, 'k> Nearest<'a, 'k> {
 impl<R: Real> Visitor<R> for Nearest<'_, '_> {
     const NEAREST: bool = true;
 
+    fn check(&self, len: usize) -> Result<(), KernelError> {
+        want("ids", len, self.ids.len())
+    }
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.best.worst()
@@ -140,6 +151,9 @@ impl<'a, 'o> Within<'a, 'o> {
 }
 
 impl<R: Real> Visitor<R> for Within<'_, '_> {
+    fn check(&self, len: usize) -> Result<(), KernelError> {
+        want("ids", len, self.ids.len())
+    }
     #[inline(always)]
     fn cap(&self) -> f64 {
         self.radius

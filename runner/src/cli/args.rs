@@ -143,7 +143,9 @@ pub(super) fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
 
 /// How a tree is built.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Building (every setting gives a correct tree and the same answers; the defaults suit most points)")]
+#[command(
+    next_help_heading = "Building (every setting gives a correct tree and the same answers; the defaults suit most points)"
+)]
 pub(crate) struct StrategyArgs {
     /// Ratio of the radii of neighbouring levels
     #[arg(long, value_name = "B", default_value_t = BuildConfig::default().base)]

@@ -5,6 +5,7 @@ use covertree_kernels::residual::{PointRow, residual_distance, rho_of_rows};
 use rayon::prelude::*;
 
 use super::ResidualIndex;
+use super::order;
 use super::set::PointSet;
 use crate::answers::Answers;
 use crate::brute::knn_by;
@@ -13,15 +14,12 @@ use crate::error::Error;
 /// The `min(k, i)` nearest earlier points, for [`ResidualIndex::vecchia`].
 ///
 /// # Errors
-/// As [`ResidualIndex::vecchia`], but an order that is none is not noticed.
+/// As [`ResidualIndex::vecchia`].
 ///
 /// # Cost
 /// One formula per pair.
 pub fn vecchia(index: &ResidualIndex, order: &[Idx], k: usize) -> Result<Answers, Error> {
-    let mut ranks = vec![0; index.len()];
-    for (rank, &row) in order.iter().enumerate() {
-        ranks[at(row)] = rank;
-    }
+    let ranks = order::ranks(order, index.len())?;
     let rows = Unpacked::new(&index.set);
     let distance = |query: usize, point: usize| match ranks[point] < ranks[query] {
         true => rows.distance(index, query, &rows, point),
@@ -40,10 +38,7 @@ pub fn vecchia(index: &ResidualIndex, order: &[Idx], k: usize) -> Result<Answers
 /// # Cost
 /// One formula per earlier point of each row.
 pub fn vecchia_rows(index: &ResidualIndex, order: &[Idx], rows: &[Idx], k: usize) -> Result<Answers, Error> {
-    let mut ranks = vec![0; index.len()];
-    for (rank, &row) in order.iter().enumerate() {
-        ranks[at(row)] = rank;
-    }
+    let ranks = order::ranks(order, index.len())?;
     let all = Unpacked::new(&index.set);
     let mut answers = knn_by(
         index.len(),

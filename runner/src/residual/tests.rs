@@ -266,6 +266,8 @@ fn bad_input_gives_one_clear_line() {
     assert!(fit(tiny, Inducing::None).contains("times the lengthscale 1e-300; choose a larger one"));
     let index = ResidualIndex::fit(&points, &CovarianceConfig::default(), &Inducing::None, 1).unwrap();
     assert!(index.vecchia(&[0, 1], 3).is_err() && index.vecchia(&[0; 50], 3).is_err());
+    assert!(reference::vecchia(&index, &[-1; 50], 3).is_err());
+    assert!(reference::vecchia_rows(&index, &[0; 50], &[1], 3).is_err());
     assert!(index.graph(0, false).is_err() && index.within(None, f64::NAN).is_err());
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use covertree_kernels::dist;
 use covertree_kernels::error::KernelError;
-use covertree_kernels::index::{Idx, at};
+use covertree_kernels::index::{Idx, at, idx_len};
 use covertree_kernels::simd::{Real, Tier};
 use covertree_kernels::tree::{Boxes, Coordinates, Group, box_of_run};
 use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
@@ -50,9 +50,12 @@ impl<T: Real> PackedPoints<T> {
         groups: usize,
     ) -> Result<Self, KernelError> {
         Panels::new(&data, dim, len)?;
+        idx_len(groups)?;
         if groups > 0 {
             let width = corners.len() / groups.next_multiple_of(T::LANES);
             Boxes::new(Panels::new(&corners, width, groups)?)?;
+        } else if !corners.is_empty() {
+            return Err(KernelError::Shape { what: "corners", want: 0, got: corners.len() });
         }
         Ok(Self { data, corners, dim, len, groups, ahead: Ahead::default() })
     }
@@ -130,5 +133,21 @@ impl<T: Real> PackedPoints<T> {
         });
         self.corners = corners;
         self.groups = groups.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corners_belong_to_groups() {
+        let new = |corners: usize, groups: usize| {
+            PackedPoints::new(vec![0.0f32; 16].into(), vec![1.0; corners].into(), 1, 1, groups)
+        };
+        assert!(new(0, 0).is_ok_and(|points| points.boxes().is_none()));
+        assert_eq!(new(32, 0).err(), Some(KernelError::Shape { what: "corners", want: 0, got: 32 }));
+        assert!(new(32, 1).is_ok_and(|points| points.boxes().is_some()));
+        assert!(matches!(new(32, usize::MAX), Err(KernelError::TooLong { .. })));
     }
 }

@@ -6,6 +6,7 @@ use super::Chord;
 use crate::dist::{Form, SquaredEuclidean};
 use crate::error::{KernelError, want};
 use crate::simd::{Lanes, Real, Vector};
+use crate::tree::metric::check_numbers;
 use crate::tree::{Boxes, Metric};
 use crate::view::Panels;
 
@@ -137,7 +138,8 @@ impl Metric for Haversine<'_> {
     #[inline]
     fn check(&self, query: &[f64], len: usize) -> Result<(), KernelError> {
         want("points", len, self.points.len())?;
-        want("query", HAVERSINE_WIDTH, query.len())
+        want("query", HAVERSINE_WIDTH, query.len())?;
+        check_numbers(query)
     }
 
     #[inline]

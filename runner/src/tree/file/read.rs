@@ -33,7 +33,8 @@ pub enum ReadMode {
     Memory,
     /// It is mapped: pages are loaded when they are needed, and may be dropped again. The file must keep its bytes
     /// meanwhile; this program only ever replaces tree files as a whole, which does a mapping no harm. A file that
-    /// another program cuts ends this one (by a signal), and one that it changes makes answers unspecified.
+    /// another program cuts ends this one (by a signal); one that it changes makes answers unspecified, and a search may panic or go
+    /// on for ever. Choose [`Memory`](Self::Memory) where others may write to it.
     Mapped,
 }
 
