@@ -7,7 +7,6 @@ use std::time::Duration;
 use covertree_benches::uniform;
 use covertree_kernels::index::Idx;
 use covertree_kernels::oracle::topk::k_best;
-use covertree_kernels::simd::Tier;
 use covertree_kernels::topk::KBest;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -71,31 +70,6 @@ fn offers(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a selection costs with its end: in order of a heap, and by counting.
-fn ends(c: &mut Criterion) {
-    let mut group = c.benchmark_group("KBest, offers and end");
-    for k in [8, 33, 50, 64, 96, 128] {
-        let distances = uniform(3 * k / 2, 7);
-        let (mut best_distances, mut ids) = (vec![0.0; k], vec![0; k]);
-        let mut select = |tier: Option<Tier>| {
-            let mut best = KBest::new(&mut best_distances, &mut ids).expect("k is positive");
-            for (&distance, id) in black_box(&distances).iter().zip(0..) {
-                best.offer(distance, id);
-            }
-            let found = match tier {
-                Some(tier) => best.finish_on(tier),
-                None => best.finish(),
-            };
-            assert!(found == k && best_distances.is_sorted());
-        };
-        group.bench_function(BenchmarkId::new("finish", k), |b| b.iter(|| select(None)));
-        for tier in Tier::all() {
-            group.bench_function(BenchmarkId::new(format!("finish_on {tier}"), k), |b| b.iter(|| select(Some(tier))));
-        }
-    }
-    group.finish();
-}
-
 fn short() -> Criterion {
     Criterion::default()
         .sample_size(20)
@@ -103,5 +77,5 @@ fn short() -> Criterion {
         .measurement_time(Duration::from_millis(600))
 }
 
-criterion_group! { name = benches; config = short(); targets = offers, ends }
+criterion_group! { name = benches; config = short(); targets = offers }
 criterion_main!(benches);

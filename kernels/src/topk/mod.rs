@@ -7,8 +7,8 @@
 //! Up to [`SORTED_MAX`] pairs are held sorted, and an offer is inserted from the back: no tree beats a few moves within
 //! two or three cache lines. More pairs are held as a binary heap with the worst pair on top. Until `k` pairs are
 //! there, the heap is a mere list, and becomes a heap (in linear time) only when it is full, because nothing asks for
-//! the worst pair before; while pairs arrive in ascending order, not even then. A heap of up to 96 pairs ends in
-//! order by counting, if it is [told a tier](KBest::finish_on), and not pair by pair from the top.
+//! the worst pair before; while pairs arrive in ascending order, not even then. The searches of this
+//! crate put a heap of up to 96 pairs in order by counting on their tier, not pair by pair from the top.
 //!
 //! # Cost and measured rate
 //! An offer that is in vain costs a comparison. One thread of an AMD EPYC (Zen 4), 4,096 random offers: 0.64 ns per offer for
@@ -166,7 +166,7 @@ impl<'a> KBest<'a> {
     /// [`finish`](Self::finish), on a tier: faster where 33 to 96 pairs were kept that came out of order, and as fast otherwise. The
     /// same answer.
     #[inline(never)]
-    pub fn finish_on(mut self, tier: Tier) -> usize {
+    pub(crate) fn finish_on(mut self, tier: Tier) -> usize {
         if !self.ascending && self.len <= COUNTED_MAX {
             tier.run(Counted(&mut self));
         }
