@@ -133,8 +133,8 @@ pub fn scan<T: Real, F: Form>(
 /// | `arena` | [`scan_blocks`]`(dim)`, given back |
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a length does not fit or there are more queries, [`KernelError::Scratch`] when the arena is too
-/// small. Nothing is offered then.
+/// [`KernelError::Shape`] when a length does not fit, a [visitor](Visitor::check) does not, or there are more queries,
+/// [`KernelError::Scratch`] when the arena is too small. Nothing is offered then.
 ///
 /// # Accuracy
 /// Surrogates are filters with the margin of [`Coordinates`]; what they leave possible is settled by the published formula.

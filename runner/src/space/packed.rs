@@ -41,7 +41,8 @@ impl<T: Real> PackedPoints<T> {
     /// Points that are packed already, with the corners of `groups` boxes (or none and 0).
     ///
     /// # Errors
-    /// As [`Panels::new`] and [`Boxes::new`] where the lengths do not fit.
+    /// As [`Panels::new`] and [`Boxes::new`] where the lengths do not fit, [`KernelError::Shape`] for corners of no groups,
+    /// [`KernelError::TooLong`] for more groups than there are numbers for.
     pub fn new(
         data: Storage<T>,
         corners: Storage<T>,
