@@ -201,7 +201,7 @@ fn packing(criterion: &mut Criterion) {
         pack_members(&leaf.frame, black_box(&leaf.coordinates), &leaf.extents, &mut wide.memory())
     });
     let memory = wide.memory();
-    let members = FramePoints::new(&memory, LEAF, count).expect("the shapes fit");
+    let members = FramePoints::new(memory.slices(), LEAF, count).expect("the shapes fit");
     time(&mut group, "narrow_points", LEAF, || narrow_points(black_box(&members), &mut narrow.memory()));
     let (errors, mut weights) = (vec![ERROR; count], vec![0.0; LEAF]);
     time(&mut group, "member_weights", LEAF, || {
@@ -261,16 +261,16 @@ fn tiles(criterion: &mut Criterion) {
     let (mut outside, mut inside) = (Owned::<f64>::new(LEN, count), Owned::<f64>::new(LEAF, count));
     let mut memory = outside.memory();
     project(tier, &leaf.frame, &leaf.factor, &leaf.rows(), &[ERROR; LEN], LEN, &mut memory).expect("the shapes fit");
-    let wide = FramePoints::new(&memory, LEN, count).expect("the shapes fit");
+    let wide = FramePoints::new(memory.slices(), LEN, count).expect("the shapes fit");
     let (mut narrow_outside, mut narrow_inside) = (Owned::<f32>::new(LEN, count), Owned::<f32>::new(LEAF, count));
     let mut narrow = narrow_outside.memory();
     narrow_points(&wide, &mut narrow).expect("the shapes fit");
     pack_members(&leaf.frame, &leaf.coordinates, &leaf.extents, &mut inside.memory()).expect("the shapes fit");
     pack_members(&leaf.frame, &leaf.coordinates, &leaf.extents, &mut narrow_inside.memory()).expect("the shapes fit");
-    let narrow = FramePoints::new(&narrow, LEN, count).expect("the shapes fit");
+    let narrow = FramePoints::new(narrow.slices(), LEN, count).expect("the shapes fit");
     let (inside, narrow_inside) = (inside.memory(), narrow_inside.memory());
-    let inside = FramePoints::new(&inside, LEAF, count).expect("the shapes fit");
-    let narrow_inside = FramePoints::new(&narrow_inside, LEAF, count).expect("the shapes fit");
+    let inside = FramePoints::new(inside.slices(), LEAF, count).expect("the shapes fit");
+    let narrow_inside = FramePoints::new(narrow_inside.slices(), LEAF, count).expect("the shapes fit");
     tile::<f64>(criterion, "f64", wide, inside);
     tile::<f32>(criterion, "f32", narrow, narrow_inside);
 
@@ -279,7 +279,8 @@ fn tiles(criterion: &mut Criterion) {
 }
 
 fn envelopes(criterion: &mut Criterion, memory: &FrameMemory<'_, f64>, inside: &FramePoints<'_, f64>, count: usize) {
-    let (points, envelope) = (FramePoints::new(memory, LEN, count).expect("the shapes fit"), inside.envelope());
+    let (points, envelope) =
+        (FramePoints::new(memory.slices(), LEN, count).expect("the shapes fit"), inside.envelope());
     let (mut out, mut plain) = (vec![0.0; LEN], vec![0.0; LEN]);
     let twin = |plain: &mut [f64]| scalar::envelope_bounds(&points.queries(), envelope, plain);
     twin(&mut plain);
@@ -302,7 +303,8 @@ fn envelopes(criterion: &mut Criterion, memory: &FrameMemory<'_, f64>, inside: &
 
 fn turns(criterion: &mut Criterion, leaf: &Leaf, memory: &FrameMemory<'_, f64>) {
     let (other, rows) = (Leaf::new(512), leaf.frame.count());
-    let (points, columns) = (FramePoints::new(memory, LEN, rows).expect("the shapes fit"), other.frame.count());
+    let (points, columns) =
+        (FramePoints::new(memory.slices(), LEN, rows).expect("the shapes fit"), other.frame.count());
     let mut products = vec![0.1; rows * columns];
     let cross =
         cross([&leaf.frame, &other.frame], [&leaf.factor, &other.factor], &mut products).expect("the shapes fit");

@@ -23,6 +23,7 @@ pub const LEN: usize = 1024;
 pub const OFFSET: f64 = 8.0 * f32::ROUNDOFF;
 
 /// Points with rows of `V` of norm near 0.8, packed for `T`.
+#[derive(Debug)]
 pub struct Fixture<T> {
     /// The model.
     pub model: ResidualModel,
@@ -90,6 +91,7 @@ impl<T: Exponential> Fixture<T> {
 }
 
 /// One point in rows.
+#[derive(Debug)]
 pub struct Row<T> {
     /// Scaled coordinates.
     pub coordinates: Vec<T>,

@@ -125,9 +125,9 @@ fn outside(tier: Tier, published: &Published, table: &Table, half: &mut Half, le
     let mut points = arrays::<f64>(len, count);
     let memory = &mut memory_of(&mut points);
     project(tier, &half.frame, &half.factor, &rho, &errors, len, memory).expect("the shapes fit");
-    let outside = FramePoints::new(memory, len, count).expect("the shapes fit");
+    let outside = FramePoints::new(memory.slices(), len, count).expect("the shapes fit");
     let memory = memory_of(&mut half.points);
-    let inside = FramePoints::new(&memory, half.len, count).expect("the shapes fit");
+    let inside = FramePoints::new(memory.slices(), half.len, count).expect("the shapes fit");
     compare(tier, published, outside.queries(), 0, inside, half.first, least);
 
     // By weights, with larger errors.
@@ -144,8 +144,8 @@ fn outside(tier: Tier, published: &Published, table: &Table, half: &mut Half, le
     let (mut outside_memory, mut inside_memory) = (memory_of(&mut outside_f32), memory_of(&mut inside_f32));
     narrow_points(&outside, &mut outside_memory).expect("the shapes fit");
     narrow_points(&inside, &mut inside_memory).expect("the shapes fit");
-    let outside = FramePoints::new(&outside_memory, len, count).expect("the shapes fit");
-    let inside = FramePoints::new(&inside_memory, half.len, count).expect("the shapes fit");
+    let outside = FramePoints::new(outside_memory.slices(), len, count).expect("the shapes fit");
+    let inside = FramePoints::new(inside_memory.slices(), half.len, count).expect("the shapes fit");
     compare(tier, published, outside.queries(), 0, inside, half.first, least);
 }
 
@@ -176,7 +176,7 @@ fn by_weights(
     let mut points = arrays::<f64>(len, count);
     let memory = &mut memory_of(&mut points);
     project_weighted(tier, &frame, factor, &moved, &all, len, memory).expect("the shapes fit");
-    let outside = FramePoints::new(memory, len, count).expect("the shapes fit");
+    let outside = FramePoints::new(memory.slices(), len, count).expect("the shapes fit");
     let mut weights = vec![f64::NAN; inside.len().next_multiple_of(8)];
     member_weights(&frame, factor, inside, &own, &mut weights).expect("the shapes fit");
     let queries = inside.weighted_queries(&weights).expect("the shapes fit");
@@ -199,8 +199,8 @@ fn across(tier: Tier, published: &Published, table: &Table, halves: &mut [Half; 
     }
     let cross = cross([&s.frame, &t.frame], [&s.factor, &t.factor], &mut products).expect("the shapes fit");
     let (s_memory, t_memory) = (memory_of(&mut s.points), memory_of(&mut t.points));
-    let from = FramePoints::new(&s_memory, s.len, s.frame.count()).expect("the shapes fit");
-    let to = FramePoints::new(&t_memory, t.len, t.frame.count()).expect("the shapes fit");
+    let from = FramePoints::new(s_memory.slices(), s.len, s.frame.count()).expect("the shapes fit");
+    let to = FramePoints::new(t_memory.slices(), t.len, t.frame.count()).expect("the shapes fit");
     let [mut coordinates, mut tails, mut slacks, _] = arrays::<f64>(s.len, t.frame.count());
     let queries = turn(tier, &from, &cross, &products, &mut coordinates, &mut tails, &mut slacks);
     compare(tier, published, queries.expect("the shapes fit"), s.first, to, t.first, least);

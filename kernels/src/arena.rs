@@ -3,12 +3,23 @@
 //! A kernel that needs scratch takes `&mut Arena` and has a `const fn ..._blocks(shape)` directly above it,
 //! which says exactly how many [`Block`]s it takes. Contents are never assumed to be zero.
 
-use bytemuck::Pod;
+use core::fmt;
+
+use bytemuck::{Pod, Zeroable};
 
 use crate::error::KernelError;
 
 /// Unit of the arena: 64 bytes, 64-byte aligned: one cache line, one AVX-512 register.
-pub type Block = wide::u32x16;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub struct Block([u32; 16]);
+
+impl Block {
+    /// A block filled with a word; `Block::default()` is one of zeros.
+    pub const fn splat(word: u32) -> Self {
+        Self([word; 16])
+    }
+}
 
 /// Blocks that hold `len` values of `T`. Saturates, so that a hopeless size fails in [`Arena::take`].
 pub const fn blocks<T>(len: usize) -> usize {
@@ -18,6 +29,12 @@ pub const fn blocks<T>(len: usize) -> usize {
 /// A stack of typed slices cut from the caller's memory.
 pub struct Arena<'a> {
     free: &'a mut [Block],
+}
+
+impl fmt::Debug for Arena<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("free", &self.free()).finish()
+    }
 }
 
 impl<'a> Arena<'a> {

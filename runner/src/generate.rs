@@ -12,6 +12,7 @@ use covertree_kernels::index::LEN_MAX;
 use rayon::prelude::*;
 
 use crate::error::Error;
+use crate::named;
 use crate::points::{Dtype, Points, Values};
 use crate::random::{Row, Table};
 use crate::summary::fits_memory;
@@ -52,7 +53,7 @@ pub enum Distribution {
 
 impl Distribution {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &[Self] = &[
         Self::Gaussian,
         Self::Uniform,
         Self::Clusters,
@@ -88,10 +89,7 @@ impl FromStr for Distribution {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("{name:?} is no distribution; choose one of {known}"))
-        })
+        named::parse(name, "distribution", Self::ALL, Self::name)
     }
 }
 
@@ -489,7 +487,7 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_their_distribution() {
-        for distribution in Distribution::ALL {
+        for &distribution in Distribution::ALL {
             assert_eq!(distribution.to_string().parse::<Distribution>().unwrap(), distribution);
         }
         let error = "gauss".parse::<Distribution>().unwrap_err();

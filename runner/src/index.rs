@@ -217,6 +217,21 @@ impl<S: Space> Index<S> {
     }
 
     /// What answers single queries, one after the other.
+    ///
+    /// ```
+    /// use covertree::space::{Euclidean, RowSpace};
+    /// use covertree::{BuildConfig, Index, NONE, Tier};
+    ///
+    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// let space = RowSpace::<Euclidean<f32>>::new(vec![0.0, 0.0, 3.0, 4.0, 0.0, 1.0], 2)?;
+    /// let index = Index::build(space, &BuildConfig::default(), Tier::detect())?;
+    /// let (mut searcher, mut queries) = (index.searcher(), index.space().queries(Tier::detect()));
+    /// let (mut distances, mut ids) = ([0.0; 2], [NONE; 2]);
+    /// searcher.knn(queries.query(&[0.0, 0.25])?, NONE, &mut distances, &mut ids)?;
+    /// assert_eq!((ids, distances), ([0, 2], [0.25, 0.75]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn searcher(&self) -> Searcher<'_, S> {
         let memory = vec![Block::default(); search_blocks(self.tree.waiting)];
         Searcher { index: self, view: self.tree.view(), kernel: self.kernel(), memory, since: self.space.wrong() }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::named;
 
 /// A metric by its name, for choices at run time.
 ///
@@ -29,7 +30,7 @@ pub enum MetricName {
 
 impl MetricName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Euclidean, Self::Manhattan, Self::Chebyshev, Self::Angular, Self::Haversine];
+    pub const ALL: &[Self] = &[Self::Euclidean, Self::Manhattan, Self::Chebyshev, Self::Angular, Self::Haversine];
 
     /// The name in commands and files.
     pub const fn name(self) -> &'static str {
@@ -53,10 +54,7 @@ impl FromStr for MetricName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|metric| metric.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("{name:?} is no metric; choose one of {known}"))
-        })
+        named::parse(name, "metric", Self::ALL, Self::name)
     }
 }
 
@@ -66,7 +64,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_others_refused() {
-        for metric in MetricName::ALL {
+        for &metric in MetricName::ALL {
             assert_eq!(metric.to_string().parse::<MetricName>().unwrap(), metric);
         }
         let text = "cosine".parse::<MetricName>().unwrap_err().to_string();

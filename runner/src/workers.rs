@@ -100,10 +100,10 @@ mod tests {
     fn a_worker_that_is_asked_again_gets_other_memory() {
         let workers = Workers::new();
         let inner = workers.with(3, |outer| {
-            outer.fill(Block::new([7; 16]));
+            outer.fill(Block::splat(7));
             workers.reserve(4);
             let inner = workers.with(5, |inner| inner.len());
-            assert!(outer.iter().all(|block| *block == Block::new([7; 16])));
+            assert!(outer.iter().all(|block| *block == Block::splat(7)));
             inner
         });
         assert_eq!(inner, 5);

@@ -316,7 +316,7 @@ covertree_status covertree_landmarks_f64(const double *rho,
 // `lanes = covertree_panels_len_f64(members, 1)`). Bit `l` of `masks[i * lanes / 8 + b]` is set where the bound of member
 // `i` with member `8 b + l` is not below `least[i]`; `least` has `lanes` elements.
 //
-// `coordinates`, `spans`, `tails`, `slacks` are what `covertree_landmarks_f64` packed; they are not changed.
+// `coordinates`, `spans`, `tails`, `slacks` are what `covertree_landmarks_f64` packed.
 //
 // # Safety
 // `coordinates` points to `covertree_panels_len_f64(members, count)` elements, `spans`, `tails`, `slacks` and `least` to
@@ -324,10 +324,10 @@ covertree_status covertree_landmarks_f64(const double *rho,
 covertree_status covertree_landmark_bounds_f64(uint32_t tier,
                                                size_t count,
                                                size_t members,
-                                               double *coordinates,
-                                               double *spans,
-                                               double *tails,
-                                               double *slacks,
+                                               const double *coordinates,
+                                               const double *spans,
+                                               const double *tails,
+                                               const double *slacks,
                                                const double *least,
                                                double *out,
                                                uint32_t *masks,

@@ -4,7 +4,8 @@ use covertree_kernels::arena::Arena;
 use covertree_kernels::error::KernelError;
 use covertree_kernels::index::at;
 use covertree_kernels::landmark::{
-    self, Chosen, Extent, FrameMemory, FramePoints, LandmarkCounters, Limits, choose, choose_blocks, pack_members,
+    self, Chosen, Extent, FrameMemory, FramePoints, FrameSlices, LandmarkCounters, Limits, choose, choose_blocks,
+    pack_members,
 };
 use covertree_kernels::residual::{
     self, PointRow, ResidualCounters, ResidualModel, ResidualPoints, ResidualQuery, rho_of_rows, row_norms,
@@ -307,7 +308,7 @@ fn landmarks<'o>(
 /// `lanes = covertree_panels_len_f64(members, 1)`). Bit `l` of `masks[i * lanes / 8 + b]` is set where the bound of member
 /// `i` with member `8 b + l` is not below `least[i]`; `least` has `lanes` elements.
 ///
-/// `coordinates`, `spans`, `tails`, `slacks` are what `covertree_landmarks_f64` packed; they are not changed.
+/// `coordinates`, `spans`, `tails`, `slacks` are what `covertree_landmarks_f64` packed.
 ///
 /// # Safety
 /// `coordinates` points to `covertree_panels_len_f64(members, count)` elements, `spans`, `tails`, `slacks` and `least` to
@@ -317,10 +318,10 @@ pub unsafe extern "C" fn covertree_landmark_bounds_f64(
     tier: u32,
     count: usize,
     members: usize,
-    coordinates: *mut f64,
-    spans: *mut f64,
-    tails: *mut f64,
-    slacks: *mut f64,
+    coordinates: *const f64,
+    spans: *const f64,
+    tails: *const f64,
+    slacks: *const f64,
     least: *const f64,
     out: *mut f64,
     masks: *mut u32,
@@ -329,12 +330,12 @@ pub unsafe extern "C" fn covertree_landmark_bounds_f64(
     let run = || {
         let (mut call, lanes) = (Call::new(), panels_len::<f64>(members, 1));
         // SAFETY: the caller's promise is the same. Products that do not fit saturate, and are refused for their length.
-        let memory = unsafe {
-            FrameMemory {
-                coordinates: call.write("coordinates", coordinates, panels_len::<f64>(members, count))?,
-                spans: call.write("spans", spans, lanes)?,
-                tails: call.write("tails", tails, lanes)?,
-                slacks: call.write("slacks", slacks, lanes)?,
+        let slices = unsafe {
+            FrameSlices {
+                coordinates: call.read("coordinates", coordinates, panels_len::<f64>(members, count))?,
+                spans: call.read("spans", spans, lanes)?,
+                tails: call.read("tails", tails, lanes)?,
+                slacks: call.read("slacks", slacks, lanes)?,
             }
         };
         // SAFETY: as above.
@@ -345,7 +346,7 @@ pub unsafe extern "C" fn covertree_landmark_bounds_f64(
                 call.write("masks", masks, lanes.saturating_mul(lanes / 8))?,
             )
         };
-        let points = FramePoints::new(&memory, members, count)?;
+        let points = FramePoints::new(slices, members, count)?;
         let (queries, counters) = (points.queries(), &mut LandmarkCounters::default());
         Ok(landmark::bounds(tier_of(tier)?, &queries, &points, least, out, masks, counters)?)
     };

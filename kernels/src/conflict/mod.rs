@@ -58,6 +58,7 @@ pub use nearest::{CAP_MAX, Nearest, nearest_of_rows};
 
 /// Work done on conflict graphs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConflictCounters {
     /// Pairs of a row and another column that were asked about.
     pub distance_evals: u64,

@@ -89,6 +89,7 @@ pub enum Cut {
 
 /// Work done by the distance kernels. `panels_full + panels_cut` is every pair of a query and a panel that was visited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DistCounters {
     /// Panels that were summed over all dimensions.
     pub panels_full: u64,

@@ -53,6 +53,7 @@ mod tests;
 /// Work of the hash grid, as far as the points decide it: `found <= keys <= slots`, `covered <= points` and
 /// `covered <= tests`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GridCounters {
     /// Times that a table was filled: once, and again with twice the places whenever its cells were too many.
     pub fills: u64,

@@ -41,6 +41,7 @@ pub use wide::{group_by_key_wide, group_by_key_wide_blocks};
 ///
 /// A sort settles each of its keys once: `inserted + tied + swept` of a call is the number of its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupCounters {
     /// Keys that sorts settled by insertion alone, in ranges too short for passes.
     pub inserted: u64,

@@ -90,7 +90,7 @@ pub use between::{
 };
 pub use cross::{Cross, cross};
 pub use frame::{Chosen, DEFECT_MAX, Extent, Frame, LANDMARKS_MAX, Limits, choose, choose_blocks};
-pub use points::{FrameMemory, FramePoints, FrameQueries, narrow_points, pack_members};
+pub use points::{FrameMemory, FramePoints, FrameQueries, FrameSlices, narrow_points, pack_members};
 
 use crate::covariance::Exponential;
 use crate::dist::form::gamma;
@@ -101,6 +101,7 @@ use crate::view::panels_len;
 
 /// Work done by the landmark kernels, as far as the data decided it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LandmarkCounters {
     /// Pairs of points that [`bounds`] bounded. [`bounds_between`] leaves this and the next to its caller: it returns how many
     /// pairs it marks, and the caller knows what becomes of them.

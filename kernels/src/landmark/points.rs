@@ -23,6 +23,19 @@ pub struct FramePoints<'a, T> {
     pub(super) slacks: &'a [T],
 }
 
+/// What [`FramePoints`] looks at: packed points in a frame of `count` landmarks.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameSlices<'a, T> {
+    /// Panels `[count][LANES]`.
+    pub coordinates: &'a [T],
+    /// `[panels][LANES]`.
+    pub spans: &'a [T],
+    /// `[panels][LANES]`.
+    pub tails: &'a [T],
+    /// `[panels][LANES]`.
+    pub slacks: &'a [T],
+}
+
 /// Memory for packed points in a frame of `count` landmarks, with the shapes of [`FramePoints`].
 #[derive(Debug)]
 pub struct FrameMemory<'o, T> {
@@ -36,14 +49,25 @@ pub struct FrameMemory<'o, T> {
     pub slacks: &'o mut [T],
 }
 
-impl<T: Real> FrameMemory<'_, T> {
-    pub(super) fn check(&self, len: usize, count: usize) -> Result<(), KernelError> {
+impl<T: Real> FrameSlices<'_, T> {
+    fn check(&self, len: usize, count: usize) -> Result<(), KernelError> {
         idx_len(len)?;
         let lanes = panels_len::<T>(len, 1);
         want("coordinates", panels_len::<T>(len, count), self.coordinates.len())?;
         want("spans", lanes, self.spans.len())?;
         want("tails", lanes, self.tails.len())?;
         want("slacks", lanes, self.slacks.len())
+    }
+}
+
+impl<T: Real> FrameMemory<'_, T> {
+    /// What stands in the memory, to be looked at.
+    pub const fn slices(&self) -> FrameSlices<'_, T> {
+        FrameSlices { coordinates: self.coordinates, spans: self.spans, tails: self.tails, slacks: self.slacks }
+    }
+
+    pub(super) fn check(&self, len: usize, count: usize) -> Result<(), KernelError> {
+        self.slices().check(len, count)
     }
 }
 
@@ -68,16 +92,10 @@ impl<'a, T: Real> FramePoints<'a, T> {
     ///
     /// # Errors
     /// [`KernelError::Shape`] when a length does not fit, [`KernelError::TooLong`].
-    pub fn new(memory: &'a FrameMemory<'_, T>, len: usize, count: usize) -> Result<Self, KernelError> {
-        memory.check(len, count)?;
-        Ok(Self {
-            count,
-            len,
-            coordinates: memory.coordinates,
-            spans: memory.spans,
-            tails: memory.tails,
-            slacks: memory.slacks,
-        })
+    pub fn new(slices: FrameSlices<'a, T>, len: usize, count: usize) -> Result<Self, KernelError> {
+        slices.check(len, count)?;
+        let FrameSlices { coordinates, spans, tails, slacks } = slices;
+        Ok(Self { count, len, coordinates, spans, tails, slacks })
     }
 
     /// Number of points.

@@ -61,6 +61,7 @@ pub const INACTIVE: i32 = 3;
 
 /// Work done on independent sets. Every vertex that was open and is decided counts once in `selected` or `excluded`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MisCounters {
     /// Luby rounds (of two phases each).
     pub rounds: u64,

@@ -23,6 +23,7 @@ use crate::view::{Panels, Rows, panels_len};
 
 /// Work done by gates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GateCounters {
     /// Pairs that came to the gate.
     pub gate1_candidates: u64,

@@ -117,6 +117,7 @@ use crate::simd::{Lanes, OnLanes, Real, Tier};
 
 /// Work done by the residual kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResidualCounters {
     /// Pairs of points whose correlation a tile or a list filtered; those of [`block_where`] with padding.
     pub filtered: u64,

@@ -32,6 +32,7 @@ pub use merge::{Runs, merge_runs, merge_runs_blocks};
 
 /// Work done on selections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SelectCounters {
     /// Values read by scans.
     pub scanned: u64,

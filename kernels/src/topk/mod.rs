@@ -66,6 +66,7 @@ pub struct KBest<'a> {
 
 /// Work of selections that their shapes do not tell: an offer in vain costs a comparison, and these cost more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TopkCounters {
     /// Offers that were kept, those included that a better one drove out later.
     pub kept: u64,

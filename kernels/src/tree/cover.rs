@@ -17,6 +17,7 @@ use crate::simd::{Lanes, Real, Vector};
 /// id). Over boxes the first is the same on every tier, and far cheaper to find: only what is nearer than the level
 /// below is looked at any more. Over balls the way depends on how surrogates round, so that only the nearest is the
 /// same everywhere.
+#[derive(Debug)]
 pub struct Covering<'a, R> {
     view: TreeView<'a>,
     /// `[whole panels]`: no point within the radius of the node at a position has a surrogate above.

@@ -65,6 +65,7 @@ pub fn earliest_ranks(view: TreeView<'_>, ranks: &[Idx], earliest: &mut [Idx]) -
 }
 
 /// The `k` nearest of the points that come before a rank, by (distance, id).
+#[derive(Debug)]
 pub struct Earlier<'a, 'k> {
     ids: &'a [Idx],
     precedence: Precedence<'a>,

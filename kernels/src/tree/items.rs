@@ -1,5 +1,7 @@
 //! Any items under a distance function of the caller.
 
+use core::fmt;
+
 use super::Metric;
 use crate::error::{KernelError, want};
 use crate::index::{Idx, at, idx_len};
@@ -74,6 +76,13 @@ pub struct Items<'a, X, D> {
     distance: &'a D,
     slack: Slack,
     witness: &'a dyn Witness,
+}
+
+/// Neither items nor functions need be able to show themselves.
+impl<X, D> fmt::Debug for Items<'_, X, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Items").field("items", &self.items.len()).field("slack", &self.slack).finish_non_exhaustive()
+    }
 }
 
 impl<'a, X, D> Items<'a, X, D> {

@@ -217,6 +217,7 @@ pub fn pivots_worth_having(distances: &[f64], table: &[f64], pivots: usize) -> R
 ///
 /// The rounding of the difference is what the Chebyshev metric over the table accounts for. With `2 u` for `u`, and eight units in the
 /// last place more than `s`, both terms also pay for the arithmetic here.
+#[derive(Debug)]
 pub struct PivotItems<'a, X, D> {
     pub(super) items: Items<'a, X, D>,
     table: Coordinates<'a, f32, Chebyshev>,

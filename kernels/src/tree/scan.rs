@@ -8,7 +8,7 @@ use heapless::Vec;
 use super::search::{lanes_within, settle_panel};
 use super::shortlist::{Asked, SETTLED_BLOCKS, Shortlist, may_note, take_settled};
 use super::visit::{Nearest, Visitor};
-use super::{Coordinates, Metric};
+use super::{Coordinates, Metric, SearchCounters};
 use crate::arena::{Arena, blocks};
 use crate::dist::tile::{self, FromDots, Plain};
 use crate::dist::{Dot, Form, dots_error, lanes};
@@ -36,6 +36,7 @@ const DOTS_EXCEPTIONS: usize = 8;
 
 /// Work of [`scan`] and [`sweep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScanCounters {
     /// Pairs of a query and a point whose surrogate was computed.
     pub distance_evals: u64,
@@ -51,6 +52,13 @@ impl ScanCounters {
         self.distance_evals += other.distance_evals;
         self.by_dots += other.by_dots;
         self.settled += other.settled;
+    }
+}
+
+/// The same work, as a search tells it: there are no groups.
+impl From<ScanCounters> for SearchCounters {
+    fn from(work: ScanCounters) -> Self {
+        Self { distance_evals: work.distance_evals, settled: work.settled, ..Self::default() }
     }
 }
 

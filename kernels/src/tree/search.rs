@@ -24,6 +24,7 @@ pub(super) const ROOT: Group =
 /// Each point is looked at and settled at most once for a query, and of a group that is pruned nothing is looked at: of one
 /// query, `settled <= distance_evals <= points`, and of a tree with groups `groups + pruned` is at most their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SearchCounters {
     /// Groups whose points were looked at.
     pub groups: u64,
@@ -240,6 +241,33 @@ pub fn search<M: Metric, V: Visitor<M::Real>>(
 /// | `arena` | [`search_blocks`] of the tree, given back |
 ///
 /// Returns how many points were found, the smaller of `k` and the points that there are.
+///
+/// ```
+/// use covertree_kernels::arena::{Arena, Block};
+/// use covertree_kernels::dist::SquaredEuclidean;
+/// use covertree_kernels::index::NONE;
+/// use covertree_kernels::simd::Tier;
+/// use covertree_kernels::tree::{Coordinates, Group, TreeParts, TreeView, knn, search_blocks};
+/// use covertree_kernels::view::{Panels, Rows, pack_rows, panels_len};
+///
+/// # fn main() -> Result<(), covertree_kernels::error::KernelError> {
+/// // Three numbers; with radii 2^i, the first is the root, on level 3, and the others are its children on level 2.
+/// let (rows, order) = ([0.0, 5.0, -6.0], [0, 1, 2]);
+/// let children = [Group { first: 1, block: 3, end: 3, top: 2, reach: 6.0, ..Group::default() }];
+/// let view = TreeView::new(TreeParts { ids: &order, levels: &[3, 2, 2], groups: &children, waiting: 1 })?;
+///
+/// let mut panels = vec![0.0; panels_len::<f64>(3, 1)];
+/// pack_rows(Rows::new(&rows, 1)?, &order, &mut panels)?;
+/// let metric = Coordinates::<f64, SquaredEuclidean>::new(Panels::new(&panels, 1, 3)?);
+///
+/// let mut memory = vec![Block::default(); search_blocks(1)];
+/// let (mut distances, mut ids) = ([0.0; 2], [NONE; 2]);
+/// let arena = &mut Arena::new(&mut memory);
+/// let (found, _) = knn(Tier::detect(), view, &metric, &[1.5], NONE, &mut distances, &mut ids, arena)?;
+/// assert_eq!((found, ids, distances), (2, [0, 1], [1.5, 3.5]));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`KernelError::Least`] for `k = 0`, [`KernelError::Shape`] when the outputs differ in length; otherwise as [`search`].

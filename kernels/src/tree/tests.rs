@@ -29,7 +29,7 @@ fn check<T: Real, F: Form>(made: &HandMade<T>, query: &[T], k: usize, except: Id
     let (mut plain, mut plain_ids) = (vec![-7.0; k], vec![-7; k]);
     assert_eq!(scalar::knn(view, &metric, query, except, &mut plain, &mut plain_ids), k.min(want.len()));
     for tier in Tier::all() {
-        let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+        let mut memory = vec![Block::splat(0xdead_beef); search_blocks(made.waiting)];
         let (mut distances, mut ids) = (vec![-7.0; k], vec![-7; k]);
         let mut arena = Arena::new(&mut memory);
         let (found, counters) = knn(tier, view, &metric, query, except, &mut distances, &mut ids, &mut arena).unwrap();
@@ -232,7 +232,7 @@ fn all_points_within_a_radius_are_found() {
     let metric = made.metric::<SquaredEuclidean>();
     // Without a tier, by the plain twin.
     for tier in Tier::all().map(Some).chain([None]) {
-        let mut memory = vec![Block::new([9; 16]); search_blocks(made.waiting)];
+        let mut memory = vec![Block::splat(9); search_blocks(made.waiting)];
         let (mut ids, mut distances) = (vec![-7; 300], vec![-7.0; 300]);
         let visitor = Within::new(&made.ids, NONE, 2.0, &mut ids, &mut distances).unwrap();
         let visitor = if let Some(tier) = tier {
@@ -344,7 +344,7 @@ fn check_earlier(made: &HandMade<f32>, ranks: &[Idx]) {
     let precedence = Precedence::new(view, ranks, &earliest).unwrap();
     let rank_of = |id: Idx| ranks[made.ids.iter().position(|&other| other == id).unwrap()];
     for tier in Tier::all() {
-        let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+        let mut memory = vec![Block::splat(0xdead_beef); search_blocks(made.waiting)];
         for (position, k) in [(0, 1), (1, 4), (40, 5), (150, 40), (299, 3)] {
             let (query, before) = (made.row(position), ranks[position]);
             let mut want = made.brute::<SquaredEuclidean>(query, NONE, libm::sqrt);
@@ -395,7 +395,7 @@ fn a_covering_node_is_found_on_the_lowest_level_that_has_one() {
             let mut ceilings = vec![-7.0; 304];
             cover_ceilings(&metric, ladder, &made.levels, &mut ceilings).unwrap();
             for tier in Tier::all() {
-                let mut memory = vec![Block::new([0xdead_beef; 16]); search_blocks(made.waiting)];
+                let mut memory = vec![Block::splat(0xdead_beef); search_blocks(made.waiting)];
                 for query in trials::thin(8, points::<f32>(40, 3, 5, kind).chunks_exact(3)) {
                     let want = made.nearest_covering::<SquaredEuclidean>(query, ladder, libm::sqrt);
                     for nearest in [true, !boxed] {

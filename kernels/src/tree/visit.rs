@@ -61,6 +61,7 @@ pub trait Visitor<R: Real> {
 }
 
 /// The `k` nearest points by (distance, id).
+#[derive(Debug)]
 pub struct Nearest<'a, 'k> {
     ids: &'a [Idx],
     except: Idx,
@@ -109,6 +110,7 @@ impl<R: Real> Visitor<R> for Nearest<'_, '_> {
 }
 
 /// All points within a radius, in no particular order. Counts on when the room is used up.
+#[derive(Debug)]
 pub struct Within<'a, 'o> {
     ids: &'a [Idx],
     except: Idx,

@@ -24,6 +24,7 @@ use crate::workers::Workers;
 const CHUNK: usize = 64;
 
 /// A tree with its points packed in its order.
+#[derive(Clone)]
 pub(super) struct Body<M: PanelMetric> {
     pub tree: Tree,
     pub points: PackedPoints<M::Real>,

@@ -14,7 +14,23 @@ use crate::space::{Projected, SINGLE_SQUARES};
 const CHUNK: usize = 1 << 12;
 
 impl AnyIndex {
-    /// Inserts points. They get the next ids, in their order; an id is never given twice, whatever is deleted.
+    /// Inserts points, which messages call `label`. They get the next ids, in their order; an id is never given twice, whatever is
+    /// deleted.
+    ///
+    /// ```
+    /// use covertree::points::{Points, Values};
+    /// use covertree::{AnyIndex, BuildConfig, MetricName};
+    ///
+    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// let point = |x: f64| Points::new(1, Values::F64(vec![x]));
+    /// let mut index = AnyIndex::build(&point(1.0)?, MetricName::Euclidean, &BuildConfig::default())?;
+    /// index.insert("a point", &point(2.0)?)?; // its id is 1
+    /// index.delete(&[0])?;
+    /// index.insert("another point", &point(4.0)?)?; // and that of this one is 2
+    /// assert_eq!(index.knn(&point(0.0)?, 2)?.0.ids, vec![1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// The tree is then one over all of its points: queries are exact, and every law holds. The telemetry has a row for each batch.
     ///

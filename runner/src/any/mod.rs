@@ -46,6 +46,30 @@ use queries::Asked;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// It is searched by any number of threads at once. To change it beside them, change a copy and let them go over to it:
+///
+/// ```
+/// use std::sync::{Arc, RwLock};
+///
+/// use covertree::generate::GenerateConfig;
+/// use covertree::{AnyIndex, BuildConfig, MetricName};
+///
+/// # fn main() -> Result<(), covertree::error::Error> {
+/// let points = GenerateConfig { rows: 100, dim: 3, ..GenerateConfig::default() }.generate()?;
+/// let index = AnyIndex::build(&points, MetricName::Euclidean, &BuildConfig::default())?;
+/// let shared = RwLock::new(Arc::new(index));
+/// let reader = Arc::clone(&shared.read().unwrap()); // whoever has it, keeps what it has
+///
+/// let mut next = AnyIndex::clone(&reader);
+/// next.delete(&[17])?;
+/// next.insert("more points", &points)?;
+/// *shared.write().unwrap() = Arc::new(next);
+/// assert_eq!((reader.len(), shared.read().unwrap().len()), (100, 199));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct AnyIndex {
     preparation: Preparation,
     /// The axes onto which rows are projected, where they have many coordinates.
@@ -60,6 +84,7 @@ pub struct AnyIndex {
 }
 
 /// One body for each metric and precision.
+#[derive(Clone)]
 enum AnyBody {
     EuclideanF32(Body<Euclidean<f32>>),
     EuclideanF64(Body<Euclidean<f64>>),
@@ -315,6 +340,23 @@ impl AnyIndex {
     }
 
     /// Writes the tree with its points to a file: whole, or not at all. The same tree makes the same bytes.
+    ///
+    /// ```
+    /// use covertree::generate::GenerateConfig;
+    /// use covertree::tree::file::ReadMode;
+    /// use covertree::{AnyIndex, BuildConfig, MetricName};
+    ///
+    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// # let path = std::env::temp_dir().join(format!("covertree-save-{}.ct", std::process::id()));
+    /// let points = GenerateConfig { rows: 100, dim: 3, ..GenerateConfig::default() }.generate()?;
+    /// let index = AnyIndex::build(&points, MetricName::Euclidean, &BuildConfig::default())?;
+    /// index.save(&path)?;
+    /// let loaded = AnyIndex::load(&path, ReadMode::Memory)?;
+    /// assert_eq!(loaded.graph(5, false)?.0, index.graph(5, false)?.0);
+    /// # std::fs::remove_file(path).expect("it was written");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`file::write`].

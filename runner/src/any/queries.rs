@@ -340,7 +340,6 @@ impl<M: PanelMetric> Queries<'_, M> {
         let rows = Rows::new(&room, self.body.dim())?;
         let arena = &mut Arena::new(memory);
         let work = scan(self.tier, &kernel, self.view.parts().ids, rows, &except, distances, ids, arena)?;
-        let (distance_evals, settled) = (work.distance_evals, work.settled);
-        Ok(SearchCounters { distance_evals, settled, ..SearchCounters::default() })
+        Ok(work.into())
     }
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::tree::Ladder;
 
-/// Declares an enum whose values have names on the command line, in files and in telemetry.
+/// Declares an enum whose values have names on the command line, in files and in telemetry; the text says what an unknown name
+/// is not.
 macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal),+ $(,)? }) => {
+    ($what:literal, $(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
@@ -36,10 +37,7 @@ macro_rules! named {
             type Err = Error;
 
             fn from_str(name: &str) -> Result<Self, Error> {
-                Self::ALL.iter().copied().find(|known| known.name() == name).ok_or_else(|| {
-                    let known: Vec<&str> = Self::ALL.iter().map(|known| known.name()).collect();
-                    Error::Usage(format!("{name:?} is none of {}", known.join(", ")))
-                })
+                crate::named::parse(name, $what, Self::ALL, Self::name)
             }
         }
     };
@@ -52,6 +50,7 @@ const NETS_AXES: usize = 5;
 const CONFLICTS_PER_POINT: u64 = 16;
 
 named! {
+    "way to settle conflicts",
     /// How points of a batch that want the same place are told apart.
     Conflict {
         /// The whole conflict graph of the batch, and independent sets of it level by level: the reference.
@@ -72,6 +71,7 @@ named! {
 }
 
 named! {
+    "order of batches",
     /// The order in which points are inserted.
     BatchOrder {
         /// A random permutation.
@@ -89,6 +89,7 @@ named! {
 }
 
 named! {
+    "plan of batches",
     /// How large the batches are.
     Prefix {
         /// `whole` where `nets` settle it, else `doubling`.
@@ -104,6 +105,7 @@ named! {
 }
 
 named! {
+    "form of independent sets",
     /// How a maximal independent set is found in a graph.
     MisForm {
         /// Luby rounds until nothing is open.
@@ -308,7 +310,10 @@ mod tests {
             assert_eq!(conflict.to_string().parse::<Conflict>().unwrap(), *conflict);
         }
         let refused = "sparse".parse::<Conflict>().unwrap_err().to_string();
-        assert_eq!(refused, "\"sparse\" is none of dense, grid, two-phase, parent, nets, auto");
+        assert_eq!(
+            refused,
+            "\"sparse\" is no way to settle conflicts; choose one of dense, grid, two-phase, parent, nets, auto"
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub const SCHEMA: &str = "covertree.telemetry.v1";
 
 /// Everything that a build tells of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Telemetry {
     /// One entry per batch.
     pub batches: Vec<BatchRow>,
@@ -35,6 +36,7 @@ pub struct Telemetry {
 
 /// One batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct BatchRow {
     /// Number of the batch, from 0.
     pub batch_index: usize,
@@ -142,6 +144,7 @@ pub struct LevelRow {
 
 /// The totals of a build.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Totals {
     /// Batches.
     pub batches: usize,

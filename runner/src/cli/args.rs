@@ -12,6 +12,7 @@ use covertree::error::{Error, shown};
 use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{Column, Header, ReadOptions, read_points};
 use covertree::points::{Dtype, Points};
+use covertree::tree::file::ReadMode;
 use covertree::{AnyIndex, BuildConfig, MetricName, Telemetry, Workers};
 use covertree_kernels::simd::Tier;
 
@@ -38,6 +39,30 @@ pub(crate) struct Common {
     /// Print one JSON object with the figures of the run on the standard output
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// A saved tree that is only searched.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TreeArgs {
+    /// The saved tree, from covertree build
+    #[arg(value_name = "TREE.ct")]
+    pub path: PathBuf,
+    /// Map the tree into memory instead of reading it; no other program may write to the file meanwhile
+    #[arg(long)]
+    pub mmap: bool,
+}
+
+impl TreeArgs {
+    /// Reads or maps the tree.
+    #[allow(unsafe_code)]
+    pub fn load(&self, session: &Session) -> Result<AnyIndex, Error> {
+        let mode = match self.mmap {
+            // SAFETY: whoever says `--mmap` was told what it takes.
+            true => unsafe { ReadMode::mapped() },
+            false => ReadMode::Memory,
+        };
+        session.stage("reading the tree", || AnyIndex::load_on(session.tier, &self.path, mode)).0
+    }
 }
 
 /// The file of points, and what of it is used.
@@ -138,7 +163,8 @@ pub(crate) struct MetricArgs {
 }
 
 pub(super) fn metric_parser() -> impl TypedValueParser<Value = MetricName> {
-    PossibleValuesParser::new(MetricName::ALL.map(MetricName::name)).try_map(|name| name.parse::<MetricName>())
+    PossibleValuesParser::new(MetricName::ALL.iter().map(|metric| metric.name()))
+        .try_map(|name| name.parse::<MetricName>())
 }
 
 /// How a tree is built.

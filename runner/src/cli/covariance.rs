@@ -173,7 +173,7 @@ impl CovarianceArgs {
                 ResidualIndex::fit_with(options, label, points, config, inducing, session.seed)
             }
             // Without landmarks, the order is of no use.
-            Explained::Given { v, p } => ResidualIndex::given(options.tier, label, points, config, v, p.clone()),
+            Explained::Given { v, p } => ResidualIndex::given_on(options.tier, label, points, config, v, p.clone()),
         };
         fitted.map_err(|error| in_files(error, self.inducing.files()))
     }

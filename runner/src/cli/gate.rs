@@ -193,16 +193,16 @@ impl Searching<'_> {
     pub fn run(
         &self,
         session: &Session,
-        index: ResidualIndex,
+        mut index: ResidualIndex,
         search: impl Fn(&ResidualIndex) -> Result<(Answers, Work), Error>,
         brute: impl Fn(&ResidualIndex, &[Idx]) -> Result<Answers, Error>,
     ) -> Result<Searched, Error> {
-        let index = match self.gate {
-            Some(plan) => index.with_gate(&plan.label, &plan.profile, plan.config)?,
-            None => index,
-        };
+        if let Some(plan) = self.gate {
+            index.set_gate(&plan.label, &plan.profile, plan.config)?;
+        }
         let (found, query_s) = session.stage("searching", || search(&index));
-        let (index, (answers, mut work)) = (index.without_gate(), found?);
+        let (answers, mut work) = found?;
+        index.remove_gate();
         let (mut recall, mut sampled, mut failed) = (None, None, None);
         if self.args.gate_audit {
             let (lost, all) = gate::audit(&answers, &search(&index)?.0);
@@ -221,7 +221,7 @@ impl Searching<'_> {
             if self.gate.is_some() {
                 recall = Some(gate::recall(&answers, &rows, &truth));
             } else {
-                let share = reference::recall(&answers, &rows, &truth);
+                let share = reference::share_same(&answers, &rows, &truth);
                 recall = Some(share);
                 failed = (share < 1.0).then(|| format!("the recall against a brute force by the formula is {share}"));
             }

@@ -37,7 +37,8 @@ pub(crate) struct GenerateArgs {
 }
 
 fn shape_parser() -> impl TypedValueParser<Value = Distribution> {
-    PossibleValuesParser::new(Distribution::ALL.map(Distribution::name)).try_map(|name| name.parse::<Distribution>())
+    PossibleValuesParser::new(Distribution::ALL.iter().map(|shape| shape.name()))
+        .try_map(|name| name.parse::<Distribution>())
 }
 
 /// A checked request.

@@ -68,7 +68,7 @@ pub(crate) enum AnyMetric {
 
 impl AnyMetric {
     fn parser() -> impl TypedValueParser<Value = Self> {
-        let names = MetricName::ALL.map(MetricName::name).into_iter().chain(["residual", "correlation"]);
+        let names = MetricName::ALL.iter().map(|metric| metric.name()).chain(["residual", "correlation"]);
         PossibleValuesParser::new(names).try_map(|name| match name.as_str() {
             "residual" => Ok(Self::Residual),
             "correlation" => Ok(Self::Correlation),
@@ -185,7 +185,7 @@ impl KnnPlan {
         let (rows, asked) = (points.len(), queries.as_ref().map_or(points.len(), Points::len));
         let searching = Searching { args: &args.search, gate: gate.as_ref(), asked };
         let search = |index: &ResidualIndex| match (&queries, &args.asked.queries) {
-            (Some(queries), Some(path)) => index.knn(&shown(path), queries, args.k),
+            (Some(queries), Some(path)) => index.knn_named(&shown(path), queries, args.k),
             _ => index.graph(args.k, args.asked.include_self),
         };
         let brute = |index: &ResidualIndex, rows: &[Idx]| match &queries {

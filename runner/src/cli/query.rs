@@ -8,9 +8,8 @@ use covertree::answers::Answers;
 use covertree::error::{Error, shown};
 use covertree::formats::output::Outputs;
 use covertree::formats::read_points;
-use covertree::tree::file::ReadMode;
 
-use super::args::{AnswerFiles, ReadingArgs, check_dim, check_k};
+use super::args::{AnswerFiles, ReadingArgs, TreeArgs, check_dim, check_k};
 use super::build::built;
 use super::record::{Outcome, Record};
 use super::session::Session;
@@ -22,9 +21,8 @@ use super::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covertree query tree.ct --queries queries.npy -k 10 -o nn")]
 pub(crate) struct QueryArgs {
-    /// The saved tree, from covertree build
-    #[arg(value_name = "TREE.ct")]
-    pub tree: PathBuf,
+    #[command(flatten)]
+    pub tree: TreeArgs,
     /// The queries, one per row: .npy or .csv
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
@@ -34,9 +32,6 @@ pub(crate) struct QueryArgs {
     /// Where to write: the beginning of the names of the two files
     #[arg(long, short, value_name = "PREFIX")]
     pub output: PathBuf,
-    /// Map the tree into memory instead of reading it
-    #[arg(long)]
-    pub mmap: bool,
     #[command(flatten)]
     pub reading: ReadingArgs,
 }
@@ -50,7 +45,7 @@ pub(crate) struct QueryPlan {
 impl QueryArgs {
     pub fn plan(self) -> Result<QueryPlan, Error> {
         check_k(self.k)?;
-        let files = AnswerFiles::plan(&self.output, None, [self.tree.as_path(), &self.queries])?;
+        let files = AnswerFiles::plan(&self.output, None, [self.tree.path.as_path(), &self.queries])?;
         Ok(QueryPlan { args: self, files })
     }
 }
@@ -59,10 +54,9 @@ impl QueryPlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
         let Self { args, files } = self;
         session.stages(4);
-        let mode = if args.mmap { ReadMode::Mapped } else { ReadMode::Memory };
-        let index = session.stage("reading the tree", || AnyIndex::load_on(session.tier, &args.tree, mode)).0?;
+        let index = args.tree.load(session)?;
         let queries = session.stage("reading the queries", || read_points(&args.queries, &args.reading.options())).0?;
-        check_dim((&args.queries, &queries), (&args.tree, index.dim()))?;
+        check_dim((&args.queries, &queries), (&args.tree.path, index.dim()))?;
         let (found, query_s) = session.stage("searching", || index.knn_named(&shown(&args.queries), &queries, args.k));
         let (answers, counters) = found?;
         session.stage("writing", || write_answers(Outputs::new(), &files, &answers)).0?;

@@ -264,9 +264,10 @@ impl VecchiaArgs {
     ) -> Result<ResidualIndex, Error> {
         let label = shown(&self.points.path);
         match (earlier, explained) {
-            (Some(earlier), Explained::Inducing(_)) => {
+            (Some(mut index), Explained::Inducing(_)) => {
                 let files = self.covariance.inducing.files();
-                earlier.refit(&label, points, set).map_err(|error| in_files(error, files))
+                index.refit(&label, points, set).map_err(|error| in_files(error, files))?;
+                Ok(index)
             }
             _ => {
                 let inducing_label = self.covariance.inducing.inducing_points.as_deref().map(shown);

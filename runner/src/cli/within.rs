@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use covertree::Neighborhoods;
 use covertree::error::{Error, shown};
 use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::read_points;
-use covertree::tree::file::ReadMode;
-use covertree::{AnyIndex, Neighborhoods};
 
-use super::args::{ReadingArgs, check_dim};
+use super::args::{ReadingArgs, TreeArgs, check_dim};
 use super::build::built;
 use super::record::{Outcome, Record};
 use super::session::Session;
@@ -21,9 +20,8 @@ use super::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  covertree within tree.ct --queries queries.npy --radius 0.5 -o near")]
 pub(crate) struct WithinArgs {
-    /// The saved tree, from covertree build
-    #[arg(value_name = "TREE.ct")]
-    pub tree: PathBuf,
+    #[command(flatten)]
+    pub tree: TreeArgs,
     /// The queries, one per row: .npy or .csv
     #[arg(long, value_name = "FILE")]
     pub queries: PathBuf,
@@ -33,9 +31,6 @@ pub(crate) struct WithinArgs {
     /// Where to write: the beginning of the names of the three files
     #[arg(long, short, value_name = "PREFIX")]
     pub output: PathBuf,
-    /// Map the tree into memory instead of reading it
-    #[arg(long)]
-    pub mmap: bool,
     #[command(flatten)]
     pub reading: ReadingArgs,
 }
@@ -55,7 +50,7 @@ impl WithinArgs {
         }
         let [starts, ids, distances] =
             [".indptr.npy", ".ids.npy", ".dist.npy"].map(|suffix| suffixed(&self.output, suffix));
-        check_targets([starts.as_path(), &ids, &distances], [self.tree.as_path(), &self.queries])?;
+        check_targets([starts.as_path(), &ids, &distances], [self.tree.path.as_path(), &self.queries])?;
         Ok(WithinPlan { args: self, starts, ids, distances })
     }
 }
@@ -64,10 +59,9 @@ impl WithinPlan {
     pub fn run(self, session: &Session) -> Result<Outcome, Error> {
         let Self { args, .. } = &self;
         session.stages(4);
-        let mode = if args.mmap { ReadMode::Mapped } else { ReadMode::Memory };
-        let index = session.stage("reading the tree", || AnyIndex::load_on(session.tier, &args.tree, mode)).0?;
+        let index = args.tree.load(session)?;
         let queries = session.stage("reading the queries", || read_points(&args.queries, &args.reading.options())).0?;
-        check_dim((&args.queries, &queries), (&args.tree, index.dim()))?;
+        check_dim((&args.queries, &queries), (&args.tree.path, index.dim()))?;
         let label = shown(&args.queries);
         let (found, query_s) = session.stage("searching", || index.within_named(&label, &queries, args.radius));
         let (near, counters) = found?;

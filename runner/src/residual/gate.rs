@@ -104,14 +104,15 @@ impl GateConfig {
 }
 
 impl ResidualIndex {
-    /// The same index behind a gate: searches become approximate.
+    /// Puts the index behind a gate: searches become approximate. A gate that stood there before is gone.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a number out of its range, and for a profile of other parameters or inducing points.
+    /// [`Error::Usage`] for a number out of its range, and for a profile of other parameters or inducing points; the index is
+    /// what it was then. `label` is what messages call the profile.
     ///
     /// # Cost
     /// One copy of the features, in `f32`.
-    pub fn with_gate(self, label: &str, profile: &GateProfile, config: GateConfig) -> Result<Self, Error> {
+    pub fn set_gate(&mut self, label: &str, profile: &GateProfile, config: GateConfig) -> Result<(), Error> {
         config.check()?;
         let (own, theirs) = (self.profile_metric(), &profile.metric);
         if own.hash != theirs.hash {
@@ -128,21 +129,23 @@ impl ResidualIndex {
                 "{label}: was calibrated for {what}; calibrate for these parameters with covertree gate-profile"
             )));
         }
-        let features = Features::of_points(&self, profile.feature, profile.columns)?;
+        let features = Features::of_points(self, profile.feature, profile.columns)?;
         let table = profile.table.iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
-        let gated = Gated { config, slope: profile.slope, table, feature: profile.feature, features };
-        Ok(Self { gate: Some(gated), ..self })
+        self.gate = Some(Gated { config, slope: profile.slope, table, feature: profile.feature, features });
+        Ok(())
     }
 
-    /// The same index without its gate: searches are exact again.
-    #[must_use]
-    pub fn without_gate(self) -> Self {
-        Self { gate: None, ..self }
+    /// Takes the gate away: searches are exact again.
+    pub fn remove_gate(&mut self) {
+        self.gate = None;
     }
 }
 
 /// The share of the neighbours in `wanted`, one row of it for each of `rows`, that `answers` has with the same distance,
 /// at whatever place; 1 where nothing is wanted.
+///
+/// # Panics
+/// When `answers` has no row of that number, or `wanted` fewer rows than are listed.
 pub fn recall(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
     let pairs = rows.iter().enumerate().map(|(place, &row)| lost(answers, at(row), wanted, place));
     let (lost, all) = pairs.fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
@@ -155,6 +158,9 @@ pub fn share_found(lost: u64, all: u64) -> f64 {
 }
 
 /// Neighbours of an exact answer that an approximate one lost, over all rows, and all neighbours.
+///
+/// # Panics
+/// When `answers` has fewer rows than `exact`.
 pub fn audit(answers: &Answers, exact: &Answers) -> (u64, u64) {
     let rows = (0..exact.ids.len() / exact.k.max(1)).map(|row| lost(answers, row, exact, row));
     rows.fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1))

@@ -113,25 +113,10 @@ impl ResidualIndex {
     /// `V` that is given) two in all, for the rows are packed besides. For a moment once more where some points are met in
     /// double precision and others are not.
     pub fn fit(points: &Points, config: &CovarianceConfig, inducing: &Inducing, seed: u64) -> Result<Self, Error> {
-        Self::fit_on(Tier::detect(), "points", points, config, inducing, seed)
+        Self::fit_with(FitOptions::default(), "points", points, config, inducing, seed)
     }
 
-    /// [`fit`](Self::fit) on a tier of choice, with the name that messages give to the points.
-    ///
-    /// # Errors
-    /// As [`fit`](Self::fit).
-    pub fn fit_on(
-        tier: Tier,
-        label: &str,
-        points: &Points,
-        config: &CovarianceConfig,
-        inducing: &Inducing,
-        seed: u64,
-    ) -> Result<Self, Error> {
-        Self::fit_with(FitOptions { tier, ..FitOptions::default() }, label, points, config, inducing, seed)
-    }
-
-    /// [`fit`](Self::fit) in a way of choice, with the name that messages give to the points.
+    /// [`fit`](Self::fit) in a way of choice, with the name that messages give to the points: `label`, mostly a file.
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and [`Error::Usage`] for an order that is none.
@@ -145,7 +130,7 @@ impl ResidualIndex {
     ) -> Result<Self, Error> {
         config.check(points.dim())?;
         let inducing = inducing.resolve(points, seed)?;
-        Self::make(options, label, points, config, inducing, None, None)
+        Self::make(options, label, points, config, inducing, None)
     }
 
     /// A metric whose `V` (row-major, as many rows as there are points) and `p` are given.
@@ -154,7 +139,15 @@ impl ResidualIndex {
     /// As [`fit`](Self::fit), and [`Error::Usage`] for a wrong shape, for values that are not finite, for a `p` below what the
     /// covariance and `V` imply (beyond rounding) or beyond all measure, and for rows of `V` longer than the covariance allows:
     /// none of these is a metric.
-    pub fn given(
+    pub fn given(points: &Points, config: &CovarianceConfig, v: &Points, p: Vec<f64>) -> Result<Self, Error> {
+        Self::given_on(Tier::detect(), "points", points, config, v, p)
+    }
+
+    /// [`given`](Self::given) on a tier of choice, with the name that messages give to the points.
+    ///
+    /// # Errors
+    /// As [`given`](Self::given).
+    pub fn given_on(
         tier: Tier,
         label: &str,
         points: &Points,
@@ -165,7 +158,7 @@ impl ResidualIndex {
         config.check(points.dim())?;
         check_given(points, config, v, &p)?;
         let source = Source::Given(v.dim(), v.to_f64().into_owned(), p);
-        Self::make(FitOptions { tier, ..FitOptions::default() }, label, points, config, None, Some(source), None)
+        Self::make(FitOptions { tier, ..FitOptions::default() }, label, points, config, None, Some(source))
     }
 
     fn make(
@@ -175,7 +168,6 @@ impl ResidualIndex {
         config: &CovarianceConfig,
         inducing: Option<Points>,
         source: Option<Source>,
-        earlier: Option<PointSet>,
     ) -> Result<Self, Error> {
         let (covariance, dim) = (config.check(points.dim())?, points.dim());
         let scaled = config.scaled(tier, label, points)?;
@@ -183,22 +175,13 @@ impl ResidualIndex {
             (Some(source), _) => source,
             (None, None) => Source::Prior,
             (None, Some(inducing)) => {
-                if earlier.is_none() {
-                    set::check_room(points.len(), inducing.len())?; // the factor takes its time
-                }
-                let scaled = config.scaled(tier, inducing_label.unwrap_or("inducing points"), inducing)?;
-                Source::Factor(Factor::new(tier, covariance, dim, scaled, config.jitter)?)
+                set::check_room(points.len(), inducing.len())?; // the factor takes its time
+                Source::Factor(factor(tier, config, inducing, inducing_label)?)
             }
         };
-        let layout = match &earlier {
-            Some(set) => set.layout.clone(),
-            None => {
-                let ranks = order.map_or(Ok(Vec::new()), |order| order::ranks(order, points.len()))?;
-                Layout::new(&scaled, dim, ranks)
-            }
-        };
-        let diagonal = covariance.variance() + config.nugget;
-        let mut set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source, earlier)?;
+        let ranks = order.map_or(Ok(Vec::new()), |order| order::ranks(order, points.len()))?;
+        let (layout, diagonal) = (Layout::new(&scaled, dim, ranks), config.diagonal());
+        let mut set = PointSet::fit((tier, landmarks), layout, covariance, diagonal, (&scaled, dim), &source)?;
         if let Source::Given(_, v, p) = &mut source {
             (*v, *p) = (Vec::new(), Vec::new()); // the set has them
         }
@@ -207,23 +190,29 @@ impl ResidualIndex {
         Ok(Self { tier, landmarks, config, covariance, source, inducing, inducing_label, strategy, gate: None, set })
     }
 
-    /// The same points, which messages call `label`, and inducing points under other parameters: the layout and all memory are
-    /// reused. A gate is gone then, for it was calibrated for the old ones.
+    /// Fits the same points, which messages call `label`, and inducing points to other parameters: the layout and all memory
+    /// are reused. A gate is gone then, for it was calibrated for the old ones.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit); [`Error::Usage`] when `V` was given. The index is gone then.
-    pub fn refit(self, label: &str, points: &Points, config: &CovarianceConfig) -> Result<Self, Error> {
+    /// As [`fit`](Self::fit); [`Error::Usage`] when `V` was given. The index is what it was then.
+    pub fn refit(&mut self, label: &str, points: &Points, config: &CovarianceConfig) -> Result<(), Error> {
         if points.len() != self.set.layout.len() || points.dim() != self.set.model.dim() {
             return Err(Error::Usage("a metric can be fitted anew to the same points only; make a new index".into()));
         }
         if matches!(self.source, Source::Given(..)) {
             return Err(Error::Usage("V and p were given, so they cannot follow other parameters; give others".into()));
         }
-        let (strategy, tier, landmarks) = (self.strategy, self.tier, self.landmarks);
-        let inducing_label = self.inducing_label.as_deref();
-        let options = FitOptions { tier, landmarks, order: None, inducing_label }; // the layout has the order
-        let fitted = Self::make(options, label, points, config, self.inducing, None, Some(self.set))?;
-        Ok(fitted.with_strategy(strategy))
+        let covariance = config.check(points.dim())?;
+        let scaled = config.scaled(self.tier, label, points)?;
+        let source = match &self.inducing {
+            Some(inducing) => Source::Factor(factor(self.tier, config, inducing, self.inducing_label.as_deref())?),
+            None => Source::Prior,
+        };
+        // Whatever can be refused has been.
+        self.set.refit(self.landmarks, covariance, config.diagonal(), &scaled, &source)?;
+        self.set.keep_tiles()?;
+        (self.config, self.covariance, self.source, self.gate) = (config.clone(), covariance, source, None);
+        Ok(())
     }
 
     /// The same index, searched in another way; see [`Strategy`].
@@ -301,12 +290,20 @@ impl ResidualIndex {
     /// # Errors
     /// [`Error::Usage`] when `k` is 0, the columns differ, or `V` was given (that of the queries is not known then);
     /// [`Error::Lengthscale`].
-    pub fn knn(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, Work), Error> {
+    pub fn knn(&self, queries: &Points, k: usize) -> Result<(Answers, Work), Error> {
+        self.knn_named("queries", queries, k)
+    }
+
+    /// [`knn`](Self::knn) with the name that messages give to the queries: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`knn`](Self::knn).
+    pub fn knn_named(&self, label: &str, queries: &Points, k: usize) -> Result<(Answers, Work), Error> {
         let queries = self.query_set(label, queries)?;
         self.nearest(Some(&queries), None, k, Counting::All, false)
     }
 
-    /// All points within `radius` of new points, or of each point itself (without it) where `queries` is `None`.
+    /// All points within `radius` of new points.
     ///
     /// # Errors
     /// As [`knn`](Self::knn), and [`Error::Usage`] for a radius that is negative or NaN; [`Error::Memory`] when there is no room
@@ -315,15 +312,22 @@ impl ResidualIndex {
     /// # Cost
     /// As [`vecchia`](Self::vecchia), and lists that take up to some 24 bytes for each neighbour, as if all 64 points of a leaf
     /// had as many as the one that has the most.
-    pub fn within(&self, queries: Option<(&str, &Points)>, radius: f64) -> Result<(Neighborhoods, Work), Error> {
+    pub fn within(&self, queries: &Points, radius: f64) -> Result<(Neighborhoods, Work), Error> {
         check_radius(radius)?;
-        let queries = queries.map(|(label, queries)| self.query_set(label, queries)).transpose()?;
-        let counting = if queries.is_some() { Counting::All } else { Counting::Others };
-        let (mut rows, counters) = self.search(queries.as_ref(), None, Goal::Within(radius), counting, false)?;
-        let layout = queries.as_ref().map_or(&self.set.layout, |queries| &queries.layout);
-        let rows: Vec<_> = layout.positions.iter().map(|&position| std::mem::take(&mut rows[at(position)])).collect();
-        let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
-        Ok((Neighborhoods::joined(&mut counts.into_iter(), rows)?, counters))
+        let queries = self.query_set("queries", queries)?;
+        self.near(Some(&queries), radius, Counting::All)
+    }
+
+    /// All others within `radius` of each point.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a radius that is negative or NaN; [`Error::Memory`] as [`within`](Self::within).
+    ///
+    /// # Cost
+    /// As [`within`](Self::within).
+    pub fn graph_within(&self, radius: f64) -> Result<(Neighborhoods, Work), Error> {
+        check_radius(radius)?;
+        self.near(None, radius, Counting::Others)
     }
 
     /// Rank of each position, in whole panels.
@@ -349,17 +353,8 @@ impl ResidualIndex {
             return Err(Error::Usage(message.into()));
         }
         let scaled = self.config.scaled(self.tier, label, queries)?;
-        let diagonal = self.covariance.variance() + self.config.nugget;
-        let layout = Layout::new(&scaled, dim, Vec::new());
-        PointSet::fit(
-            (self.tier, self.landmarks),
-            layout,
-            self.covariance,
-            diagonal,
-            (&scaled, dim),
-            &self.source,
-            None,
-        )
+        let (layout, diagonal) = (Layout::new(&scaled, dim, Vec::new()), self.config.diagonal());
+        PointSet::fit((self.tier, self.landmarks), layout, self.covariance, diagonal, (&scaled, dim), &self.source)
     }
 
     fn nearest(
@@ -382,6 +377,19 @@ impl ResidualIndex {
             }
         }
         Ok((answers, counters))
+    }
+
+    fn near(
+        &self,
+        queries: Option<&PointSet>,
+        radius: f64,
+        counting: Counting,
+    ) -> Result<(Neighborhoods, Work), Error> {
+        let (mut rows, counters) = self.search(queries, None, Goal::Within(radius), counting, false)?;
+        let layout = queries.map_or(&self.set.layout, |queries| &queries.layout);
+        let rows: Vec<_> = layout.positions.iter().map(|&position| std::mem::take(&mut rows[at(position)])).collect();
+        let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
+        Ok((Neighborhoods::joined(&mut counts.into_iter(), rows)?, counters))
     }
 
     fn search(
@@ -421,6 +429,13 @@ impl ResidualIndex {
     }
 }
 
+/// The factor of the inducing points' covariance, which messages call `label`.
+fn factor(tier: Tier, config: &CovarianceConfig, inducing: &Points, label: Option<&str>) -> Result<Factor, Error> {
+    let covariance = config.check(inducing.dim())?;
+    let scaled = config.scaled(tier, label.unwrap_or("inducing points"), inducing)?;
+    Factor::new(tier, covariance, inducing.dim(), scaled, config.jitter)
+}
+
 /// Refuses `V` and `p` that make no metric.
 fn check_given(points: &Points, config: &CovarianceConfig, v: &Points, p: &[f64]) -> Result<(), Error> {
     let (len, columns) = (points.len(), v.dim());
@@ -431,7 +446,7 @@ fn check_given(points: &Points, config: &CovarianceConfig, v: &Points, p: &[f64]
             p.len()
         )));
     }
-    let diagonal = config.variance + config.nugget;
+    let diagonal = config.diagonal();
     // The sum of squares and the difference, once here and once in whatever made the given p.
     let rounding = 2.0 * (columns as f64 + 4.0) * f64::EPSILON * diagonal;
     let values = v.to_f64();

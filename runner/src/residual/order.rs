@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::parameters::{by_levels, shuffled};
 use crate::error::Error;
+use crate::named;
 use crate::points::Points;
 
 /// An order of points by its name.
@@ -28,7 +29,7 @@ pub enum VecchiaOrder {
 
 impl VecchiaOrder {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Given, Self::Random, Self::Coordinate, Self::Maximin];
+    pub const ALL: &[Self] = &[Self::Given, Self::Random, Self::Coordinate, Self::Maximin];
 
     /// The name in commands.
     pub const fn name(self) -> &'static str {
@@ -103,9 +104,6 @@ impl FromStr for VecchiaOrder {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|order| order.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("{name:?} is no order; choose one of {known}"))
-        })
+        named::parse(name, "order", Self::ALL, Self::name)
     }
 }

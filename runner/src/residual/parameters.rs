@@ -109,6 +109,11 @@ impl CovarianceConfig {
         Ok(Covariance::new(self.kind, self.variance)?)
     }
 
+    /// The prior variance of a point: with the nugget.
+    pub(super) fn diagonal(&self) -> f64 {
+        self.variance + self.nugget
+    }
+
     /// The points divided by their lengthscales, row-major: `z_d = x_d / l_d`.
     ///
     /// # Errors

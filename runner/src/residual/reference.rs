@@ -65,8 +65,12 @@ pub fn sample(len: usize, count: usize, seed: u64) -> Vec<Idx> {
 }
 
 /// The share of the neighbours in `wanted`, one row of it for each of `rows`, that `answers` has at the same place with the
-/// same distance.
-pub fn recall(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
+/// same distance: 1 where an exact search answered. What a gate loses is measured by [`super::gate::recall`], whatever the
+/// places.
+///
+/// # Panics
+/// When `answers` has no row of that number, or `wanted` another `k` or fewer rows than are listed.
+pub fn share_same(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
     let k = answers.k;
     let (mut right, mut all) = (0usize, 0usize);
     for (place, &row) in rows.iter().enumerate() {

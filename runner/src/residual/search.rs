@@ -33,6 +33,7 @@ const NEAR_SCATTERED: usize = 48;
 
 /// Work of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Work {
     /// Pairs in tiles (`filtered`: with the padding of tiles, and correlations of landmarks), those that entered a short list (`candidates`), and those that the formula settled.
     pub residual: ResidualCounters,

@@ -112,8 +112,7 @@ pub(super) fn check_room(points: usize, columns: usize) -> Result<(), Error> {
 }
 
 impl PointSet {
-    /// Fits points to a metric. `diagonal` is the prior variance of a point, its nugget included; memory of an earlier fit
-    /// of as many points is reused.
+    /// Fits points to a metric. `diagonal` is the prior variance of a point, its nugget included.
     pub fn fit(
         (tier, landmarks): (Tier, Landmarks),
         layout: Layout,
@@ -121,41 +120,50 @@ impl PointSet {
         diagonal: f64,
         (scaled, dim): (&[f64], usize),
         source: &Source,
-        earlier: Option<Self>,
     ) -> Result<Self, Error> {
-        let (len, columns) = (layout.len(), source.columns());
-        if earlier.is_none() {
-            check_room(len, columns)?;
-        }
-        let model = ResidualModel::new(covariance, dim, columns)?;
+        check_room(layout.len(), source.columns())?;
+        let mut set = Self::empty(tier, layout, ResidualModel::new(covariance, dim, source.columns())?);
+        set.refit(landmarks, covariance, diagonal, scaled, source)?;
+        Ok(set)
+    }
+
+    /// Fits the same points to another metric of as many columns, in the memory that the set has. Only a defect can stop it
+    /// on the way, and leaves a set of no use.
+    pub fn refit(
+        &mut self,
+        landmarks: Landmarks,
+        covariance: Covariance,
+        diagonal: f64,
+        scaled: &[f64],
+        source: &Source,
+    ) -> Result<(), Error> {
+        let (len, dim, columns) = (self.layout.len(), self.model.dim(), source.columns());
+        self.model = ResidualModel::new(covariance, dim, columns)?;
+        self.layout.restore();
         let lanes = panels_len::<f64>(len, 1);
-        let mut set = earlier.unwrap_or_else(|| Self::empty(tier, layout, model));
-        (set.tier, set.model) = (tier, model);
-        set.layout.restore();
-        resize(&mut set.coordinates, panels_len::<f64>(len, dim));
-        resize(&mut set.v, len * columns);
-        resize(&mut set.p, len);
-        set.scales.resize(lanes, 0.0);
-        set.margins.resize(lanes, 0.0);
-        set.pack_coordinates(scaled)?;
+        resize(&mut self.coordinates, panels_len::<f64>(len, dim));
+        resize(&mut self.v, len * columns);
+        resize(&mut self.p, len);
+        self.scales.resize(lanes, 0.0);
+        self.margins.resize(lanes, 0.0);
+        self.pack_coordinates(scaled)?;
         if len == 0 {
-            return Ok(set);
+            return Ok(());
         }
         let mut norms = vec![0.0; len];
         match source {
             Source::Factor(factor) => {
-                factor.solve(tier, Panels::new(&set.coordinates, dim, len)?, &mut set.v)?;
-                set.sum_squares(Some(diagonal), &mut norms)?;
+                factor.solve(self.tier, Panels::new(&self.coordinates, dim, len)?, &mut self.v)?;
+                self.sum_squares(Some(diagonal), &mut norms)?;
             }
             Source::Given(_, v, p) => {
-                gather(v, columns, &set.layout.ids, &mut set.v);
-                set.p = set.layout.ids.iter().map(|&id| p[at(id)]).collect();
-                set.sum_squares(None, &mut norms)?;
+                gather(v, columns, &self.layout.ids, &mut self.v);
+                self.p = self.layout.ids.iter().map(|&id| p[at(id)]).collect();
+                self.sum_squares(None, &mut norms)?;
             }
-            Source::Prior => set.p.fill(diagonal),
+            Source::Prior => self.p.fill(diagonal),
         }
-        set.measure(landmarks, source, scaled, &mut norms)?;
-        Ok(set)
+        self.measure(landmarks, source, scaled, &mut norms)
     }
 
     fn empty(tier: Tier, layout: Layout, model: ResidualModel) -> Self {

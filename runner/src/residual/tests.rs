@@ -36,7 +36,7 @@ fn check(index: &ResidualIndex, orders: &[Vec<Idx>], ks: &[usize]) {
 }
 
 fn orders(points: &Points) -> Vec<Vec<Idx>> {
-    VecchiaOrder::ALL.map(|order| order.rows(points, 7).unwrap()).to_vec()
+    VecchiaOrder::ALL.iter().map(|order| order.rows(points, 7).unwrap()).collect()
 }
 
 #[test]
@@ -50,9 +50,9 @@ fn answers_are_those_of_the_formula() {
     ] {
         let points = points(rows, 3, 5);
         for tier in if rows < 500 { Tier::all().collect() } else { vec![Tier::detect()] } {
-            let config = config(kind, 0.8);
+            let (config, options) = (config(kind, 0.8), FitOptions { tier, ..FitOptions::default() });
             let index =
-                ResidualIndex::fit_on(tier, "points", &points, &config, &Inducing::Random(inducing), 1).unwrap();
+                ResidualIndex::fit_with(options, "points", &points, &config, &Inducing::Random(inducing), 1).unwrap();
             check(&index, &orders(&points)[..2], &[10]);
         }
     }
@@ -69,7 +69,7 @@ fn points_that_need_double_precision_stand_apart() {
         assert!(hard > 0 && hard < leaves, "{hard} of {leaves}");
         check(&index, &orders(&points)[..2], &[12]);
         let queries = self::points(300, 3, 9);
-        assert_eq!(index.knn("queries", &queries, 9).unwrap().0, reference::knn(&index, &queries, 9).unwrap());
+        assert_eq!(index.knn(&queries, 9).unwrap().0, reference::knn(&index, &queries, 9).unwrap());
     }
 }
 
@@ -129,11 +129,11 @@ fn variances_at_the_floor_and_inducing_points_everywhere() {
 fn prediction_and_radii() {
     let (points, queries) = (points(500, 3, 5), points(77, 3, 6));
     let index = ResidualIndex::fit(&points, &config(CovarianceKind::Rbf, 1.0), &Inducing::Random(30), 1).unwrap();
-    let (answers, _) = index.knn("queries", &queries, 9).unwrap();
+    let (answers, _) = index.knn(&queries, 9).unwrap();
     assert_eq!(answers, reference::knn(&index, &queries, 9).unwrap());
     let all = reference::knn(&index, &queries, 500).unwrap();
     let radius = answers.distances[8];
-    let (within, _) = index.within(Some(("queries", &queries)), radius).unwrap();
+    let (within, _) = index.within(&queries, radius).unwrap();
     for query in 0..77 {
         let range = within.starts[query] as usize..within.starts[query + 1] as usize;
         let row = query * 500..(query + 1) * 500;
@@ -142,7 +142,7 @@ fn prediction_and_radii() {
         assert_eq!(within.distances[range], all.distances[row][..want]);
     }
     // Everything is within 1: lists grow as far as there are points.
-    let (within, graph) = (index.within(None, 1.0).unwrap().0, reference::graph(&index, 499, false).unwrap());
+    let (within, graph) = (index.graph_within(1.0).unwrap().0, reference::graph(&index, 499, false).unwrap());
     assert_eq!((within.ids, within.distances), (graph.ids, graph.distances));
     assert!(within.starts.iter().enumerate().all(|(row, &start)| start == 499 * row as i64));
 }
@@ -177,7 +177,7 @@ fn no_more_than_two_copies_of_v_are_kept() {
         assert!(copies <= 2.0, "{kind:?}: {copies}");
         let (v, p) = index.v_and_p();
         let v = Points::new(inducing, Values::F64(v)).unwrap();
-        let given = ResidualIndex::given(Tier::detect(), "points", &points, &config(kind, length), &v, p).unwrap();
+        let given = ResidualIndex::given(&points, &config(kind, length), &v, p).unwrap();
         assert_eq!(given.bytes(), 2 * 1536 * inducing * 8, "{kind:?}");
     }
 }
@@ -195,7 +195,7 @@ fn a_new_fit_on_old_memory_is_a_fresh_fit() {
         let smooth = config(CovarianceKind::Rbf, 1.0);
         let mut again = fit(&smooth);
         for config in [config(CovarianceKind::Matern32, 0.4), config(CovarianceKind::Matern52, 0.8), smooth] {
-            again = again.refit("points", &points, &config).unwrap();
+            again.refit("points", &points, &config).unwrap();
             let fresh = fit(&config);
             assert_eq!(again.bytes(), fresh.bytes());
             let want = fresh.vecchia(&order, 8).unwrap().0;
@@ -203,12 +203,29 @@ fn a_new_fit_on_old_memory_is_a_fresh_fit() {
             let brute = again.with_strategy(Strategy::Brute);
             assert_eq!(brute.vecchia(&order, 8).unwrap().0, want);
             let queries = self::points(70, 3, 6);
-            let found = brute.knn("queries", &queries, 5).unwrap().0;
+            let found = brute.knn(&queries, 5).unwrap().0;
             again = brute.with_strategy(Strategy::Auto);
-            assert_eq!(again.knn("queries", &queries, 5).unwrap().0, found);
+            assert_eq!(again.knn(&queries, 5).unwrap().0, found);
             assert_eq!(found, reference::knn(&again, &queries, 5).unwrap());
         }
     }
+}
+
+#[test]
+fn a_refused_fit_leaves_the_index_as_it_was() {
+    let points = points(200, 2, 5);
+    let good = config(CovarianceKind::Matern32, 0.5);
+    let mut index = ResidualIndex::fit(&points, &good, &Inducing::Random(100), 1).unwrap();
+    let want = index.graph(6, false).unwrap().0;
+    let mut refused = |points: &Points, config: &CovarianceConfig, message: &str| {
+        let error = index.refit("points", points, config).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+        assert_eq!((index.config(), index.jitter()), (&good, Some(good.jitter)));
+        assert_eq!(index.graph(6, false).unwrap().0, want);
+    };
+    refused(&points, &config(CovarianceKind::Matern32, -1.0), "lengthscale");
+    refused(&points, &config(CovarianceKind::Matern32, 1e-300), "lengthscale");
+    refused(&self::points(199, 2, 5), &good, "the same points only");
 }
 
 #[test]
@@ -219,7 +236,7 @@ fn given_v_and_p_are_taken_and_checked() {
     let (v, p) = fitted.v_and_p();
     let given = |v: Vec<f64>, p: Vec<f64>| {
         let v = Points::new(12, Values::F64(v)).unwrap();
-        ResidualIndex::given(Tier::detect(), "points", &points, &config, &v, p)
+        ResidualIndex::given(&points, &config, &v, p)
     };
     let index = given(v.clone(), p.clone()).unwrap();
     let order: Vec<Idx> = (0..90).collect();
@@ -233,7 +250,7 @@ fn given_v_and_p_are_taken_and_checked() {
     }
     assert!(given(v.clone(), with(1.0)).is_ok(), "a larger p is a nugget");
     assert!(refused(v.iter().map(|v| v * 3.0).collect(), p.clone()).contains("square norm"));
-    assert!(index.knn("queries", &points, 3).err().unwrap().to_string().contains("new points"));
+    assert!(index.knn(&points, 3).err().unwrap().to_string().contains("new points"));
 }
 
 #[test]
@@ -268,7 +285,7 @@ fn bad_input_gives_one_clear_line() {
     assert!(index.vecchia(&[0, 1], 3).is_err() && index.vecchia(&[0; 50], 3).is_err());
     assert!(reference::vecchia(&index, &[-1; 50], 3).is_err());
     assert!(reference::vecchia_rows(&index, &[0; 50], &[1], 3).is_err());
-    assert!(index.graph(0, false).is_err() && index.within(None, f64::NAN).is_err());
+    assert!(index.graph(0, false).is_err() && index.graph_within(f64::NAN).is_err());
 }
 
 #[cfg(target_os = "linux")]

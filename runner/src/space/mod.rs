@@ -43,7 +43,7 @@ pub trait Space: Sync {
     /// The points in the order of a tree.
     type Packed: Send + Sync;
     /// The kernel metric over packed points.
-    type Kernel<'a>: kernel::Metric + Sync
+    type Kernel<'a>: kernel::Metric + Send + Sync
     where
         Self: 'a;
     /// Number of points.
@@ -146,6 +146,7 @@ pub trait Space: Sync {
 }
 
 /// Which near pairs are asked for.
+#[derive(Debug)]
 pub struct NearIn<'a, S: Space> {
     /// Vector instructions.
     pub tier: Tier,

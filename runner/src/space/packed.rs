@@ -17,6 +17,7 @@ use crate::tree::Storage;
 const PACK_PANELS: usize = 256;
 
 /// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
+#[derive(Clone)]
 pub struct PackedPoints<T> {
     data: Storage<T>,
     corners: Storage<T>,

@@ -157,6 +157,7 @@ impl Projected {
 
 /// Makes queries of rows of coordinates, one at a time and without allocation, for points that may have projections ahead of
 /// theirs.
+#[derive(Debug)]
 pub struct RowQueries<'a, T> {
     projection: Option<Projection<'a>>,
     dim: usize,

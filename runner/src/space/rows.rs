@@ -24,7 +24,7 @@ pub trait PanelMetric: Copy + Send + Sync + 'static {
     /// Precision in which the points are stored.
     type Real: Real;
     /// The kernel metric over borrowed panels; a query is one prepared row.
-    type Kernel<'a>: kernel::Metric<Real = Self::Real> + for<'q> QueryIsRow<'q, Self::Real> + Sync;
+    type Kernel<'a>: kernel::Metric<Real = Self::Real> + for<'q> QueryIsRow<'q, Self::Real> + Send + Sync;
 
     /// Values of a prepared row of `dim` coordinates.
     fn width(dim: usize) -> usize {

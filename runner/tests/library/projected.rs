@@ -101,7 +101,10 @@ fn files_keep_the_projection_on_any_threads_and_tier() {
         }
     }
     assert!(files.iter().all(|file| *file == files[0]));
-    for mode in [ReadMode::Memory, ReadMode::Mapped] {
+    #[allow(unsafe_code)]
+    // SAFETY: nobody writes to the file any more.
+    let mapped = unsafe { ReadMode::mapped() };
+    for mode in [ReadMode::Memory, mapped] {
         let index = AnyIndex::load(&path, mode).unwrap();
         check(&index, &all, &points(Distribution::Manifold, 20, 40, Dtype::F32));
         // Queries that single precision does not hold are asked of a copy in double precision.

@@ -248,7 +248,7 @@ fn near_ties_are_settled_by_the_formula() {
         // A radius that is exactly some neighbour's distance, and the next number below it.
         let radius = graph.distances[9 * 100 + 4];
         for radius in [radius, radius.next_down()] {
-            let found = index.within(None, radius).unwrap().0;
+            let found = index.graph_within(radius).unwrap().0;
             let row = found.starts[100] as usize..found.starts[101] as usize;
             let all = reference::graph_rows(&index, &[100], rows - 1, false).unwrap();
             let count = all.distances.iter().filter(|distance| **distance <= radius).count();

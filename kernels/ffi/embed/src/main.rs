@@ -188,7 +188,7 @@ fn correlations(tier: Tier) {
     let coordinates = &mut coordinates[..LEN * count];
     let mut memory = FrameMemory { coordinates, spans: &mut spans, tails: &mut tails, slacks: &mut slacks };
     pack_members(&frame, &rows, &extents, &mut memory).unwrap();
-    let points = FramePoints::new(&memory, LEN, count).unwrap();
+    let points = FramePoints::new(memory.slices(), LEN, count).unwrap();
     let (mut out, mut masks) = ([0.0; LEN * LEN], [0; LEN * LEN / 8]);
     bounds(tier, &points.queries(), &points, &[0.5; LEN], &mut out, &mut masks, &mut counters).unwrap();
     for (i, j) in (0..LEN).flat_map(|i| (0..i).map(move |j| (i, j))) {

@@ -180,6 +180,6 @@ impl<T: Real> Owned<T> {
 
     fn view<R>(&mut self, see: impl FnOnce(FramePoints<'_, T>) -> R) -> R {
         let (len, count) = (self.len, self.count);
-        see(FramePoints::new(&self.memory(), len, count).unwrap())
+        see(FramePoints::new(self.memory().slices(), len, count).unwrap())
     }
 }

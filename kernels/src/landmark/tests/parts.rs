@@ -241,7 +241,7 @@ fn of_no_points_there_may_be_any_number_of_landmarks() {
     for count in [1, usize::MAX / 2 + 1, usize::MAX] {
         let (mut wide, mut narrow) = (Owned::<f64>::new(0, 1), Owned::<f32>::new(0, 1));
         let memory = wide.memory();
-        let points = FramePoints::new(&memory, 0, count).unwrap();
+        let points = FramePoints::new(memory.slices(), 0, count).unwrap();
         assert_eq!(narrow_points(&points, &mut narrow.memory()), Ok(()), "{count}");
     }
 }

@@ -1,7 +1,7 @@
 //! Gates, audits and profiles.
 
 use super::*;
-use crate::arena::Arena;
+use crate::arena::{Arena, Block};
 use crate::error::KernelError;
 use crate::view::Rows;
 
@@ -107,7 +107,7 @@ fn a_block_passes_what_either_side_lets_pass() {
                 let column = square <= theirs[j] && asked(column_ranks[j], row_ranks[i]);
                 want[i * wide + j / 8] |= u32::from(row || column) << (j % 8);
             }
-            let mut memory = vec![[u32::MAX; 16].into(); gate_block_blocks(columns)];
+            let mut memory = vec![Block::splat(u32::MAX); gate_block_blocks(columns)];
             let (mut got, mut counters) = (vec![u32::MAX; rows * wide], GateCounters::default());
             let mut arena = Arena::new(&mut memory);
             let passed = gate_block(tier, &pairs, counting, &mut got, &mut arena, &mut counters).unwrap();
@@ -200,7 +200,7 @@ fn wrong_arguments_are_refused() {
         GatePairs { columns: GateSide { squares: &[1.0; 15], ..side }, ..pairs },
         GatePairs { columns: GateSide { ranks: &[1.0; 7], ..side }, ..pairs },
     ];
-    let (mut memory, mut marks) = ([[0; 16].into(); 1], [7; 2]);
+    let (mut memory, mut marks) = ([Block::default()], [7; 2]);
     for pairs in &bad {
         let mut arena = Arena::new(&mut memory);
         assert!(gate_block(tier, pairs, Counting::All, &mut marks, &mut arena, &mut counters).is_err());

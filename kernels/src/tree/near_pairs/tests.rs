@@ -40,7 +40,7 @@ fn check<T: Real, F: Form>(made: &HandMade<T>, radius: f64, split: usize, finish
     let mut on_tiers: Vec<Vec<Conflict>> = Vec::new();
     for tier in Tier::all() {
         let room = near_pairs_blocks::<T>(made.waiting, made.parts().groups.len(), made.dim);
-        let mut memory = vec![Block::new([0xdead_beef; 16]); room];
+        let mut memory = vec![Block::splat(0xdead_beef); room];
         let mut pairs = Vec::new();
         for rows in [0..split, split..made.len()] {
             let mut out = vec![Conflict { distance: -7.0, id: -7, other: -7 }; expected.len()];

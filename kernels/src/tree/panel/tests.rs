@@ -30,7 +30,7 @@ fn check<T: Real, F: Form>(made: &HandMade<T>, queries: &[T], except: &[Idx], k:
     let (mut plain, mut plain_found) = (vec![-7.0; count * k], vec![-7; count * k]);
     scalar::knn_panel(view, &metric, &packed, except, &mut plain, &mut plain_found);
     for tier in Tier::all() {
-        let mut memory = vec![Block::new([0xdead_beef; 16]); knn_panel_blocks::<T>(made.waiting, made.dim, k)];
+        let mut memory = vec![Block::splat(0xdead_beef); knn_panel_blocks::<T>(made.waiting, made.dim, k)];
         let (mut distances, mut found) = (vec![-7.0; count * k], vec![-7; count * k]);
         let arena = &mut Arena::new(&mut memory);
         let work = knn_panel(tier, view, &metric, &packed, except, &mut distances, &mut found, arena).unwrap();

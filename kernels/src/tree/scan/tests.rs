@@ -37,7 +37,7 @@ fn check<T: Real, F: Form>(rows: &[T], queries: &[T], dim: usize, k: usize) -> u
     scalar::scan(&metric, &ids, asked, &except, &mut plain, &mut plain_found);
     let mut by_dots = 0;
     for tier in Tier::all() {
-        let mut memory = vec![Block::new([0xdead_beef; 16]); scan_blocks::<T>(dim)];
+        let mut memory = vec![Block::splat(0xdead_beef); scan_blocks::<T>(dim)];
         let (mut distances, mut found) = (vec![-7.0; count * k], vec![-7; count * k]);
         let arena = &mut Arena::new(&mut memory);
         let counters = scan(tier, &metric, &ids, asked, &except, &mut distances, &mut found, arena).unwrap();
@@ -112,7 +112,7 @@ fn a_sweep_offers_each_visitor_what_is_in_its_reach() {
     let ids: Vec<Idx> = (0..len as Idx).collect();
     // Without a tier, by the plain twin.
     for tier in Tier::all().map(Some).chain([None]) {
-        let mut memory = vec![Block::new([0xdead_beef; 16]); scan_blocks::<f32>(dim)];
+        let mut memory = vec![Block::splat(0xdead_beef); scan_blocks::<f32>(dim)];
         let (mut near, mut distances) = (vec![NONE; count * len], vec![0.0; count * len]);
         let radius = |query: usize| 1.2 + 0.1 * query as f64;
         let outs = near.chunks_exact_mut(len).zip(distances.chunks_exact_mut(len)).enumerate();

@@ -111,6 +111,31 @@ const _: () = assert!(size_of::<FileHeader>() == 2 * ALIGN && size_of::<FileSect
 const _: () = assert!(ALIGN.is_multiple_of(size_of::<Group>()) && ALIGN.is_multiple_of(LEAST_ALIGN));
 
 /// A tree file in memory: checked once, then searched in place.
+///
+/// ```
+/// use covertree_kernels::arena::{Arena, Block};
+/// use covertree_kernels::dist::SquaredEuclidean;
+/// use covertree_kernels::error::KernelError;
+/// use covertree_kernels::index::{Idx, NONE};
+/// use covertree_kernels::simd::Tier;
+/// use covertree_kernels::tree::stored::StoredTree;
+/// use covertree_kernels::tree::{knn, search_blocks};
+///
+/// /// The nearest point to a row, by its id: of a tree that was built over few columns of `f32`, under the Euclidean metric.
+/// fn nearest(file: &[u8], row: &[f32]) -> Result<(Idx, f64), KernelError> {
+///     let stored = StoredTree::new(file)?;
+///     assert_eq!(stored.scaling(), 0); // else the row has to be scaled, and the distance
+///     let points = stored.points::<f32>().ok_or(KernelError::Value { what: "points", at: 0 })?;
+///     let metric = points.coordinates::<SquaredEuclidean>()?;
+///     let mut memory = [Block::default(); 64]; // a program that knows its trees knows what they take
+///     assert!(search_blocks(stored.view().parts().waiting) <= memory.len());
+///     let (mut distances, mut ids) = ([0.0], [NONE]);
+///     let arena = &mut Arena::new(&mut memory);
+///     knn(Tier::detect(), stored.view(), &metric, row, NONE, &mut distances, &mut ids, arena)?;
+///     Ok((ids[0], distances[0]))
+/// }
+/// # assert!(nearest(&[], &[0.0]).is_err());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StoredTree<'a> {
     bytes: &'a [u8],

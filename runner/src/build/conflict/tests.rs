@@ -195,7 +195,7 @@ fn every_strategy_builds_valid_trees_of_every_kind_of_points() {
         Under::Closure,
     ];
     for (i, config) in strategies().into_iter().enumerate() {
-        for (j, distribution) in Distribution::ALL.into_iter().enumerate() {
+        for (j, distribution) in Distribution::ALL.iter().copied().enumerate() {
             let dim = [2, 3, 8, 16][(i + j) % 4];
             let mut under = metrics[(i + j + j / 4 + i / 4) % 4];
             // A lattice holds the origin, which has no direction.

@@ -91,7 +91,7 @@ pub(super) fn of(args: &BenchArgs, session: &Session) -> Result<Vec<Case>, Error
             }
             Sweep::Metrics => {
                 let fits = |metric: &MetricName| *metric != MetricName::Haversine || set.points.dim() == 2;
-                for metric in MetricName::ALL.into_iter().filter(fits) {
+                for metric in MetricName::ALL.iter().copied().filter(fits) {
                     add(set, metric, DEFAULT, &plain, threads);
                 }
             }
@@ -147,7 +147,7 @@ fn shapes(rows: usize) -> Vec<(Distribution, usize, usize, Scaling)> {
         (Distribution::Annulus, rows, 3, Scaling::Not),
     ];
     let seen: Vec<Distribution> = shapes.iter().map(|shape| shape.0).collect();
-    let others = Distribution::ALL.into_iter().filter(|shape| !seen.contains(shape));
+    let others = Distribution::ALL.iter().copied().filter(|shape| !seen.contains(shape));
     shapes.extend(others.map(|shape| (shape, (rows / 4).max(2), 3, Scaling::Not)));
     let lesser = lesser_steps(rows).map(|step| (Distribution::Gaussian, rows / step, 3, Scaling::Only));
     shapes.extend(lesser);

@@ -68,8 +68,8 @@ fn a_profile_of_other_parameters_is_refused() {
     let points = points(ROWS, 5);
     let base = CovarianceConfig { kind: CovarianceKind::Matern52, ..CovarianceConfig::default() };
     let refused = |config: &CovarianceConfig, inducing: &Inducing, seed: u64| {
-        let index = ResidualIndex::fit(&points, config, inducing, seed).unwrap();
-        index.with_gate("p.json", &profile, gate).err().map(|error| error.to_string()).unwrap_or_default()
+        let mut index = ResidualIndex::fit(&points, config, inducing, seed).unwrap();
+        index.set_gate("p.json", &profile, gate).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let drawn = Inducing::Random(30);
     assert_eq!(refused(&base, &drawn, 1), "");
@@ -85,21 +85,20 @@ fn a_profile_of_other_parameters_is_refused() {
 
 #[test]
 fn an_open_gate_and_one_that_was_taken_off_are_exact() {
-    let index = index(30);
+    let mut index = index(30);
     let exact = vecchia(&index).0;
     let profile = calibrated(&index, Feature::Coordinates);
     let open = GateProfile { table: vec![None; 4], slope: 1e9, ..profile.clone() };
-    let mut index = index;
     for name in [GateName::Lookup, GateName::Whitened] {
-        let gated = index.with_gate("p.json", &open, GateConfig::new(name)).unwrap();
-        let (answers, work) = vecchia(&gated);
+        index.set_gate("p.json", &open, GateConfig::new(name)).unwrap();
+        let (answers, work) = vecchia(&index);
         assert_eq!((&answers, work.gate.residual_pruned_by_gate1), (&exact, 0));
         assert!(work.gate.gate1_candidates > 0);
         let tiny = GateConfig { radius_cap: 1e-9, ..GateConfig::new(name) };
-        index = gated.with_gate("p.json", &profile, tiny).unwrap();
+        index.set_gate("p.json", &profile, tiny).unwrap();
         assert_eq!(vecchia(&index).0, exact, "every radius is above the cap");
     }
-    let index = index.without_gate();
+    index.remove_gate();
     assert_eq!((vecchia(&index).0, vecchia(&index).1.gate), (exact, Default::default()));
 }
 
@@ -112,7 +111,7 @@ fn gates_drop_pairs_the_same_ones_on_any_number_of_threads() {
         for feature in [Feature::Coordinates, Feature::Whitened] {
             let profile = calibrated(&index, feature);
             for name in [GateName::Lookup, GateName::Whitened] {
-                index = index.with_gate("p.json", &profile, GateConfig::new(name)).unwrap();
+                index.set_gate("p.json", &profile, GateConfig::new(name)).unwrap();
                 let [(one, work), (three, again)] = pools.each_ref().map(|pool| pool.install(|| vecchia(&index)));
                 assert_eq!((&one, work.gate), (&three, again.gate));
                 let (lost, all) = audit(&one, &exact);
@@ -124,14 +123,13 @@ fn gates_drop_pairs_the_same_ones_on_any_number_of_threads() {
 
 #[test]
 fn the_audit_finds_what_a_false_profile_loses() {
-    let index = index(30);
+    let mut index = index(30);
     let (exact, plain) = vecchia(&index);
     let profile = calibrated(&index, Feature::Coordinates);
     let planted = GateProfile { table: vec![Some(0.0); 4], slope: 0.0, ..profile };
-    let mut index = index;
     for name in [GateName::Lookup, GateName::Whitened] {
         let closed = GateConfig { margin: 0.0, ..GateConfig::new(name) };
-        index = index.with_gate("p.json", &planted, closed).unwrap();
+        index.set_gate("p.json", &planted, closed).unwrap();
         let (answers, work) = vecchia(&index);
         assert!(work.gate.residual_pruned_by_gate1 > 0 && work.residual.filtered < plain.residual.filtered, "{work:?}");
         let (lost, all) = audit(&answers, &exact);
@@ -145,18 +143,18 @@ fn the_audit_finds_what_a_false_profile_loses() {
 
 #[test]
 fn graphs_radii_and_new_points_are_gated_too() {
-    let index = index(30);
+    let mut index = index(30);
     let queries = points(300, 9);
     let profile = calibrated(&index, Feature::Coordinates);
-    let exact = (index.graph(6, false).unwrap().0, index.knn("queries", &queries, 6).unwrap().0);
+    let exact = (index.graph(6, false).unwrap().0, index.knn(&queries, 6).unwrap().0);
     assert_eq!(reference::graph_rows(&index, &[7, 3], 6, false).unwrap().ids[..6], exact.0.ids[42..48]);
-    let within = index.within(None, 0.5).unwrap().0;
-    let index = index.with_gate("p.json", &profile, GateConfig::new(GateName::Lookup)).unwrap();
+    let within = index.graph_within(0.5).unwrap().0;
+    index.set_gate("p.json", &profile, GateConfig::new(GateName::Lookup)).unwrap();
     let (graph, work) = index.graph(6, false).unwrap();
     assert!(work.gate.gate1_candidates > 0 && share_of(&graph, &exact.0) > 0.9);
-    let (found, work) = index.knn("queries", &queries, 6).unwrap();
+    let (found, work) = index.knn(&queries, 6).unwrap();
     assert!(work.gate.gate1_candidates > 0 && share_of(&found, &exact.1) > 0.9);
-    let (some, work) = index.within(None, 0.5).unwrap();
+    let (some, work) = index.graph_within(0.5).unwrap();
     assert!(work.gate.gate1_candidates > 0 && some.ids.len() <= within.ids.len());
     assert!(some.ids.len() as f64 > 0.9 * within.ids.len() as f64);
 }

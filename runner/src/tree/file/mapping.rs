@@ -1,4 +1,4 @@
-//! A file mapped into memory: the one place of this crate with `unsafe`.
+//! A file mapped into memory: the one place of this library that does something `unsafe`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -12,13 +12,12 @@ pub(crate) struct Mapping(Mmap);
 impl Mapping {
     /// Maps a whole file for reading.
     ///
-    /// The file must keep its bytes for as long as it is mapped, which no program can enforce, and so mapping is a
-    /// choice of the user. This program itself never changes a tree file: it renames a new one over it, and the
-    /// mapping keeps the old one.
+    /// The file must keep its bytes for as long as it is mapped, which no program can enforce: whoever made the
+    /// `ReadMode` promised it.
     pub(super) fn new(file: &File) -> io::Result<Self> {
         // SAFETY: the mapping is read-only, and its bytes are only ever used as plain values of which every pattern of
         // bits is legal, behind slices whose bounds are checked. What remains is that another program changes or
-        // cuts the file meanwhile; the documentation of `ReadMode::Mapped` hands this condition to the user.
+        // cuts the file meanwhile, which the caller of `ReadMode::mapped` excluded.
         unsafe { Mmap::map(file) }.map(Self)
     }
 

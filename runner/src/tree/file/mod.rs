@@ -37,7 +37,7 @@ mod write;
 
 pub use header::VERSION;
 pub(crate) use mapping::Mapping;
-pub use read::{ReadMode, SavedTree, read};
+pub use read::{ReadMode, SavedTree, Unchanging, read};
 pub use write::{stage, write};
 
 use covertree_kernels::index::Idx;

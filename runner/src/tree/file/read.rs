@@ -31,15 +31,31 @@ pub enum ReadMode {
     /// It is read once, and the arrays share that memory.
     #[default]
     Memory,
-    /// It is mapped: pages are loaded when they are needed, and may be dropped again. The file must keep its bytes
-    /// meanwhile; this program only ever replaces tree files as a whole, which does a mapping no harm. A file that
-    /// another program cuts ends this one (by a signal); one that it changes makes answers unspecified, and a search may panic or go
-    /// on for ever. Choose [`Memory`](Self::Memory) where others may write to it.
-    Mapped,
+    /// It is mapped: pages are loaded when they are needed, and may be dropped again. Made by [`mapped`](Self::mapped).
+    Mapped(Unchanging),
+}
+
+/// Somebody's promise that a file keeps its bytes while it is mapped; see [`ReadMode::mapped`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unchanging(());
+
+impl ReadMode {
+    /// [`Mapped`](Self::Mapped), for trees larger than memory.
+    ///
+    /// # Safety
+    /// The file must keep its bytes for as long as it is mapped: as long as anything that was read from it is there. The program and
+    /// [`write`](super::write) only ever replace tree files as a whole, which does a mapping no harm. A file that another program cuts
+    /// ends this one (by a signal); one that it changes makes answers unspecified, and a search may panic or go on for ever. Choose
+    /// [`Memory`](Self::Memory) where others may write to it.
+    #[allow(unsafe_code)]
+    pub const unsafe fn mapped() -> Self {
+        Self::Mapped(Unchanging(()))
+    }
 }
 
 /// A tree from a file, with everything that was saved with it. Its arrays share the file's memory until they are changed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SavedTree {
     /// Name of the metric.
     pub metric: String,
@@ -108,7 +124,7 @@ pub fn read(path: &Path, mode: ReadMode) -> Result<SavedTree, Error> {
     let memory = || {
         let remedy = match mode {
             ReadMode::Memory => "free some, or only search it, mapped: covertree query and within take --mmap",
-            ReadMode::Mapped => "use a machine with longer addresses",
+            ReadMode::Mapped(_) => "use a machine with longer addresses",
         };
         Error::Memory { file: file.clone(), bytes: len, remedy }
     };
@@ -116,7 +132,7 @@ pub fn read(path: &Path, mode: ReadMode) -> Result<SavedTree, Error> {
     let bytes = match mode {
         ReadMode::Memory if !fits_memory(len) => return Err(memory()),
         ReadMode::Memory => read_whole(&mut input, FileBytes::zeroed(bytes).ok_or_else(memory)?),
-        ReadMode::Mapped => Mapping::new(&input).map(FileBytes::Mapped),
+        ReadMode::Mapped(_) => Mapping::new(&input).map(FileBytes::Mapped),
     };
     parse(&file, Arc::new(bytes.map_err(failed)?))
 }

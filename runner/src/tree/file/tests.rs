@@ -113,13 +113,20 @@ fn coordinates(points: &Packed) -> Vec<f64> {
     }
 }
 
+/// The files of these tests are replaced as a whole, if at all.
+#[allow(unsafe_code)]
+fn mapped() -> ReadMode {
+    // SAFETY: as said.
+    unsafe { ReadMode::mapped() }
+}
+
 #[test]
 fn a_tree_comes_back_as_it_was() {
     let folder = Folder::new();
     for (tree, points) in all_kinds() {
         let path = folder.path("tree.ct");
         write(&path, &contents(&tree, &points)).unwrap();
-        for mode in [ReadMode::Memory, ReadMode::Mapped] {
+        for mode in [ReadMode::Memory, mapped()] {
             let saved = read(&path, mode).unwrap();
             assert_eq!((saved.metric.as_str(), saved.config.as_str()), ("euclidean", "{\"base\":2}"));
             assert_eq!((saved.seed, saved.next_id), (9, tree.len() as Idx + 7));
@@ -189,7 +196,7 @@ fn a_read_tree_can_be_changed_and_leaves_the_file_alone() {
     let path = folder.path("tree.ct");
     write(&path, &contents(&tree, &points)).unwrap();
     let before = fs::read(&path).unwrap();
-    for mode in [ReadMode::Memory, ReadMode::Mapped] {
+    for mode in [ReadMode::Memory, mapped()] {
         let mut saved = read(&path, mode).unwrap();
         saved.tree.levels[3] = -99;
         assert!(!saved.tree.levels.is_shared() && saved.tree.ids.is_shared());
@@ -203,10 +210,10 @@ fn a_mapped_tree_outlives_the_file_that_replaces_it() {
     let path = folder.path("tree.ct");
     let ((first, first_points), (second, second_points)) = (f32s(200, 3), f64s(5, 3));
     write(&path, &contents(&first, &first_points)).unwrap();
-    let saved = read(&path, ReadMode::Mapped).unwrap();
+    let saved = read(&path, mapped()).unwrap();
     write(&path, &contents(&second, &second_points)).unwrap();
     assert_eq!((&saved.tree.ids, saved.tree.len()), (&first.ids, 200));
-    assert_eq!(read(&path, ReadMode::Mapped).unwrap().tree.len(), 5);
+    assert_eq!(read(&path, mapped()).unwrap().tree.len(), 5);
 }
 
 /// The message of a refusal: one line that names the file and a remedy.
@@ -246,7 +253,7 @@ fn every_cut_and_every_addition_is_refused() {
     }
     for len in [0, 1, 8, 100, 200, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&path, &bytes[..len]).unwrap();
-        for mode in [ReadMode::Memory, ReadMode::Mapped] {
+        for mode in [ReadMode::Memory, mapped()] {
             let message = refusal(read(&path, mode));
             assert!(message.starts_with(&*path.to_string_lossy()), "{message}");
         }
@@ -266,13 +273,13 @@ fn foreign_files_are_refused() {
     let path = folder.path("tree.ct");
     for bytes in [b"\x93NUMPY\x01\x00".as_slice(), b"x,y\n1,2\n", &[0; 4096], &[0xff; 4096], b"\x89ctree\n"] {
         fs::write(&path, bytes).unwrap();
-        for mode in [ReadMode::Memory, ReadMode::Mapped] {
+        for mode in [ReadMode::Memory, mapped()] {
             let message = refusal(read(&path, mode));
             assert!(message.contains("is no tree file of covertree"), "{message}");
         }
     }
     fs::write(&path, "").unwrap();
-    assert!(refusal(read(&path, ReadMode::Mapped)).contains("(it is empty); make one with covertree build"));
+    assert!(refusal(read(&path, mapped())).contains("(it is empty); make one with covertree build"));
     assert!(refusal(read(&folder.path("none.ct"), ReadMode::Memory)).contains("cannot be read"));
     assert!(refusal(read(folder.0.path(), ReadMode::Memory)).contains("is a folder"));
 }

@@ -61,6 +61,12 @@ pub struct PackedQueries<'a, M: PanelMetric> {
     metric: M::Kernel<'a>,
 }
 
+impl<M: PanelMetric> fmt::Debug for PackedQueries<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PackedQueries").field("points", &self.points).finish_non_exhaustive()
+    }
+}
+
 impl<'a, M: PanelMetric> PackedQueries<'a, M> {
     /// The points as a tree's search sees them.
     pub fn new(points: &'a PackedPoints<M::Real>) -> Self {
@@ -108,6 +114,7 @@ impl Default for ValidateConfig {
 
 /// What a validation found.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// Points of the tree.
     pub points: usize,
