@@ -108,6 +108,8 @@ pub mod grid;
 pub mod group;
 pub mod hash;
 pub mod index;
+#[cfg(feature = "instances")]
+pub mod instances;
 pub mod landmark;
 pub mod mis;
 #[cfg(any(test, feature = "oracle"))]
