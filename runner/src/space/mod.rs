@@ -161,4 +161,4 @@ pub struct NearIn<'a, S: Space> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

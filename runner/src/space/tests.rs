@@ -272,11 +272,11 @@ fn what_a_metric_cannot_take_is_named() {
     );
 }
 
-/// One type for all closures of these tests, so that the builder is compiled for one.
-type Closure = Box<dyn Fn(&u32, &u32) -> f64 + Send + Sync>;
+/// One type for all closures of the tests, so that the builder is compiled for one.
+pub(crate) type Closure = Box<dyn Fn(&u32, &u32) -> f64 + Send + Sync>;
 
 /// The items `0..len` under a closure.
-fn numbers(len: u32, distance: impl Fn(u32, u32) -> f64 + Send + Sync + 'static) -> ItemSpace<u32, Closure> {
+pub(crate) fn numbers(len: u32, distance: impl Fn(u32, u32) -> f64 + Send + Sync + 'static) -> ItemSpace<u32, Closure> {
     let distance: Closure = Box::new(move |a, b| distance(*a, *b));
     ItemSpace::new((0..len).collect(), distance).unwrap()
 }

@@ -1,5 +1,7 @@
 //! Every strategy on every kind of points: the tree obeys all laws, answers exactly, and is the same on any number of threads.
 
+use std::sync::Arc;
+
 use covertree_kernels::index::Idx;
 use covertree_kernels::simd::Tier;
 use covertree_kernels::tree::PivotItem;
@@ -10,6 +12,7 @@ use crate::build::{BatchOrder, BuildConfig, Conflict, MisForm, Prefix};
 use crate::error::Error;
 use crate::generate::{Distribution, GenerateConfig};
 use crate::points::{Dtype, Points};
+use crate::space::tests::{Closure, numbers};
 use crate::space::{ItemSpace, Space};
 use crate::tree::Tree;
 use crate::tree::validate::{SelfQueries, ValidateConfig, validate};
@@ -33,26 +36,21 @@ struct Case {
     under: Under,
 }
 
-/// The distance of the closure: of the square root of the sum of absolute differences, which is a metric.
-#[allow(clippy::ptr_arg)] // the items are rows
-fn rooted<T: Value>(a: &Vec<T>, b: &Vec<T>) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| (a.into() - b.into()).abs()).sum::<f64>().sqrt()
+/// The square root of the sum of absolute differences, which is a metric.
+fn rooted(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>().sqrt()
 }
 
-/// An element of an item.
-trait Value: Copy + Into<f64> + Send + Sync + 'static {}
-impl<T: Copy + Into<f64> + Send + Sync + 'static> Value for T {}
-
-type Rooted<T> = ItemSpace<Vec<T>, fn(&Vec<T>, &Vec<T>) -> f64>;
+type Items = ItemSpace<u32, Closure>;
 
 /// An index over items, as a validation wants to see it.
-struct Members<'a, T: Value> {
-    index: &'a Index<Rooted<T>>,
-    kernel: <Rooted<T> as Space>::Kernel<'a>,
+struct Members<'a> {
+    index: &'a Index<Items>,
+    kernel: <Items as Space>::Kernel<'a>,
 }
 
-impl<'a, T: Value> SelfQueries for Members<'a, T> {
-    type Metric = <Rooted<T> as Space>::Kernel<'a>;
+impl<'a> SelfQueries for Members<'a> {
+    type Metric = <Items as Space>::Kernel<'a>;
     type Room = ();
 
     fn len(&self) -> usize {
@@ -63,7 +61,7 @@ impl<'a, T: Value> SelfQueries for Members<'a, T> {
         &self.kernel
     }
 
-    fn query<'q>(&'q self, position: usize, (): &'q mut ()) -> PivotItem<'q, Vec<T>> {
+    fn query<'q>(&'q self, position: usize, (): &'q mut ()) -> PivotItem<'q, u32> {
         self.index.space().member(self.index.id(position) as usize) // a row
     }
 }
@@ -101,10 +99,7 @@ impl Case {
     fn check(&self) {
         match self.under {
             Under::Name(metric) => self.check_named(metric),
-            Under::Closure => match self.dtype {
-                Dtype::F32 => self.check_closure(|value| value as f32), // as they were made
-                Dtype::F64 => self.check_closure(|value| value),
-            },
+            Under::Closure => self.check_closure(),
         }
     }
 
@@ -122,13 +117,13 @@ impl Case {
         assert_eq!(answers, brute::knn(&points, &queries, metric, 5, |_| -1).unwrap(), "{self:?}");
     }
 
-    fn check_closure<T: Value>(&self, value: fn(f64) -> T) {
+    fn check_closure(&self) {
         let points = self.points(self.rows, 7);
-        let row = |row: &[f64]| row.iter().map(|&x| value(x)).collect();
-        let items: Vec<Vec<T>> = points.to_f64().chunks(self.dim).map(row).collect();
+        let rows: Arc<[Vec<f64>]> = points.to_f64().chunks(self.dim).map(<[f64]>::to_vec).collect();
         let build = || {
-            let space: Rooted<T> = ItemSpace::new(items.clone(), rooted as fn(&Vec<T>, &Vec<T>) -> f64).unwrap();
-            Index::build(space, &self.config, Tier::detect()).unwrap()
+            let known = Arc::clone(&rows);
+            let distance = move |a: u32, b: u32| rooted(&known[a as usize], &known[b as usize]);
+            Index::build(numbers(self.rows as u32, distance), &self.config, Tier::detect()).unwrap() // a few rows
         };
         let (index, other) = (on_threads(1, build), on_threads(2, build));
         assert_eq!(arrays(index.tree()), arrays(other.tree()), "{self:?}");
@@ -137,19 +132,20 @@ impl Case {
         assert!(report.is_valid(), "{self:?}: {report}: {:?}", report.violations);
         let asked = |number: usize| index.space().member(number * 7);
         let (answers, _) = index.knn(8, 5, asked, |_| -1).unwrap();
-        assert_eq!(answers, self.nearest(&items), "{self:?}");
+        assert_eq!(answers, nearest(&rows), "{self:?}");
     }
+}
 
-    fn nearest<T: Value>(&self, items: &[Vec<T>]) -> Answers {
-        let mut answers = Answers { ids: Vec::new(), distances: Vec::new(), k: 5 };
-        for query in (0..8).map(|number| &items[number * 7]) {
-            let mut all: Vec<(f64, Idx)> = items.iter().zip(0..).map(|(item, id)| (rooted(query, item), id)).collect();
-            all.sort_by(|a, b| a.partial_cmp(b).unwrap());
-            answers.ids.extend(all[..5].iter().map(|(_, id)| id));
-            answers.distances.extend(all[..5].iter().map(|(distance, _)| distance));
-        }
-        answers
+/// The five nearest rows to each of the rows that are asked for.
+fn nearest(rows: &[Vec<f64>]) -> Answers {
+    let mut answers = Answers { ids: Vec::new(), distances: Vec::new(), k: 5 };
+    for query in (0..8).map(|number| &rows[number * 7]) {
+        let mut all: Vec<(f64, Idx)> = rows.iter().zip(0..).map(|(row, id)| (rooted(query, row), id)).collect();
+        all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        answers.ids.extend(all[..5].iter().map(|(_, id)| id));
+        answers.distances.extend(all[..5].iter().map(|(distance, _)| distance));
     }
+    answers
 }
 
 /// Every strategy, and every value of every other setting, at least once.
@@ -315,14 +311,14 @@ fn a_graph_that_turns_out_to_be_quadratic_is_given_up() {
 /// Functions that are no metric get answers that mean little, but get them: nothing panics or goes on for ever.
 #[test]
 fn functions_that_are_no_metric_do_no_harm() {
-    let functions: [fn(&f64, &f64) -> f64; 3] = [
+    let functions: [fn(f64, f64) -> f64; 3] = [
         |a, b| (a - b) * (a - b),
         |a, b| 1.0 - (a - b).cos(),
-        |a, b| if a.min(*b) == 50.0 { f64::NAN } else { (a - b).abs() },
+        |a, b| if a.min(b) == 50.0 { f64::NAN } else { (a - b).abs() },
     ];
     for (number, function) in functions.into_iter().enumerate() {
         for (seed, config) in strategies().into_iter().enumerate() {
-            let space = ItemSpace::new((0..120).map(f64::from).collect(), function).unwrap();
+            let space = numbers(120, move |a, b| function(a.into(), b.into()));
             let config = BuildConfig { seed: seed as u64, ..config };
             match Index::build(space, &config, Tier::detect()) {
                 Ok(index) => assert!(number < 2 && index.len() == 120, "{config:?}"),
@@ -336,16 +332,16 @@ fn functions_that_are_no_metric_do_no_harm() {
 /// A function that runs tasks of its own: the thread that waits for them may take up another part of the build.
 #[test]
 fn functions_may_split_their_work() {
-    let both = |a: &Vec<f64>, b: &Vec<f64>| {
+    let points = GenerateConfig { rows: 3_000, dim: 4, ..GenerateConfig::default() }.generate().unwrap();
+    let rows = points.to_f64().into_owned();
+    let both = move |a: u32, b: u32| {
+        let (a, b) = (&rows[a as usize * 4..], &rows[b as usize * 4..]);
         let part = |range: std::ops::Range<usize>| range.map(|i| (a[i] - b[i]).abs()).fold(0.0, f64::max);
         let (low, high) = rayon::join(|| part(0..2), || part(2..4));
         f64::max(low, high)
     };
-    let points = GenerateConfig { rows: 3_000, dim: 4, ..GenerateConfig::default() }.generate().unwrap();
-    let items: Vec<Vec<f64>> = points.to_f64().chunks(4).map(<[f64]>::to_vec).collect();
-    let index = on_threads(4, || {
-        Index::build(ItemSpace::new(items, both).unwrap(), &BuildConfig::default(), Tier::detect()).unwrap()
-    });
+    let space = numbers(3_000, both);
+    let index = on_threads(4, || Index::build(space, &BuildConfig::default(), Tier::detect()).unwrap());
     let answers = on_threads(4, || index.knn(300, 3, |row| index.space().member(row), |_| -1).unwrap().0);
     let first = brute::knn(&points, &points.take_rows(&[0, 299]).unwrap(), MetricName::Chebyshev, 3, |_| -1).unwrap();
     assert_eq!([&answers.ids[..3], &answers.ids[897..]].concat(), first.ids);
