@@ -93,7 +93,8 @@
 //!
 //! # Features
 //! None is on by default, and none changes a result. `oracle` adds the slow, obvious answers that tests, benchmarks and
-//! fuzz targets compare with (it uses std). `std` forwards to `wide`.
+//! fuzz targets compare with (it uses std). `instances` compiles the usual kernels in this crate, which makes the tests of others
+//! compile faster. `std` forwards to `wide`.
 #![no_std]
 
 #[cfg(any(test, feature = "oracle"))]
@@ -108,7 +109,8 @@ pub mod grid;
 pub mod group;
 pub mod hash;
 pub mod index;
-#[cfg(feature = "instances")]
+// Nothing is shared where code is optimised, nor with this crate's own tests.
+#[cfg(all(feature = "instances", debug_assertions, not(test)))]
 pub mod instances;
 pub mod landmark;
 pub mod mis;

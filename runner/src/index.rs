@@ -72,7 +72,7 @@ impl<S: Space> Index<S> {
     /// use covertree::tree::file::{Contents, PackedRef, ReadMode, read, write};
     /// use covertree::{BuildConfig, Index, Tier};
     ///
-    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// # fn main() -> Result<(), covertree::Error> {
     /// # let path = std::env::temp_dir().join(format!("covertree-of-tree-{}.ct", std::process::id()));
     /// let differ = |a: &String, b: &String| a.bytes().zip(b.bytes()).filter(|(a, b)| a != b).count() as f64;
     /// let words = || ["tree", "free", "fret", "brew"].map(String::from).to_vec();
@@ -222,7 +222,7 @@ impl<S: Space> Index<S> {
     /// use covertree::space::{Euclidean, RowSpace};
     /// use covertree::{BuildConfig, Index, NONE, Tier};
     ///
-    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// # fn main() -> Result<(), covertree::Error> {
     /// let space = RowSpace::<Euclidean<f32>>::new(vec![0.0, 0.0, 3.0, 4.0, 0.0, 1.0], 2)?;
     /// let index = Index::build(space, &BuildConfig::default(), Tier::detect())?;
     /// let (mut searcher, mut queries) = (index.searcher(), index.space().queries(Tier::detect()));
@@ -238,6 +238,9 @@ impl<S: Space> Index<S> {
     }
 
     /// Id of the point at a position.
+    ///
+    /// # Panics
+    /// When there is no such position.
     pub fn id(&self, position: usize) -> Idx {
         self.tree.ids()[position]
     }

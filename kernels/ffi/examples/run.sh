@@ -6,7 +6,8 @@ covertree=$(realpath "$1")
 cd "$(dirname "$0")/.."
 out=$(cargo metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+library=
+trap '[ -z "$library" ] || kill "$library" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 "$covertree" generate clusters --rows 3000 --dim 3 --seed 7 -o "$work/points.npy" --quiet
 "$covertree" build "$work/points.npy" -o "$work/tree.ct" --quiet
@@ -20,6 +21,7 @@ COVERTREE_TREE_FILE="$work/tree.ct" COVERTREE_POINTS_FILE="$work/points.npy" \
     RUSTFLAGS="${RUSTFLAGS:-} -C relocation-model=static" \
     cargo build --locked --release -p covertree-embed --target "$host" --target-dir "$out/embed"
 wait "$library"
+library=
 
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -Iinclude -DTREE_FILE="\"$work/tree.ct\"" -DPOINTS_FILE="\"$work/points.npy\"" \
     -ffreestanding -fno-builtin -fno-stack-protector -fno-tree-loop-distribute-patterns -ffp-contract=off -fno-math-errno \

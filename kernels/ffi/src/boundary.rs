@@ -24,7 +24,7 @@ pub struct covertree_block {
 }
 
 const _: () = assert!(size_of::<covertree_block>() == size_of::<Block>());
-const _: () = assert!(align_of::<covertree_block>() >= align_of::<Block>());
+const _: () = assert!(align_of::<covertree_block>() == align_of::<Block>());
 
 /// Memory that one argument of a call stands for.
 #[derive(Clone, Copy)]
@@ -100,9 +100,7 @@ impl Call {
     /// # Safety
     /// As for [`write`](Self::write), of `len` blocks.
     pub unsafe fn arena<'a>(&mut self, data: *mut covertree_block, len: usize) -> Result<Arena<'a>, Fault> {
-        // The type that C sees is what must be aligned; the vector type may ask for less.
-        self.check("scratch", data.cast_const(), len.min(1))?;
-        // SAFETY: the caller's promise is the same, and the two types have the same size.
+        // SAFETY: the caller's promise is the same, and the two types have the same size and alignment.
         let blocks = unsafe { self.write("scratch", data.cast::<Block>(), len) }?;
         Ok(Arena::new(blocks))
     }

@@ -18,10 +18,9 @@ impl AnyIndex {
     /// deleted.
     ///
     /// ```
-    /// use covertree::points::{Points, Values};
-    /// use covertree::{AnyIndex, BuildConfig, MetricName};
+    /// use covertree::{AnyIndex, BuildConfig, MetricName, Points, Values};
     ///
-    /// # fn main() -> Result<(), covertree::error::Error> {
+    /// # fn main() -> Result<(), covertree::Error> {
     /// let point = |x: f64| Points::new(1, Values::F64(vec![x]));
     /// let mut index = AnyIndex::build(&point(1.0)?, MetricName::Euclidean, &BuildConfig::default())?;
     /// index.insert("a point", &point(2.0)?)?; // its id is 1

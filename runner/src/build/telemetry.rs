@@ -109,6 +109,7 @@ pub struct BatchRow {
 
 /// The points of a batch that met on one level.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LevelRow {
     /// Number of the batch, from 0.
     pub batch_index: usize,

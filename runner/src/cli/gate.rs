@@ -221,7 +221,7 @@ impl Searching<'_> {
             if self.gate.is_some() {
                 recall = Some(gate::recall(&answers, &rows, &truth));
             } else {
-                let share = reference::share_same(&answers, &rows, &truth);
+                let share = reference::agreement(&answers, &rows, &truth);
                 recall = Some(share);
                 failed = (share < 1.0).then(|| format!("the recall against a brute force by the formula is {share}"));
             }

@@ -204,9 +204,11 @@ impl SetWork<'_> {
         let Self { args, session, points, order, .. } = *self;
         let fit = || args.fit(session, points, order, set, self.explained, earlier);
         let (fitted, covariance_s) = session.stage("fitting", fit);
+        let mut fitted = fitted?;
+        fitted.set_strategy(args.strategy.into());
         let found = self.searching.run(
             session,
-            fitted?.with_strategy(args.strategy.into()),
+            fitted,
             |index| index.vecchia(order, args.k),
             |index, rows| reference::vecchia_rows(index, order, rows, args.k),
         )?;

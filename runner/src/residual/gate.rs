@@ -30,6 +30,7 @@ use super::profile::{Feature, Features, GateProfile};
 use super::search::{Search, Side};
 use crate::answers::Answers;
 use crate::error::Error;
+use crate::named;
 
 /// A kind of gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +44,9 @@ pub enum GateName {
 }
 
 impl GateName {
+    /// All gates.
+    pub const ALL: &[Self] = &[Self::Whitened, Self::Lookup];
+
     /// The name in commands.
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,8 +66,7 @@ impl FromStr for GateName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        let known = [Self::Whitened, Self::Lookup].into_iter().find(|known| known.name() == name);
-        known.ok_or_else(|| Error::Usage(format!("{name:?} is no gate; choose whitened or lookup")))
+        named::parse(name, "gate", Self::ALL, Self::name)
     }
 }
 
@@ -104,16 +107,18 @@ impl GateConfig {
 }
 
 impl ResidualIndex {
-    /// Puts the index behind a gate: searches become approximate. A gate that stood there before is gone.
+    /// Puts the index behind a gate: searches become approximate. A gate that stood there before is gone. `label` is what messages
+    /// call the profile.
     ///
     /// # Errors
     /// [`Error::Usage`] for a number out of its range, and for a profile of other parameters or inducing points; the index is
-    /// what it was then. `label` is what messages call the profile.
+    /// what it was then.
     ///
     /// # Cost
     /// One copy of the features, in `f32`.
     pub fn set_gate(&mut self, label: &str, profile: &GateProfile, config: GateConfig) -> Result<(), Error> {
         config.check()?;
+        profile.check(label)?;
         let (own, theirs) = (self.profile_metric(), &profile.metric);
         if own.hash != theirs.hash {
             let what = if own.kernel != theirs.kernel {

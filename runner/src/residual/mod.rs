@@ -190,11 +190,14 @@ impl ResidualIndex {
         Ok(Self { tier, landmarks, config, covariance, source, inducing, inducing_label, strategy, gate: None, set })
     }
 
-    /// Fits the same points, which messages call `label`, and inducing points to other parameters: the layout and all memory
-    /// are reused. A gate is gone then, for it was calibrated for the old ones.
+    /// Fits the same points, which messages call `label`, and inducing points to other parameters: the layout and the memory of
+    /// `V` are reused. A gate is gone then, for it was calibrated for the old ones.
     ///
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::Usage`] when `V` was given. The index is what it was then.
+    ///
+    /// # Cost
+    /// As [`fit`](Self::fit) without the layout; the old factor is there until the new one is made.
     pub fn refit(&mut self, label: &str, points: &Points, config: &CovarianceConfig) -> Result<(), Error> {
         if points.len() != self.set.layout.len() || points.dim() != self.set.model.dim() {
             return Err(Error::Usage("a metric can be fitted anew to the same points only; make a new index".into()));
@@ -215,10 +218,9 @@ impl ResidualIndex {
         Ok(())
     }
 
-    /// The same index, searched in another way; see [`Strategy`].
-    #[must_use]
-    pub fn with_strategy(self, strategy: Strategy) -> Self {
-        Self { strategy, ..self }
+    /// Searches in another way from now on; see [`Strategy`].
+    pub fn set_strategy(&mut self, strategy: Strategy) {
+        self.strategy = strategy;
     }
 
     /// The parameters.
@@ -313,8 +315,16 @@ impl ResidualIndex {
     /// As [`vecchia`](Self::vecchia), and lists that take up to some 24 bytes for each neighbour, as if all 64 points of a leaf
     /// had as many as the one that has the most.
     pub fn within(&self, queries: &Points, radius: f64) -> Result<(Neighborhoods, Work), Error> {
+        self.within_named("queries", queries, radius)
+    }
+
+    /// [`within`](Self::within) with the name that messages give to the queries: `label`, mostly a file.
+    ///
+    /// # Errors
+    /// As [`within`](Self::within).
+    pub fn within_named(&self, label: &str, queries: &Points, radius: f64) -> Result<(Neighborhoods, Work), Error> {
         check_radius(radius)?;
-        let queries = self.query_set("queries", queries)?;
+        let queries = self.query_set(label, queries)?;
         self.near(Some(&queries), radius, Counting::All)
     }
 

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::Landmarks;
 use crate::error::Error;
+use crate::named;
 use crate::parallel;
 use crate::points::{Points, Values};
 use crate::random::Table;
@@ -22,16 +23,13 @@ use crate::{AnyIndex, BuildConfig, MetricName};
 pub struct KernelName(pub CovarianceKind);
 
 impl KernelName {
-    /// The names, in the order of [`CovarianceKind::ALL`].
-    pub const NAMES: [&'static str; 4] = ["rbf", "matern12", "matern32", "matern52"];
-
     /// The name in commands.
     pub const fn name(self) -> &'static str {
         match self.0 {
-            CovarianceKind::Rbf => Self::NAMES[0],
-            CovarianceKind::Matern12 => Self::NAMES[1],
-            CovarianceKind::Matern32 => Self::NAMES[2],
-            CovarianceKind::Matern52 => Self::NAMES[3],
+            CovarianceKind::Rbf => "rbf",
+            CovarianceKind::Matern12 => "matern12",
+            CovarianceKind::Matern32 => "matern32",
+            CovarianceKind::Matern52 => "matern52",
         }
     }
 }
@@ -46,10 +44,7 @@ impl FromStr for KernelName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        let place = Self::NAMES.iter().position(|known| *known == name);
-        place
-            .map(|place| Self(CovarianceKind::ALL[place]))
-            .ok_or_else(|| Error::Usage(format!("{name:?} is no covariance; choose one of {}", Self::NAMES.join(", "))))
+        named::parse(name, "covariance", &CovarianceKind::ALL.map(Self), Self::name)
     }
 }
 

@@ -156,25 +156,31 @@ impl GateProfile {
     /// # Errors
     /// [`Error::Usage`] for text that is no profile of this version, or whose numbers make no gate.
     pub fn from_json(label: &str, text: &str) -> Result<Self, Error> {
-        let bad = |problem: String| {
-            Error::Usage(format!(
-                "{label}: is no profile of a gate ({}); make one with covertree gate-profile",
-                problem.replace('\n', " ")
-            ))
-        };
-        let profile: Self = serde_json::from_str(text).map_err(|problem| bad(problem.to_string()))?;
-        if profile.schema != PROFILE_SCHEMA {
-            return Err(bad(format!("it is of the layout {:?}, and {PROFILE_SCHEMA:?} is read", profile.schema)));
-        }
-        let threshold = |value: &f64| value.is_finite() && *value >= 0.0;
-        if !(threshold(&profile.slope) && profile.table.iter().flatten().all(threshold)) {
-            return Err(bad("a threshold is negative".into()));
-        }
-        if profile.table.is_empty() || profile.columns == 0 {
-            return Err(bad("it has no thresholds".into()));
-        }
+        let profile: Self = serde_json::from_str(text).map_err(|problem| refused(label, &problem.to_string()))?;
+        profile.check(label)?;
         Ok(profile)
     }
+
+    /// Refuses what makes no gate.
+    pub(super) fn check(&self, label: &str) -> Result<(), Error> {
+        if self.schema != PROFILE_SCHEMA {
+            let problem = format!("it is of the layout {:?}, and {PROFILE_SCHEMA:?} is read", self.schema);
+            return Err(refused(label, &problem));
+        }
+        let threshold = |value: &f64| value.is_finite() && *value >= 0.0;
+        if !(threshold(&self.slope) && self.table.iter().flatten().all(threshold)) {
+            return Err(refused(label, "a threshold is negative"));
+        }
+        if self.table.is_empty() || self.columns == 0 {
+            return Err(refused(label, "it has no thresholds"));
+        }
+        Ok(())
+    }
+}
+
+fn refused(label: &str, problem: &str) -> Error {
+    let problem = problem.replace('\n', " ");
+    Error::Usage(format!("{label}: is no profile of a gate ({problem}); make one with covertree gate-profile"))
 }
 
 impl ResidualIndex {

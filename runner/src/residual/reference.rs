@@ -70,8 +70,9 @@ pub fn sample(len: usize, count: usize, seed: u64) -> Vec<Idx> {
 ///
 /// # Panics
 /// When `answers` has no row of that number, or `wanted` another `k` or fewer rows than are listed.
-pub fn share_same(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
+pub fn agreement(answers: &Answers, rows: &[Idx], wanted: &Answers) -> f64 {
     let k = answers.k;
+    assert_eq!(k, wanted.k, "the two are answers to other questions");
     let (mut right, mut all) = (0usize, 0usize);
     for (place, &row) in rows.iter().enumerate() {
         for rank in 0..k {

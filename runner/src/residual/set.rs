@@ -127,8 +127,8 @@ impl PointSet {
         Ok(set)
     }
 
-    /// Fits the same points to another metric of as many columns, in the memory that the set has. Only a defect can stop it
-    /// on the way, and leaves a set of no use.
+    /// Fits the same points to another metric of as many columns, in the memory that the set has; what is packed for whole tiles is
+    /// for [`keep_tiles`](Self::keep_tiles) to renew. Only a defect can stop it on the way, and leaves a set of no use.
     pub fn refit(
         &mut self,
         landmarks: Landmarks,

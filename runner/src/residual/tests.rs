@@ -78,10 +78,11 @@ fn a_strategy_changes_the_work_and_no_answer() {
     let points = points(1200, 2, 8);
     let order: Vec<Idx> = (0..1200).collect();
     for kind in [CovarianceKind::Rbf, CovarianceKind::Matern32] {
-        let index = ResidualIndex::fit(&points, &config(kind, 0.6), &Inducing::Random(96), 1).unwrap();
+        let mut index = ResidualIndex::fit(&points, &config(kind, 0.6), &Inducing::Random(96), 1).unwrap();
         let (auto, work) = index.vecchia(&order, 8).unwrap();
         assert!(work.landmark.landmark_pruned > 0, "{work:?}");
-        let (brute, work) = index.with_strategy(Strategy::Brute).vecchia(&order, 8).unwrap();
+        index.set_strategy(Strategy::Brute);
+        let (brute, work) = index.vecchia(&order, 8).unwrap();
         assert!(work.landmark.landmark_bounded == 0 && work.residual.filtered >= 1200 * 1199 / 2, "{work:?}");
         assert_eq!(auto, brute);
     }
@@ -200,11 +201,11 @@ fn a_new_fit_on_old_memory_is_a_fresh_fit() {
             assert_eq!(again.bytes(), fresh.bytes());
             let want = fresh.vecchia(&order, 8).unwrap().0;
             assert_eq!(again.vecchia(&order, 8).unwrap().0, want);
-            let brute = again.with_strategy(Strategy::Brute);
-            assert_eq!(brute.vecchia(&order, 8).unwrap().0, want);
+            again.set_strategy(Strategy::Brute);
+            assert_eq!(again.vecchia(&order, 8).unwrap().0, want);
             let queries = self::points(70, 3, 6);
-            let found = brute.knn(&queries, 5).unwrap().0;
-            again = brute.with_strategy(Strategy::Auto);
+            let found = again.knn(&queries, 5).unwrap().0;
+            again.set_strategy(Strategy::Auto);
             assert_eq!(again.knn(&queries, 5).unwrap().0, found);
             assert_eq!(found, reference::knn(&again, &queries, 5).unwrap());
         }
@@ -216,16 +217,28 @@ fn a_refused_fit_leaves_the_index_as_it_was() {
     let points = points(200, 2, 5);
     let good = config(CovarianceKind::Matern32, 0.5);
     let mut index = ResidualIndex::fit(&points, &good, &Inducing::Random(100), 1).unwrap();
-    let want = index.graph(6, false).unwrap().0;
+    let profile = index.profile(&ProfileConfig::default()).unwrap();
+    index.set_gate("p.json", &profile, GateConfig::new(GateName::Lookup)).unwrap();
+    let state = |index: &ResidualIndex| (index.v_and_p(), index.bytes(), index.graph(6, false).unwrap());
+    let want = state(&index);
+    assert!(want.2.1.gate.gate1_candidates > 0);
     let mut refused = |points: &Points, config: &CovarianceConfig, message: &str| {
         let error = index.refit("points", points, config).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
         assert_eq!((index.config(), index.jitter()), (&good, Some(good.jitter)));
-        assert_eq!(index.graph(6, false).unwrap().0, want);
+        assert_eq!(state(&index), want);
     };
     refused(&points, &config(CovarianceKind::Matern32, -1.0), "lengthscale");
     refused(&points, &config(CovarianceKind::Matern32, 1e-300), "lengthscale");
     refused(&self::points(199, 2, 5), &good, "the same points only");
+    index.refit("points", &points, &good).unwrap();
+    assert_eq!(index.v_and_p(), want.0);
+    assert_eq!(index.graph(6, false).unwrap().1.gate, Default::default());
+
+    let (v, p) = index.v_and_p();
+    let v = Points::new(100, Values::F64(v)).unwrap();
+    let mut given = ResidualIndex::given(&points, &good, &v, p).unwrap();
+    assert!(given.refit("points", &points, &good).unwrap_err().to_string().contains("V and p were given"));
 }
 
 #[test]

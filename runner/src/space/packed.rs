@@ -17,7 +17,6 @@ use crate::tree::Storage;
 const PACK_PANELS: usize = 256;
 
 /// Points packed in the order of a tree, with the boxes of its groups where the order calls for them.
-#[derive(Clone)]
 pub struct PackedPoints<T> {
     data: Storage<T>,
     corners: Storage<T>,
@@ -25,6 +24,12 @@ pub struct PackedPoints<T> {
     len: usize,
     groups: usize,
     ahead: Ahead,
+}
+
+impl<T: Real> Clone for PackedPoints<T> {
+    fn clone(&self) -> Self {
+        Self { data: self.data.clone(), corners: self.corners.clone(), ..*self }
+    }
 }
 
 impl<T> fmt::Debug for PackedPoints<T> {

@@ -12,10 +12,10 @@ use super::file::Mapping;
 /// An array of plain values: a `Vec`, or a part of a file in memory that other arrays share.
 ///
 /// Reading is the same for both. To change a shared array, also through [`DerefMut`], copies it first.
-#[derive(Clone)]
+///
+/// A clone of a shared array shares it too; one of another is a copy that begins with a cache line.
 pub struct Storage<T>(Kind<T>);
 
-#[derive(Clone)]
 enum Kind<T> {
     /// The values from `start` on.
     Owned { values: Vec<T>, start: usize },
@@ -78,6 +78,19 @@ impl Storage<u8> {
             Kind::Owned { .. } => None,
         };
         Some(shared.unwrap_or_else(|| bytemuck::pod_collect_to_vec::<u8, T>(self).into()))
+    }
+}
+
+impl<T: Pod> Clone for Storage<T> {
+    fn clone(&self) -> Self {
+        match &self.0 {
+            Kind::Owned { .. } => {
+                let mut copy = Self::zeroed(self.len());
+                copy.copy_from_slice(self);
+                copy
+            }
+            Kind::Shared { file, bytes } => Self(Kind::Shared { file: Arc::clone(file), bytes: bytes.clone() }),
+        }
     }
 }
 
@@ -177,6 +190,7 @@ mod tests {
             values.iter_mut().zip(1u16..).for_each(|(value, number)| *value = number.into());
             assert_eq!(values.as_ptr().align_offset(64), 0, "nothing was copied");
             let (same, mut grown) = (values.clone(), values.clone());
+            assert_eq!([&same, &grown].map(|copy| copy.as_ptr().align_offset(64)), [0; 2]);
             grown.to_mut().push(-1.0);
             assert!(same == values && grown[..len] == *values && grown[len..] == [-1.0]);
         }

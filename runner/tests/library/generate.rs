@@ -53,7 +53,7 @@ fn the_bits_are_pinned() {
             digest(&single.generate().unwrap()),
         )
     });
-    assert!(digests.eq(PINNED));
+    assert_eq!(digests.collect::<Vec<_>>(), PINNED);
 }
 
 /// Name, digest in double precision, digest in single precision.

@@ -232,19 +232,18 @@ fn near_ties_are_settled_by_the_formula() {
         let points = Points::new(2, Values::F64(values)).unwrap();
         let inducing = Inducing::Rows((0..96).collect());
         let config = CovarianceConfig { jitter, ..config(kind, &[length]) };
-        let index = ResidualIndex::fit(&points, &config, &inducing, 3).unwrap();
+        let mut index = ResidualIndex::fit(&points, &config, &inducing, 3).unwrap();
         floored += index.v_and_p().1.iter().filter(|p| **p == P_FLOOR).count();
         let order = VecchiaOrder::Random.rows(&points, 5).unwrap();
         let vecchia = reference::vecchia(&index, &order, 9).unwrap();
         let graph = reference::graph(&index, 9, false).unwrap();
-        let index = [Strategy::Auto, Strategy::Brute].into_iter().fold(index, |index, strategy| {
-            let index = index.with_strategy(strategy);
+        for strategy in [Strategy::Auto, Strategy::Brute] {
+            index.set_strategy(strategy);
             let (answers, work) = index.vecchia(&order, 9).unwrap();
             pruned += work.landmark.landmark_pruned;
             assert_eq!(answers, vecchia, "{kind:?} {strategy:?}");
             assert_eq!(index.graph(9, false).unwrap().0, graph, "{kind:?} {strategy:?}");
-            index
-        });
+        }
         // A radius that is exactly some neighbour's distance, and the next number below it.
         let radius = graph.distances[9 * 100 + 4];
         for radius in [radius, radius.next_down()] {

@@ -89,7 +89,7 @@ fn what_makes_no_gate_is_refused_in_one_line() {
     let other = "vecchia points.npy --kernel rbf --inducing 20 -k 3 -o nn --gate lookup --gate-file profile.json";
     for (line, telling) in [
         (format!("{base} --gate lookup"), "--gate-file"),
-        (format!("{base} --gate open"), "choose whitened or lookup"),
+        (format!("{base} --gate open"), "choose one of whitened, lookup"),
         (format!("{base} --gate-file profile.json"), "add --gate"),
         (format!("{base} --gate-audit"), "add --gate"),
         (format!("{base} --gate lookup --gate-file none.json"), "none.json"),

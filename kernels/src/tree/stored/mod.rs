@@ -119,16 +119,18 @@ const _: () = assert!(ALIGN.is_multiple_of(size_of::<Group>()) && ALIGN.is_multi
 /// use covertree_kernels::index::{Idx, NONE};
 /// use covertree_kernels::simd::Tier;
 /// use covertree_kernels::tree::stored::StoredTree;
-/// use covertree_kernels::tree::{knn, search_blocks};
+/// use covertree_kernels::tree::knn;
 ///
 /// /// The nearest point to a row, by its id: of a tree that was built over few columns of `f32`, under the Euclidean metric.
 /// fn nearest(file: &[u8], row: &[f32]) -> Result<(Idx, f64), KernelError> {
 ///     let stored = StoredTree::new(file)?;
-///     assert_eq!(stored.scaling(), 0); // else the row has to be scaled, and the distance
-///     let points = stored.points::<f32>().ok_or(KernelError::Value { what: "points", at: 0 })?;
+///     let refused = |what| KernelError::Value { what, at: 0 };
+///     if stored.metric() != "euclidean" || stored.scaling() != 0 {
+///         return Err(refused("metric")); // were it scaled, the row had to be, and the distance
+///     }
+///     let points = stored.points::<f32>().ok_or(refused("points"))?;
 ///     let metric = points.coordinates::<SquaredEuclidean>()?;
-///     let mut memory = [Block::default(); 64]; // a program that knows its trees knows what they take
-///     assert!(search_blocks(stored.view().parts().waiting) <= memory.len());
+///     let mut memory = [Block::default(); 64]; // `search_blocks` tells how many; with too few, `knn` says how many it needs
 ///     let (mut distances, mut ids) = ([0.0], [NONE]);
 ///     let arena = &mut Arena::new(&mut memory);
 ///     knn(Tier::detect(), stored.view(), &metric, row, NONE, &mut distances, &mut ids, arena)?;

@@ -35,7 +35,7 @@ pub enum ReadMode {
     Mapped(Unchanging),
 }
 
-/// Somebody's promise that a file keeps its bytes while it is mapped; see [`ReadMode::mapped`].
+/// Somebody's promise that files keep their bytes while they are mapped; see [`ReadMode::mapped`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unchanging(());
 
@@ -43,8 +43,8 @@ impl ReadMode {
     /// [`Mapped`](Self::Mapped), for trees larger than memory.
     ///
     /// # Safety
-    /// The file must keep its bytes for as long as it is mapped: as long as anything that was read from it is there. The program and
-    /// [`write`](super::write) only ever replace tree files as a whole, which does a mapping no harm. A file that another program cuts
+    /// Every file that is read in this mode, by this value or a copy of it, must keep its bytes for as long as anything that was read
+    /// from it is there, clones of an index included. The program and [`write`](super::write) only ever replace tree files as a whole, which does a mapping no harm. A file that another program cuts
     /// ends this one (by a signal); one that it changes makes answers unspecified, and a search may panic or go on for ever. Choose
     /// [`Memory`](Self::Memory) where others may write to it.
     #[allow(unsafe_code)]
