@@ -15,8 +15,7 @@ use crate::order::{bounds, hilbert_keys, morton_keys};
 use crate::residual::{block_to_run, block_where, listed_pairs, one_to_run as residual_to_run};
 use crate::simd::Real;
 use crate::tree::{
-    Angular, Coordinates, Covering, Haversine, Metric, Within, farthest, knn, knn_before, knn_panel, near_pairs, scan,
-    search,
+    Angular, Coordinates, Covering, Haversine, Metric, Within, farthest, knn, knn_panel, near_pairs, scan, search,
 };
 
 /// The address of a function: reason enough to compile it.
@@ -33,22 +32,29 @@ pub fn instances() -> usize {
         of_form::<f32, Chebyshev>(),
         of_form::<f64, Chebyshev>(),
     ];
-    let metrics = [of_metric::<Angular<'static>>(), of_metric::<Haversine<'static>>()];
+    let metrics = [
+        of_metric::<Coordinates<'static, f32, SquaredEuclidean>>(),
+        of_metric::<Coordinates<'static, f64, SquaredEuclidean>>(),
+        of_metric::<Coordinates<'static, f32, Manhattan>>(),
+        of_metric::<Coordinates<'static, f64, Manhattan>>(),
+        of_metric::<Coordinates<'static, f32, Chebyshev>>(),
+        of_metric::<Coordinates<'static, f64, Chebyshev>>(),
+        of_metric::<Angular<'static>>(),
+        of_metric::<Haversine<'static>>(),
+    ];
     let reals = [of_real::<f32>(), of_real::<f64>()];
     black_box(&forms).as_flattened().len()
         + black_box(&metrics).as_flattened().len()
         + black_box(&reals).as_flattened().len()
 }
 
-fn of_form<T: Real, F: Form>() -> [Address; 8] {
-    let [a, b, c, d, e] = of_metric::<Coordinates<'static, T, F>>();
-    [a, b, c, d, e, knn_panel::<T, F> as Address, near_pairs::<T, F> as Address, scan::<T, F> as Address]
+fn of_form<T: Real, F: Form>() -> [Address; 3] {
+    [knn_panel::<T, F> as Address, near_pairs::<T, F> as Address, scan::<T, F> as Address]
 }
 
-fn of_metric<M: Metric + 'static>() -> [Address; 5] {
+fn of_metric<M: Metric + 'static>() -> [Address; 4] {
     [
         knn::<M> as Address,
-        knn_before::<M> as Address,
         search::<M, Within<'static, 'static>> as Address,
         search::<M, Covering<'static, M::Real>> as Address,
         farthest::<M> as Address,
