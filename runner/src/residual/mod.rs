@@ -176,7 +176,7 @@ impl ResidualIndex {
             (None, None) => Source::Prior,
             (None, Some(inducing)) => {
                 set::check_room(points.len(), inducing.len())?; // the factor takes its time
-                Source::Factor(factor(tier, config, inducing, inducing_label)?)
+                Source::Factor(factor((tier, covariance), config, inducing, inducing_label)?)
             }
         };
         let ranks = order.map_or(Ok(Vec::new()), |order| order::ranks(order, points.len()))?;
@@ -208,7 +208,10 @@ impl ResidualIndex {
         let covariance = config.check(points.dim())?;
         let scaled = config.scaled(self.tier, label, points)?;
         let source = match &self.inducing {
-            Some(inducing) => Source::Factor(factor(self.tier, config, inducing, self.inducing_label.as_deref())?),
+            Some(inducing) => {
+                let label = self.inducing_label.as_deref();
+                Source::Factor(factor((self.tier, covariance), config, inducing, label)?)
+            }
             None => Source::Prior,
         };
         // Whatever can be refused has been.
@@ -440,8 +443,12 @@ impl ResidualIndex {
 }
 
 /// The factor of the inducing points' covariance, which messages call `label`.
-fn factor(tier: Tier, config: &CovarianceConfig, inducing: &Points, label: Option<&str>) -> Result<Factor, Error> {
-    let covariance = config.check(inducing.dim())?;
+fn factor(
+    (tier, covariance): (Tier, Covariance),
+    config: &CovarianceConfig,
+    inducing: &Points,
+    label: Option<&str>,
+) -> Result<Factor, Error> {
     let scaled = config.scaled(tier, label.unwrap_or("inducing points"), inducing)?;
     Factor::new(tier, covariance, inducing.dim(), scaled, config.jitter)
 }
