@@ -78,7 +78,7 @@ impl Leaf {
             Ok(())
         };
         let chosen = Chosen { landmarks, factor, coordinates, extents };
-        let limits = Limits { count: LANDMARKS, pivot: 0.0 };
+        let limits = Limits { count: LANDMARKS, pivot: 0.0, weights: &[] };
         let (arena, counters) = (&mut Arena::new(memory), &mut LandmarkCounters::default());
         self.frame = choose(limits, &[ERROR; LEAF], column, chosen, arena, counters).expect("the shapes fit");
     }
@@ -133,7 +133,7 @@ impl Leaf {
 
 fn empty() -> Frame {
     let chosen = Chosen { landmarks: &mut [], factor: &mut [], coordinates: &mut [], extents: &mut [] };
-    let (limits, counters) = (Limits { count: 0, pivot: 0.0 }, &mut LandmarkCounters::default());
+    let (limits, counters) = (Limits { count: 0, pivot: 0.0, weights: &[] }, &mut LandmarkCounters::default());
     choose(limits, &[], |_, _| Ok(()), chosen, &mut Arena::new(&mut []), counters).expect("nothing to choose from")
 }
 

@@ -38,8 +38,11 @@ pub fn check(data: &[u8]) {
     let mut bytes = Bytes(data);
     let (metric, jitter) = metric_with_jitter(&mut bytes);
     defect(&metric, jitter);
-    let limits = Limits { count: bytes.below(20), pivot: [0.0, 1e-3, 0.1][bytes.below(3)] };
-    let least = f64::from(bytes.u8()) / 250.0;
+    let weights: Vec<f64> = (0..metric.len()).map(|member| [1.0, 0.0, 64.0][member * 7 % 3]).collect();
+    let limits = Limits { count: bytes.below(20), pivot: [0.0, 1e-3, 0.1][bytes.below(3)], weights: &[] };
+    let least = bytes.u8();
+    let limits = if least.is_multiple_of(2) { limits } else { Limits { weights: &weights, ..limits } };
+    let least = f64::from(least) / 250.0;
     let published = Published::new(&metric);
     for tier in Tier::all() {
         let table = table(tier, &metric);
@@ -79,8 +82,10 @@ fn table(tier: Tier, metric: &Residual) -> Table {
     Table { rho, lanes, errors }
 }
 
-fn half(table: &Table, first: usize, end: usize, limits: Limits) -> Half {
+fn half(table: &Table, first: usize, end: usize, limits: Limits<'_>) -> Half {
     let (len, stride) = (end - first, limits.count);
+    let weights = if limits.weights.is_empty() { &[] } else { &limits.weights[first..end] };
+    let limits = Limits { weights, ..limits };
     let (mut landmarks, mut factor) = (vec![-1; stride], vec![f64::NAN; stride * stride]);
     let (mut coordinates, mut extents) =
         (vec![f64::NAN; len * stride], vec![Extent { span: f64::NAN, tail: f64::NAN, slack: f64::NAN }; len]);

@@ -28,7 +28,7 @@ use covertree::formats::output::{Outputs, check_targets, suffixed};
 use covertree::formats::{ReadOptions, read_points};
 use covertree::generate::{Distribution, GenerateConfig};
 use covertree::points::Points;
-use covertree::residual::{CovarianceConfig, Inducing, ResidualIndex};
+use covertree::residual::{CovarianceConfig, FitOptions, Inducing, ResidualIndex};
 use covertree_kernels::covariance::{Covariance, CovarianceKind};
 use rayon::prelude::*;
 
@@ -109,7 +109,8 @@ fn compare(
     let points = points.take_rows(&order)?;
     let values: Vec<f64> = order.iter().map(|&row| values[row as usize]).collect();
     let ranks: Vec<i32> = (0..points.rows()).collect();
-    let residual = ResidualIndex::fit(&points, config, &Inducing::Random(inducing), 42)?;
+    let options = FitOptions { order: Some(&ranks), ..FitOptions::default() };
+    let residual = ResidualIndex::fit_with(options, "points", &points, config, &Inducing::Random(inducing), 42)?;
     // The prior correlation falls with the Euclidean distance alone, so its neighbours are the Euclidean ones.
     let euclidean = ResidualIndex::fit(&points, config, &Inducing::None, 42)?;
     let data =

@@ -271,11 +271,8 @@ pub unsafe extern "C" fn covertree_landmarks_f64(
         };
         // SAFETY: as above.
         let (count, mut arena) = unsafe { (call.one("count", count)?, call.arena(scratch, scratch_len)?) };
-        *count = landmarks(rho, errors, Limits { count: most, pivot }, chosen, &mut arena, |found| FrameMemory {
-            coordinates: &mut coordinates[..panels_len::<f64>(members, found)],
-            spans,
-            tails,
-            slacks,
+        *count = landmarks(rho, errors, Limits { count: most, pivot, weights: &[] }, chosen, &mut arena, |found| {
+            FrameMemory { coordinates: &mut coordinates[..panels_len::<f64>(members, found)], spans, tails, slacks }
         })?;
         Ok(())
     };
@@ -287,7 +284,7 @@ pub unsafe extern "C" fn covertree_landmarks_f64(
 fn landmarks<'o>(
     rho: &[f64],
     errors: &[f64],
-    limits: Limits,
+    limits: Limits<'_>,
     chosen: Chosen<'_>,
     arena: &mut Arena<'_>,
     memory: impl FnOnce(usize) -> FrameMemory<'o, f64>,

@@ -95,13 +95,15 @@ impl Frame {
     }
 }
 
-/// When to stop choosing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+/// What to choose, and when to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits<'a> {
     /// Most landmarks, at most [`LANDMARKS_MAX`].
     pub count: usize,
-    /// No landmark is chosen when the largest squared tail is at or below this: more would add little.
+    /// No landmark is chosen when the largest squared tail, times its weight, is at or below this: more would add little.
     pub pivot: f64,
+    /// `[members]`, each at least 0: how much the squared tail of each counts; or nothing, where all count the same.
+    pub weights: &'a [f64],
 }
 
 /// Where [`choose`] writes.
@@ -125,7 +127,7 @@ pub const fn choose_blocks(members: usize, count: usize) -> usize {
 /// Chooses landmarks among the members of a cluster by a pivoted partial Cholesky factorisation of their residual
 /// correlation matrix, and gives every member its coordinates in their basis.
 ///
-/// The next landmark is the member with the largest squared tail (ties to the first). A member that would make the basis
+/// The next landmark is the member with the largest squared tail, times its weight (ties to the first). A member that would make the basis
 /// worse than [`DEFECT_MAX`], because its pivot is small against the errors, is passed over. The choice stops at the
 /// limits, or when no member is left.
 ///
@@ -138,14 +140,14 @@ pub const fn choose_blocks(members: usize, count: usize) -> usize {
 /// | `counters` | the members that were passed over are added; the frame's count says how many were taken |
 ///
 /// # Errors
-/// [`KernelError::Shape`], [`KernelError::TooLong`], [`KernelError::Scratch`], [`KernelError::Value`] for an error that is
-/// negative or NaN, [`KernelError::Most`] when `limits.count` is above [`LANDMARKS_MAX`]; nothing is written then. An error
+/// [`KernelError::Shape`], [`KernelError::TooLong`], [`KernelError::Scratch`], [`KernelError::Value`] for an error or a weight that
+/// is negative or NaN, [`KernelError::Most`] when `limits.count` is above [`LANDMARKS_MAX`]; nothing is written then. An error
 /// of `column` is passed on; outputs are then unspecified.
 ///
 /// # Cost
 /// `members * count^2` multiply-adds and `count` columns; `members + count^2 / 2` operations for each member passed over.
 pub fn choose(
-    limits: Limits,
+    limits: Limits<'_>,
     errors: &[f64],
     mut column: impl FnMut(Idx, &mut [f64]) -> Result<(), KernelError>,
     chosen: Chosen<'_>,
@@ -161,8 +163,11 @@ pub fn choose(
     want("factor", stride * stride, chosen.factor.len())?;
     want("coordinates", members.saturating_mul(stride), chosen.coordinates.len())?;
     want("extents", members, chosen.extents.len())?;
-    if let Some(at) = errors.iter().position(|error| error.is_nan() || *error < 0.0) {
-        return Err(KernelError::Value { what: "errors", at });
+    want("limits.weights", if limits.weights.is_empty() { 0 } else { members }, limits.weights.len())?;
+    for (what, values) in [("errors", errors), ("limits.weights", limits.weights)] {
+        if let Some(at) = values.iter().position(|value| value.is_nan() || *value < 0.0) {
+            return Err(KernelError::Value { what, at });
+        }
     }
     let (need, have) = (choose_blocks(members, stride), arena.free());
     if need > have {
@@ -175,7 +180,7 @@ pub fn choose(
     pivots.fill(1.0);
     chosen.coordinates.fill(0.0);
     while state.frame.count < stride {
-        let Some(next) = state.next_landmark(pivots, errors, chosen.coordinates, limits.pivot) else { break };
+        let Some(next) = state.next_landmark(pivots, errors, chosen.coordinates, &limits) else { break };
         column(idx_len(next)?, values)?;
         let k = state.frame.count - 1;
         chosen.landmarks[k] = idx_len(next)?;
@@ -216,20 +221,27 @@ impl<'s> Growing<'s> {
         Self { frame, inverse_square: 0.0, error_square: 0.0, passed_over: 0, inverse, row }
     }
 
-    /// Takes the member with the largest pivot that keeps the frame good enough, or none. A pivot that has been taken or
-    /// passed over becomes negative.
-    fn next_landmark(&mut self, pivots: &mut [f64], errors: &[f64], coordinates: &[f64], least: f64) -> Option<usize> {
+    /// Takes the member with the largest weighted pivot that keeps the frame good enough, or none. A pivot that has been taken
+    /// or passed over becomes negative.
+    fn next_landmark(
+        &mut self,
+        pivots: &mut [f64],
+        errors: &[f64],
+        coordinates: &[f64],
+        limits: &Limits<'_>,
+    ) -> Option<usize> {
         let stride = self.frame.stride;
         loop {
             let mut best = None;
-            let mut largest = least.max(0.0);
+            let mut largest = limits.pivot.max(0.0);
             for (member, &pivot) in pivots.iter().enumerate() {
-                if pivot > largest {
-                    (best, largest) = (Some(member), pivot);
+                let counted = pivot * limits.weights.get(member).copied().unwrap_or(1.0);
+                if counted > largest {
+                    (best, largest) = (Some(member), counted);
                 }
             }
             let member = best?;
-            let taken = self.grow(&coordinates[member * stride..][..stride], largest, errors[member]);
+            let taken = self.grow(&coordinates[member * stride..][..stride], pivots[member], errors[member]);
             if taken {
                 return best; // its pivot turns negative when it is eliminated
             }

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use covertree_kernels::index::{Idx, at};
 
+use super::frames::Ranks;
+
 /// Points of a leaf: four panels of `f32`, eight of `f64`.
 pub(crate) const LEAF: usize = 64;
 
@@ -32,13 +34,13 @@ pub(crate) struct Layout {
     pub positions: Vec<Idx>,
     /// The row numbers as the cuts left them.
     cut: Vec<Idx>,
-    /// When each row comes in the order that searches are expected to ask for; nothing where that is by row number.
+    /// When each row comes in the order that searches are expected to ask for, if any is.
     ranks: Vec<Idx>,
 }
 
 impl Layout {
     /// Cuts the points, row-major with `dim` coordinates, at medians of their longest sides until leaves remain. `ranks` tell
-    /// when each row comes, if not by its number.
+    /// when each row comes, where neighbours will be wanted among earlier points.
     pub fn new(coordinates: &[f64], dim: usize, ranks: Vec<Idx>) -> Self {
         let len = coordinates.len() / dim;
         let mut ids: Vec<Idx> = (0..len as Idx).collect(); // rows that were counted before
@@ -81,10 +83,11 @@ impl Layout {
         }
     }
 
-    /// When the points of a leaf come.
-    pub fn ranks(&self, leaf: usize) -> Vec<Idx> {
+    /// When the points of a leaf come: by their row numbers, if nobody has said.
+    pub fn ranks(&self, leaf: usize) -> Ranks {
         let ids = &self.ids[self.leaf(leaf)];
-        ids.iter().map(|&id| self.ranks.get(at(id)).copied().unwrap_or(id)).collect()
+        let rank = |&id: &Idx| self.ranks.get(at(id)).copied().unwrap_or(id);
+        Ranks { ranks: ids.iter().map(rank).collect(), ordered: !self.ranks.is_empty() }
     }
 
     /// Number of points.

@@ -141,8 +141,8 @@ pub struct FitOptions<'a> {
     pub tier: Tier,
     /// Landmarks of a leaf.
     pub landmarks: Landmarks,
-    /// The order that Vecchia neighbours will be asked for, if it is not that of the rows: the bounds between leaves rule out
-    /// more at once then.
+    /// The order that Vecchia neighbours will be asked for, that of the rows included: the bounds between leaves are made for it
+    /// then. Without one they are made for neighbours among all points.
     pub order: Option<&'a [Idx]>,
     /// What messages call inducing points that are given by themselves, such as the name of their file.
     pub inducing_label: Option<&'a str>,

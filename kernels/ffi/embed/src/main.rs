@@ -180,7 +180,7 @@ fn correlations(tier: Tier) {
         Ok(())
     };
     let mut memory = [Block::splat(7); choose_blocks(LEN, MOST)];
-    let limits = Limits { count: MOST, pivot: 1e-3 };
+    let limits = Limits { count: MOST, pivot: 1e-3, weights: &[] };
     let (mut arena, mut counters) = (Arena::new(&mut memory), LandmarkCounters::default());
     let frame = choose(limits, &margins, column, chosen, &mut arena, &mut counters).unwrap();
     let count = frame.count();

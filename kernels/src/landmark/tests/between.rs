@@ -34,7 +34,7 @@ impl Mixed {
 }
 
 /// Combines a cluster; the tile of landmarks has errors of `rough` or more.
-fn mixed(setup: &Setup, members: &[usize], limits: Limits, rough: f64) -> Mixed {
+fn mixed(setup: &Setup, members: &[usize], limits: Limits<'_>, rough: f64) -> Mixed {
     let cluster = setup.cluster(members, limits);
     let (len, count) = (members.len(), cluster.frame().count());
     let mut order = cluster.landmarks[..count].to_vec();
@@ -158,7 +158,7 @@ fn check_counters(rows: &BetweenSide<'_>, columns: &BetweenSide<'_>, masks: &[u3
     assert_eq!(*counters, of_between, "pairs of points are the caller's to count");
 }
 
-fn check(metric: Residual, limits: Limits, defect: f64) {
+fn check(metric: Residual, limits: Limits<'_>, defect: f64) {
     let half = metric.len() / 2;
     let (one, other): (Vec<usize>, Vec<usize>) = (0..metric.len()).partition(|i| *i < half);
     for tier in Tier::all() {
@@ -186,7 +186,7 @@ proptest! {
         defect in prop_oneof![Just(0.0), Just(1e-14)],
     ) {
         let defect = defect * metric.covariance.variance();
-        check(metric, Limits { count, pivot }, defect);
+        check(metric, Limits { count, pivot, weights: &[] }, defect);
     }
 
     #[test]
@@ -199,7 +199,7 @@ proptest! {
         coordinates.truncate(2 * if cfg!(miri) { 20 } else { 80 });
         let covariance = Covariance::new(CovarianceKind::ALL[kind], 1.0).unwrap();
         let inducing: Vec<usize> = (0..10).map(|i| i * coordinates.len() / 24).collect();
-        check(Residual::new(covariance, &coordinates, 2, &inducing, 1e-6, 0.0), Limits { count: 16, pivot: 1e-3 }, 0.0);
+        check(Residual::new(covariance, &coordinates, 2, &inducing, 1e-6, 0.0), Limits { count: 16, pivot: 1e-3, weights: &[] }, 0.0);
     }
 }
 
@@ -213,7 +213,7 @@ fn rests_are_those_of_the_oracle() {
     let setup = setup(trials::up_to(60));
     let members: Vec<usize> = (0..setup.metric.len() / 2).collect();
     for count in trials::thin(2, [1, 2, 5, 9]) {
-        let mixed = mixed(&setup, &members, Limits { count, pivot: 0.05 }, 0.0);
+        let mixed = mixed(&setup, &members, Limits { count, pivot: 0.05, weights: &[] }, 0.0);
         let landmarks = &mixed.members[..mixed.count];
         let matrix: Vec<f64> = landmarks
             .iter()
@@ -241,8 +241,8 @@ fn sizes_around_a_panel_and_clusters_without_landmarks() {
         for count in [0, 3] {
             let members: Vec<usize> = (0..len).collect();
             let halves = [
-                mixed(&setup, &members, Limits { count, pivot: 0.0 }, 0.0),
-                mixed(&setup, &[len, len + 1, len + 2], Limits { count: 2, pivot: 0.0 }, 0.0),
+                mixed(&setup, &members, Limits { count, pivot: 0.0, weights: &[] }, 0.0),
+                mixed(&setup, &[len, len + 1, len + 2], Limits { count: 2, pivot: 0.0, weights: &[] }, 0.0),
             ];
             for tier in Tier::all() {
                 check_tables::<f64>(&setup, tier, &halves, 0.0, Order::Mixed);
@@ -257,7 +257,7 @@ fn sizes_around_a_panel_and_clusters_without_landmarks() {
 fn elements_that_are_not_finite_rule_nothing_out() {
     let setup = setup(24);
     let members: Vec<usize> = (0..24).collect();
-    let limits = Limits { count: 4, pivot: 0.0 };
+    let limits = Limits { count: 4, pivot: 0.0, weights: &[] };
     let halves = [&members[..12], &members[12..]].map(|members| mixed(&setup, members, limits, 0.0));
     let (ranks, least) = ([0.0; 16], [1.0; 16]);
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
@@ -280,7 +280,7 @@ fn elements_that_are_not_finite_rule_nothing_out() {
 #[test]
 fn wrong_clusters_are_not_combined() {
     let setup = setup(4);
-    let cluster = setup.cluster(&[0, 1, 2, 3], Limits { count: 3, pivot: 0.0 });
+    let cluster = setup.cluster(&[0, 1, 2, 3], Limits { count: 3, pivot: 0.0, weights: &[] });
     let (rho, errors) = ([0.5; 16], [0.0; 4]);
     let frame = cluster.frame();
     let (factor, coordinates) = (&cluster.factor[..], &cluster.coordinates[..]);
@@ -317,7 +317,7 @@ fn wrong_clusters_are_not_combined() {
 #[test]
 fn wrong_shapes_are_refused_and_nothing_is_written() {
     let setup = setup(20);
-    let limits = Limits { count: 3, pivot: 0.0 };
+    let limits = Limits { count: 3, pivot: 0.0, weights: &[] };
     let [one, other] = [(0..10), (10..20)].map(|range| mixed(&setup, &range.collect::<Vec<_>>(), limits, 0.0));
     let (ranks, least, rho) = ([0.0; 16], [0.5; 16], [0.5; 9]);
     let terms = [one.terms(&ranks), other.terms(&ranks)];

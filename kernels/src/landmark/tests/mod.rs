@@ -48,7 +48,7 @@ impl Setup {
     }
 
     /// Landmarks for the points `members`.
-    fn cluster(&self, members: &[usize], limits: Limits) -> Cluster {
+    fn cluster(&self, members: &[usize], limits: Limits<'_>) -> Cluster {
         let (len, stride) = (members.len(), limits.count);
         let errors: Vec<f64> = members.iter().map(|&i| self.errors[i]).collect();
         let mut cluster = Cluster {

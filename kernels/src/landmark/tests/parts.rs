@@ -15,7 +15,7 @@ fn tails_are_those_of_the_oracle() {
     let setup = Setup::new(smooth(60), Tier::detect(), 0.0);
     let members: Vec<usize> = (0..30).collect();
     for count in trials::thin(2, [1, 2, 5, 9]) {
-        let cluster = setup.cluster(&members, Limits { count, pivot: 0.05 });
+        let cluster = setup.cluster(&members, Limits { count, pivot: 0.05, weights: &[] });
         let landmarks: Vec<usize> =
             cluster.landmarks[..cluster.frame().count()].iter().map(|&l| cluster.members[at(l)]).collect();
         let matrix: Vec<f64> = landmarks
@@ -50,7 +50,7 @@ fn the_largest_tail_is_next_and_ties_fall_to_the_first() {
     let mut memory = vec![Block::default(); choose_blocks(5, 4)];
     let chosen =
         Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
-    let (limits, mut counters) = (Limits { count: 4, pivot: 1e-6 }, LandmarkCounters::default());
+    let (limits, mut counters) = (Limits { count: 4, pivot: 1e-6, weights: &[] }, LandmarkCounters::default());
     let frame = choose(limits, &errors, column, chosen, &mut Arena::new(&mut memory), &mut counters).unwrap();
     assert_eq!((frame.count(), landmarks), (3, [0, 2, 4, -5]));
     assert_eq!(counters, LandmarkCounters::default(), "none was passed over");
@@ -58,11 +58,43 @@ fn the_largest_tail_is_next_and_ties_fall_to_the_first() {
     assert_eq!(coordinates[4..8], [1.0, 0.0, 0.0, 0.0]);
 }
 
+/// Five members without correlation: their tails are the same until they are chosen.
+#[test]
+fn weights_decide_who_is_chosen_and_when_to_stop() {
+    let column = |_, out: &mut [f64]| {
+        out.fill(0.0);
+        Ok(())
+    };
+    let cases: [(&[f64], f64, &[i32]); 5] = [
+        (&[], 0.5, &[0, 1, 2, 3, 4]),
+        (&[1.0, 4.0, 2.0, 4.0, 0.0], 0.5, &[1, 3, 2, 0]),
+        (&[1.0, 4.0, 2.0, 4.0, 0.0], 1.0, &[1, 3, 2]),
+        (&[0.0; 5], 0.0, &[]),
+        (&[1.0, f64::INFINITY, 1.0, 1.0, 1.0], 2.0, &[1]),
+    ];
+    for (weights, pivot, want) in cases {
+        let (mut landmarks, mut factor) = ([-5; 5], [-5.0; 25]);
+        let (mut coordinates, mut extents) = ([-5.0; 25], [Extent { span: 0.0, tail: 0.0, slack: 0.0 }; 5]);
+        let chosen = Chosen {
+            landmarks: &mut landmarks,
+            factor: &mut factor,
+            coordinates: &mut coordinates,
+            extents: &mut extents,
+        };
+        let mut memory = vec![Block::default(); choose_blocks(5, 5)];
+        let (mut arena, mut counters) = (Arena::new(&mut memory), LandmarkCounters::default());
+        let limits = Limits { count: 5, pivot, weights };
+        let frame = choose(limits, &[0.0; 5], column, chosen, &mut arena, &mut counters).unwrap();
+        assert_eq!(landmarks[..frame.count()], *want, "{weights:?}, {pivot}");
+        assert_eq!(counters, LandmarkCounters::default());
+    }
+}
+
 #[test]
 fn large_errors_stop_the_choice_before_pivots_drown() {
     let setup = Setup::new(smooth(60), Tier::detect(), 0.0);
     let members: Vec<usize> = (0..60).collect();
-    let limits = Limits { count: 40, pivot: 0.0 };
+    let limits = Limits { count: 40, pivot: 0.0, weights: &[] };
     let mut last = usize::MAX;
     for defect in trials::thin(4, [0.0, 1e-9, 1e-6, 1e-3, 1e3]) {
         let setup = Setup::new(setup.metric.clone(), Tier::detect(), defect);
@@ -79,7 +111,7 @@ fn large_errors_stop_the_choice_before_pivots_drown() {
 fn a_projection_of_members_is_that_of_the_choice() {
     let setup = Setup::new(smooth(41), Tier::detect(), 0.0);
     let members: Vec<usize> = (0..41).collect();
-    let cluster = setup.cluster(&members, Limits { count: 9, pivot: 1e-2 });
+    let cluster = setup.cluster(&members, Limits { count: 9, pivot: 1e-2, weights: &[] });
     let (count, stride) = (cluster.frame().count(), cluster.frame().stride());
     for tier in Tier::all() {
         for who in [&members[..1], &members[..7], &members[..8], &members[..9], &members[..]] {
@@ -110,7 +142,7 @@ fn members_that_are_passed_over_are_counted() {
         Ok(())
     };
     let mut memory = vec![Block::default(); choose_blocks(5, 3)];
-    let (limits, errors) = (Limits { count: 3, pivot: 0.0 }, [0.0, 0.5, 0.5, 0.5, 0.5]);
+    let (limits, errors) = (Limits { count: 3, pivot: 0.0, weights: &[] }, [0.0, 0.5, 0.5, 0.5, 0.5]);
     let mut counters = LandmarkCounters { members_passed_over: 7, ..LandmarkCounters::default() };
     let frame = choose(limits, &errors, column, chosen, &mut Arena::new(&mut memory), &mut counters).unwrap();
     assert_eq!((frame.count(), counters.members_passed_over), (1, 7 + 4));
@@ -120,7 +152,7 @@ fn members_that_are_passed_over_are_counted() {
 fn a_point_that_cannot_be_trusted_is_never_pruned() {
     let setup = Setup::new(smooth(30), Tier::detect(), 0.0);
     let members: Vec<usize> = (0..30).collect();
-    let cluster = setup.cluster(&members, Limits { count: 6, pivot: 1e-2 });
+    let cluster = setup.cluster(&members, Limits { count: 6, pivot: 1e-2, weights: &[] });
     for (norm, error) in [(0.5, 0.3), (1.4, 0.0), (f64::NAN, 0.0), (0.5, f64::NAN), (0.5, f64::INFINITY)] {
         assert_eq!(cluster.frame().extent(norm, error).slack, f64::INFINITY);
     }
@@ -128,8 +160,10 @@ fn a_point_that_cannot_be_trusted_is_never_pruned() {
     setup.rho[5] = f64::NAN; // the correlation of points 0 and 5
     let count = cluster.frame().count();
     for tier in Tier::all() {
-        let mut broken =
-            Cluster { landmarks: vec![0; count], ..setup.cluster(&members, Limits { count, pivot: 1e-2 }) };
+        let mut broken = Cluster {
+            landmarks: vec![0; count],
+            ..setup.cluster(&members, Limits { count, pivot: 1e-2, weights: &[] })
+        };
         broken.frame = cluster.frame;
         let (mut outside, mut inside) = (setup.project(tier, &broken, &[5]), cluster.pack::<f64>());
         let (mut out, mut masks) = (vec![0.0; 8 * 32], vec![0; 8 * 4]);
@@ -202,22 +236,29 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
     let (mut coordinates, mut extents) = ([-5.0; 12], [dirt; 4]);
     let mut memory = vec![Block::default(); choose_blocks(4, 3)];
     let have = memory.len() - 1;
-    let mut call = |count: usize, errors: &[f64], blocks: usize, short: usize| {
+    let mut call = |limits: Limits<'_>, errors: &[f64], blocks: usize, short: usize| {
         let chosen = Chosen {
             landmarks: &mut landmarks[..3 - (short == 1) as usize],
             factor: &mut factor[..9 - (short == 2) as usize],
             coordinates: &mut coordinates[..12 - (short == 3) as usize],
             extents: &mut extents[..4 - (short == 4) as usize],
         };
-        let limits = Limits { count, pivot: 0.0 };
         let (arena, counters) = (&mut Arena::new(&mut memory[..blocks]), &mut LandmarkCounters::default());
         choose(limits, errors, |_, _| Ok(()), chosen, arena, counters).err()
     };
-    assert_eq!(call(65, &[0.0; 4], have + 1, 0), Some(KernelError::Most { what: "limits.count", most: 64, got: 65 }));
-    assert_eq!(call(3, &[0.0; 4], have, 0), Some(KernelError::Scratch { need: have + 1, have }));
-    assert_eq!(call(3, &[0.0, -1.0, 0.0, 0.0], have + 1, 0), Some(KernelError::Value { what: "errors", at: 1 }));
+    let three = Limits { count: 3, ..Limits::default() };
+    let many = Limits { count: 65, ..three };
+    assert_eq!(call(many, &[0.0; 4], have + 1, 0), Some(KernelError::Most { what: "limits.count", most: 64, got: 65 }));
+    assert_eq!(call(three, &[0.0; 4], have, 0), Some(KernelError::Scratch { need: have + 1, have }));
+    assert_eq!(call(three, &[0.0, -1.0, 0.0, 0.0], have + 1, 0), Some(KernelError::Value { what: "errors", at: 1 }));
+    for wrong in [-1.0, f64::NAN] {
+        let refused = call(Limits { weights: &[1.0, 1.0, wrong, 1.0], ..three }, &[0.0; 4], have + 1, 0);
+        assert_eq!(refused, Some(KernelError::Value { what: "limits.weights", at: 2 }));
+    }
+    let refused = call(Limits { weights: &[1.0; 3], ..three }, &[0.0; 4], have + 1, 0);
+    assert_eq!(refused, Some(KernelError::Shape { what: "limits.weights", want: 4, got: 3 }));
     for (short, what, want) in [(1, "landmarks", 3), (2, "factor", 9), (3, "coordinates", 12), (4, "extents", 4)] {
-        let refused = call(3, &[0.0; 4], have + 1, short);
+        let refused = call(three, &[0.0; 4], have + 1, short);
         assert_eq!(refused, Some(KernelError::Shape { what, want, got: want - 1 }));
     }
     assert_eq!((landmarks, factor, coordinates, extents), ([-5; 3], [-5.0; 9], [-5.0; 12], [dirt; 4]));
@@ -230,7 +271,7 @@ fn wrong_arguments_are_refused_and_nothing_is_written() {
         };
         let column = |_, _: &mut [f64]| Err(KernelError::Value { what: "column", at: 7 });
         let (arena, counters) = (&mut Arena::new(&mut memory), &mut LandmarkCounters::default());
-        choose(Limits { count: 3, pivot: 0.0 }, &[0.0; 4], column, chosen, arena, counters)
+        choose(Limits { count: 3, pivot: 0.0, weights: &[] }, &[0.0; 4], column, chosen, arena, counters)
     };
     assert_eq!(refused, Err(KernelError::Value { what: "column", at: 7 }));
 }
@@ -250,7 +291,7 @@ fn of_no_points_there_may_be_any_number_of_landmarks() {
 fn wrong_shapes_of_tiles_are_refused() {
     let (setup, tier) = (Setup::new(smooth(20), Tier::detect(), 0.0), Tier::detect());
     let members: Vec<usize> = (0..20).collect();
-    let cluster = setup.cluster(&members, Limits { count: 3, pivot: 1e-2 });
+    let cluster = setup.cluster(&members, Limits { count: 3, pivot: 1e-2, weights: &[] });
     let mut points = cluster.pack::<f64>();
     let mut memory = Owned::<f64>::new(20, 3);
     let rho = vec![0.0; 3 * 24];

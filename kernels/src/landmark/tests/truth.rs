@@ -72,7 +72,7 @@ fn check_bounds<T: Exponential>(
 }
 
 /// All bounds between two clusters of a metric, on one tier.
-fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], limits: Limits) {
+fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], limits: Limits<'_>) {
     let everyone: Vec<usize> = (0..setup.metric.len()).collect();
     let clusters = [one, other].map(|members| setup.cluster(members, limits));
     for cluster in &clusters {
@@ -125,7 +125,7 @@ fn check_clusters(setup: &Setup, tier: Tier, one: &[usize], other: &[usize], lim
     });
 }
 
-pub(super) fn check(metric: Residual, limits: Limits, defect: f64) {
+pub(super) fn check(metric: Residual, limits: Limits<'_>, defect: f64) {
     let half = metric.len() / 2;
     let (one, other): (Vec<usize>, Vec<usize>) = (0..metric.len()).partition(|i| *i < half);
     for tier in Tier::all() {
@@ -144,7 +144,7 @@ proptest! {
         defect in prop_oneof![Just(0.0), Just(1e-14)],
     ) {
         let defect = defect * metric.covariance.variance();
-        check(metric, Limits { count, pivot }, defect);
+        check(metric, Limits { count, pivot, weights: &[] }, defect);
     }
 
     #[test]
@@ -165,7 +165,7 @@ proptest! {
         let covariance = Covariance::new(CovarianceKind::ALL[kind], 1.0).unwrap();
         let inducing: Vec<usize> = (0..10).map(|i| i * step).collect();
         let metric = Residual::new(covariance, &coordinates, 2, &inducing, 1e-6, 0.0);
-        check(metric, Limits { count: 16, pivot: 1e-3 }, 0.0);
+        check(metric, Limits { count: 16, pivot: 1e-3, weights: &[] }, 0.0);
     }
 }
 
@@ -211,7 +211,7 @@ fn survivors(kind: CovarianceKind, count: usize) -> f64 {
     let (mut parts, mut counters) = (Vec::new(), LandmarkCounters::default());
     leaves(&setup.metric, everyone.clone(), 64, &mut parts);
     for part in parts {
-        let cluster = setup.cluster(&part, Limits { count, pivot: 1e-3 });
+        let cluster = setup.cluster(&part, Limits { count, pivot: 1e-3, weights: &[] });
         let (mut outside, mut inside) = (setup.project(tier, &cluster, &everyone), cluster.pack::<f64>());
         let (mut out, mut masks) = (vec![0.0; len * 64], vec![0; len * 8]);
         outside.view(|outside| {
