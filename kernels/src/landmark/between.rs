@@ -1,13 +1,27 @@
 //! Bounds between the points of two clusters, from the correlations of their landmarks alone.
 //!
 //! # The bound
-//! Write every member of a cluster as a combination of the cluster's landmarks and a rest, `u_x = sum over s of w_xs u_s +
-//! e_x`. *Any* weights do; a good choice makes the rest small. With `h_x` at least the norm of the combination and `t_x` at least
-//! that of the rest, and with the correlations `R` of the landmarks of two clusters, for `x` in the one and `y` in the other
+//! Write every member of a cluster as a combination of the cluster's landmarks and a rest, `u_x = c_x + e_x` with `c_x = sum over s of
+//! w_xs u_s`. *Any* weights do; a good choice makes the angle between `u_x` and `c_x` small. With `h_x` its cosine and `t_x` its sine
+//! (in units of `|u_x|`), and with the correlations `R` of the landmarks of two clusters, for `x` in the one and `y` in the other
 //!
 //! ```text
-//! |rho_xy| <= |w_x' R w_y| + h_x t_y + t_x (h_y + t_y).
+//! |rho_xy| <= |w_x' R w_y| + h_x t_y + t_x h_y.
 //! ```
+//!
+//! *Why.* Let `a` and `b` be the two angles and `g` the cosine of the one between `c_x` and `c_y` (of `c_x` and `-c_y`, if that is
+//! smaller). Angles obey the triangle inequality, so that `u_x` and `u_y` are at least `acos(g) - (a + b)` apart, and for `a + b` up
+//! to a right angle
+//!
+//! ```text
+//! |u_x.u_y| <= |u_x| |u_y| (g cos(a + b) + sin(a + b))
+//! ```
+//!
+//! (where `acos(g) < a + b`, the right side is at least `cos^2 + sin`, and so at least 1). `sin(a + b) = h_x t_y + t_x h_y`, and
+//! `g cos(a + b) |u_x| |u_y| <= |c_x.c_y|` if `h_x |u_x| <= |c_x|`, for which `h_x` is lowered where it has to be. For an angle beyond
+//! 45 degrees `h_x` is taken as 1: if then `a + b` is more than a right angle, `t_x >= h_y` or `t_x, t_y >= 1 / sqrt(2)`, and the
+//! sum is at least 1. All of this holds for larger angles than the true ones, too. It is attained: by vectors in one plane, where
+//! `c_x` and `c_y` are orthogonal.
 //!
 //! A pair of clusters costs as many dot products of rows of `V` as the product of its numbers of landmarks, and a few
 //! dozen multiply-adds per pair of points.
@@ -17,16 +31,17 @@
 //! different points that are given or published within `mu_x mu_y` of `u_x.u_y`. The weights are numbers of `f32`, taken as they
 //! are: that a solver rounded them makes them other weights, not wrong ones.
 //!
-//! *Spans and tails* ([`combine`]) come from correlations `r` inside the cluster. With `W = sum over s of |w_xs| mu_s`,
+//! *Spans and tails* ([`combine`]), `h |u|` and `t |u|`, come from correlations `r` inside the cluster. With `W = sum over s of
+//! |w_xs| mu_s`,
 //!
 //! ```text
-//! h_x^2 <= sum over s, s' of w_s w_s' r_ss' + W^2                                (with r_ss = 1)
-//! t_x^2 <= 1 - 2 sum over s of w_s r_xs + sum over s, s' of w_s w_s' r_ss' + (mu_x + W)^2,
+//! u_x.c_x >= sum over s of w_s r_xs - mu_x W,      | |c_x|^2 - sum over s, s' of w_s w_s' r_ss' | <= W^2      (with r_ss = 1),
 //! ```
 //!
-//! for each `r_ss'` is off by at most `mu_s mu_s'` and `|u_s|^2` by at most `mu_s^2`, which makes `W^2`; each `r_xs` by at most
-//! `mu_x mu_s`, which makes `2 mu_x W`; and `|u_x|^2` by at most `mu_x^2`. Sums of `f64` with `k` landmarks add `gamma_(2k+6) (1 +
-//! m sum |w|)^2`, where `m >= 1` is the largest `|r|`. A landmark is itself, with no rest.
+//! for each `r_ss'` is off by at most `mu_s mu_s'`, `|u_s|^2` by at most `mu_s^2`, and each `r_xs` by at most `mu_x mu_s`. Sums of `f64`
+//! with `k` landmarks add `gamma_(2k+6) (1 + m sum |w|)^2`, where `m >= 1` is the largest `|r|`. The cosine is the quotient of the
+//! first by the largest `|c_x|` and by `|u_x|`, at most `sqrt(1 + mu_x^2)`; the smallest `|c_x|` over the latter is its other limit. A
+//! landmark is itself, with no rest.
 //!
 //! *Errors* ([`combination_errors`]). The elements of `R` come from a tile, whose factors `mu'` may be larger than `mu` (it was
 //! computed in `f32`, say). They change the product by at most `A_x A_y`, `A_x = sum over s of |w_xs| mu'_s`; the published
@@ -59,7 +74,7 @@ use crate::view::panels_len;
 /// | --- | --- |
 /// | `weights` | panels `[count][16]` |
 /// | `sums` | `[panels][16]`: sums of the absolute weights, rounded up |
-/// | `spans`, `tails` | `[panels][16]`: norms of the combination and of the rest, rounded up; infinite where not known |
+/// | `spans`, `tails` | `[panels][16]`: `h` and `t` of the [module](self), times the length of the member, rounded up; infinite where not known |
 #[derive(Clone, Copy, Debug)]
 pub struct Combined<'a> {
     count: usize,
@@ -240,7 +255,7 @@ impl Inside<'_> {
         weights
     }
 
-    /// Sum of the absolute weights, span and tail, not yet rounded up.
+    /// Sum of the absolute weights, span and tail, by the derivation in the [module](self), not yet rounded up.
     fn extent(&self, place: usize, member: usize, weights: &[f32]) -> [f64; 3] {
         let mu = self.cluster.errors[member];
         if place < weights.len() {
@@ -263,11 +278,17 @@ impl Inside<'_> {
             most = most.max(libm::fabs(rho));
         }
         let roundings = gamma(2 * weights.len() + 6, f64::ROUNDOFF) * (1.0 + most * sum) * (1.0 + most * sum);
-        let span = square.max(0.0) + error * error + roundings;
-        let tail = (1.0 - 2.0 * product + square).max(0.0) + (mu + error) * (mu + error) + roundings;
-        let known = sum.is_finite() && square.is_finite() && product.is_finite();
-        let root = |square: f64| if known { libm::sqrt(square) * (1.0 + 1e-9) } else { f64::INFINITY };
-        [sum * (1.0 + 1e-9), root(span), root(tail)]
+        if !(sum.is_finite() && square.is_finite() && product.is_finite()) {
+            return [f64::INFINITY; 3];
+        }
+        let off = error * error + roundings;
+        let own = 1.0 + mu * mu;
+        let along = (product - mu * error - roundings).max(0.0);
+        let cosine_square = (along * along / (own * (square + off))).min((square - off).max(0.0) / own) * (1.0 - 1e-14);
+        let sine_square = (1.0 - cosine_square).max(0.0) + 1e-15;
+        let root = |square: f64| libm::sqrt(own * square) * (1.0 + 1e-9);
+        let span = if sine_square <= 0.5 { cosine_square } else { 1.0 };
+        [sum * (1.0 + 1e-9), root(span), root(sine_square)]
     }
 }
 

@@ -199,6 +199,6 @@ pub(super) fn bound_between<T: Real>(
         (span, tail, f64::from(side.errors[member]))
     };
     let ((span, tail, error), (other_span, other_tail, other_error)) = (extent(rows, row), extent(columns, column));
-    let bound = product.abs() + error * other_error + span * other_tail + tail * (other_span + other_tail);
+    let bound = product.abs() + error * other_error + span * other_tail + tail * other_span;
     (bound + gamma(own * theirs + 1, f64::ROUNDOFF) * magnitude) * (1.0 + 1e-12)
 }

@@ -153,10 +153,11 @@ fn closeness(rho: &[f64], lanes: usize) -> f64 {
 
 /// How much the squared tails of points that come at these ranks count: the more, the fewer of the leaf come before.
 ///
-/// Who comes early chooses among few, and wants the less correlated of them. A bound is the sum of both tails, and is compared with what the later
-/// point wants; so the tails of two early points have to be small, where those of late ones need not. The squared tail that is left of a
-/// point is limited by the share of the leaf that has come with it: in three dimensions what is wanted falls a little faster. Without such weights
-/// three quarters of the pairs that the bounds left were of two early points (gold Matern, random order).
+/// Who comes early chooses among few, and wants the less correlated of them. A bound is the sum of both tails, and is compared
+/// with what the later point wants; so the tails of two early points have to be small, where those of late ones need not. The
+/// squared tail that is left of a point is limited by the share of the leaf that has come with it: in three dimensions what is
+/// wanted falls a little faster. Without such weights three fifths of the pairs that the bounds left were of two points of the
+/// first quarter (Matern-5/2, 32 768 normally distributed points in 3-D, random order).
 fn by_rank(ranks: &[Idx]) -> Vec<f64> {
     let mut sorted = ranks.to_vec();
     sorted.sort_unstable();

@@ -72,11 +72,11 @@ fn wanting<L: Lanes>(side: &BetweenSide<'_>, panel: usize, others: &PanelTerms, 
     let in_use = (1u32 << (side.members.len - panel * LANES_F32).min(LANES_F32)) - 1;
     let PanelTerms { sum, span, tail, error, first } = *others;
     let tails = L::F32::load(&side.members.tails[lanes.clone()]);
-    let reach = L::F32::load(&side.members.spans[lanes.clone()]).add(tails);
+    let spans = L::F32::load(&side.members.spans[lanes.clone()]);
     let mut bound = L::F32::load(&side.members.sums[lanes.clone()]).mul(L::F32::splat(sum * most));
     bound = L::F32::load(&side.errors[lanes.clone()]).mul_add(L::F32::splat(error), bound);
     bound = tails.mul_add(L::F32::splat(span), bound);
-    bound = reach.mul_add(L::F32::splat(tail), bound).mul(L::F32::splat(UP));
+    bound = spans.mul_add(L::F32::splat(tail), bound).mul(L::F32::splat(UP));
     let counts = L::F32::splat(first).le(L::F32::load(&side.ranks[lanes.clone()]));
     // A NaN bounds nothing.
     !bound.lt(L::F32::load(&side.least[lanes])) & counts & in_use
@@ -151,7 +151,7 @@ fn mark<T: Exponential, L: Lanes>(
     let sums = L::F32::load(&columns.members.sums[lanes.clone()]).mul(L::F32::splat(rounding));
     let errors = L::F32::load(&columns.errors[lanes.clone()]);
     let tails = L::F32::load(&columns.members.tails[lanes.clone()]);
-    let reach = L::F32::load(&columns.members.spans[lanes.clone()]).add(tails);
+    let spans = L::F32::load(&columns.members.spans[lanes.clone()]);
     let (ranks, least) = (L::F32::load(&columns.ranks[lanes.clone()]), L::F32::load(&columns.least[lanes]));
     let (infinity, up) = (L::F32::splat(f32::INFINITY), L::F32::splat(UP));
     let mut kept = 0;
@@ -175,7 +175,7 @@ fn mark<T: Exponential, L: Lanes>(
             let mut bound = sums.mul_add(L::F32::splat(rows.members.sums[row]), dots[r].abs());
             bound = errors.mul_add(L::F32::splat(rows.errors[row]), bound);
             bound = tails.mul_add(span, bound);
-            bound = reach.mul_add(tail, bound).mul(up);
+            bound = spans.mul_add(tail, bound).mul(up);
             let rank = L::F32::splat(rows.ranks[row]);
             let for_row = ranks.pick_le(rank, L::F32::splat(rows.least[row]), infinity);
             let for_column = rank.pick_le(ranks, least, infinity);

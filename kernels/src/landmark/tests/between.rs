@@ -229,7 +229,63 @@ fn rests_are_those_of_the_oracle() {
             let rho: Vec<f64> = landmarks.iter().map(|&l| setup.rho(l, i)).collect();
             let square = oracle::landmark::square_tail(&matrix, &rho).max(0.0);
             assert!(tail * tail >= square - 1e-12 && tail * tail <= square + 1e-3, "{place}: {tail} {square}");
-            assert!(span * span >= 1.0 - square - 1e-9 && span * span <= 1.0 - square + 1e-3, "{place}: {span}");
+            let cosine = if tail * tail > 0.5 { 1.0 } else { (1.0 - tail * tail).max(0.0).sqrt() };
+            assert!((span - cosine).abs() <= 1e-5, "{place}: {span} {tail}");
+        }
+    }
+}
+
+/// A cluster of one landmark and a point at this angle from it.
+fn two_at(degrees: f64) -> Mixed {
+    let rho = [1.0, degrees.to_radians().cos(), degrees.to_radians().cos(), 1.0];
+    let (mut landmarks, mut factor, mut coordinates) = ([-5; 1], [-5.0; 1], [-5.0; 2]);
+    let mut extents = [Extent { span: 0.0, tail: 0.0, slack: 0.0 }; 2];
+    let chosen =
+        Chosen { landmarks: &mut landmarks, factor: &mut factor, coordinates: &mut coordinates, extents: &mut extents };
+    let column = |member, out: &mut [f64]| {
+        out.copy_from_slice(&rho[2 * at(member)..][..2]);
+        Ok(())
+    };
+    let mut memory = vec![Block::default(); choose_blocks(2, 1)];
+    let (limits, mut counters) = (Limits { count: 1, ..Limits::default() }, LandmarkCounters::default());
+    let frame = choose(limits, &[0.0; 2], column, chosen, &mut Arena::new(&mut memory), &mut counters).unwrap();
+    let (mut weights, mut extents) = (vec![f32::NAN; 16], [(); 3].map(|()| vec![f32::NAN; 16]));
+    let [sums, spans, tails] = &mut extents;
+    let mut memory = CombinedMemory { weights: &mut weights, sums, spans, tails };
+    let chosen =
+        ChosenCluster { frame: &frame, factor: &factor, coordinates: &coordinates, rho: &rho, errors: &[0.0; 2] };
+    combine(&chosen, &[0, 1], &mut memory).unwrap();
+    Mixed { members: vec![0, 1], count: 1, weights, extents, errors: vec![0.0; 16] }
+}
+
+/// Four vectors in one plane: two landmarks, and for each a point that leans towards the other. The bound is attained where the landmarks
+/// are orthogonal and the angles no more than a right one together.
+#[test]
+fn points_that_lean_towards_each_other_are_never_lost() {
+    let degrees = [0.0, 1e-3, 5.0, 20.0, 44.0, 45.0, 46.0, 60.0, 85.0, 90.0, 120.0];
+    for (a, b) in degrees.iter().flat_map(|&a| degrees.map(|b| (a, b))) {
+        for between in [90.0, 70.0, 30.0, 91.0f64] {
+            let (one, other) = (two_at(a), two_at(b));
+            let truth = (between - a - b).to_radians().cos().abs();
+            let rho = [between.to_radians().cos()];
+            for least in [truth * (1.0 - 1e-6), 2.0] {
+                let (ranks, least) = ([0.0; 16], [least as f32; 16]);
+                let terms = [one.terms(&ranks), other.terms(&ranks)];
+                let rows = one.side(&ranks, &least, &terms[0]);
+                let columns = other.side(&ranks, &least, &terms[1]);
+                let table = CrossTable { rho: &rho, stride: 1 };
+                let bound = scalar::bound_between(&rows, 1, &columns, 1, table);
+                assert!(bound >= truth * (1.0 - 1e-12), "{a} {b} {between}: {bound} below {truth}");
+                let tight = between == 90.0 && a < 45.0 && b < 45.0;
+                assert!(!tight || bound <= truth + 1e-4, "{a} {b}: {bound} above {truth}");
+                for tier in Tier::all() {
+                    let (mut masks, mut memory) = ([0; 2], vec![Block::default(); bounds_between_blocks(1)]);
+                    let (arena, counters) = (&mut Arena::new(&mut memory), &mut LandmarkCounters::default());
+                    bounds_between(tier, &rows, &columns, table, &mut masks, arena, counters).unwrap();
+                    let kept = masks[1] & 2 != 0;
+                    assert!(kept == (f64::from(least[0]) <= bound), "{tier} {a} {b} {between}: {bound} {}", least[0]);
+                }
+            }
         }
     }
 }
