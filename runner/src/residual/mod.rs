@@ -275,7 +275,7 @@ impl ResidualIndex {
     /// The correlations of the landmarks of all leaves with each other, at `columns` multiply-adds each: a quarter of all pairs of
     /// 32 768 points, a fiftieth of those of half a million. A few dozen operations for every sixteen by sixteen pairs, a few dozen
     /// multiply-adds for each pair where these do not rule out all, and the pairs that the bounds leave; each pair serves both of
-    /// its points. A fifth less time where the fit was told the order ([`FitOptions::order`]), also if it is that of the rows.
+    /// its points. Tell the fit the order ([`FitOptions::order`]), also if it is that of the rows: the bounds are made for it then.
     pub fn vecchia(&self, order: &[Idx], k: usize) -> Result<(Answers, Work), Error> {
         let ranks = self.ranks(order)?;
         self.nearest(None, Some(&ranks), k, Counting::Earlier, false)
