@@ -6,7 +6,8 @@
 //! A group has no landmarks of its own, above those of its leaves, that would rule out pairs of leaves before their tables are computed.
 //! Half of the leaves' explain nearly as much, and where every point wants its nearest they rule out three fifths of all pairs of leaves
 //! of 131 072 normally distributed points in 3-D. That gained 7 % there in one run, and nothing where only earlier points of a random order count:
-//! each leaf then holds a point that comes early and wants correlations far below what such a bound can tell (1 % were ruled out). Leaves
+//! each leaf then holds a point that comes early and wants correlations far below what such a bound can tell (1 % were ruled out;
+//! measured before the landmarks of leaves were chosen by rank). Leaves
 //! of points that come about as early as each other need so many more landmarks that their tables double.
 
 use std::ops::Range;

@@ -18,7 +18,7 @@ use covertree_kernels::simd::{LANES_F64, Tier};
 use covertree_kernels::view::panels_len;
 
 use super::factor::Factor;
-use super::layout::LEAF;
+use super::layout::{LEAF, Ranks};
 use crate::error::Error;
 
 /// Columns of `V` from which bounds by landmarks are worth their price.
@@ -165,13 +165,6 @@ fn by_rank(ranks: &[Idx]) -> Vec<f64> {
     ranks.iter().map(|rank| ranks.len() as f64 / (earlier(rank) + 1) as f64).collect()
 }
 
-/// When the points of a leaf come.
-pub(crate) struct Ranks {
-    pub ranks: Vec<Idx>,
-    /// Whether neighbours are wanted among earlier points.
-    pub ordered: bool,
-}
-
 /// Chooses at most `most` landmarks among the points of a leaf, which come at these ranks; gives the order of its members in
 /// which the landmarks stand first, and the members as combinations of them.
 pub(crate) fn choose_landmarks(
@@ -232,4 +225,15 @@ pub(crate) fn choose_landmarks(
         ChosenCluster { frame: &frame, factor: &factor, coordinates: &coordinates, rho: &rho[..len * lanes], errors };
     combine(&chosen, &order, &mut target)?;
     Ok((order, cluster))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_rank;
+
+    #[test]
+    fn who_comes_early_counts_more() {
+        assert_eq!(by_rank(&[70, 3, 900, 5]), [4.0 / 3.0, 4.0, 1.0, 2.0], "the first four times as much as the last");
+        assert!(by_rank(&[]).is_empty());
+    }
 }

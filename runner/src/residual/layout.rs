@@ -6,8 +6,6 @@ use std::ops::Range;
 
 use covertree_kernels::index::{Idx, at};
 
-use super::frames::Ranks;
-
 /// Points of a leaf: four panels of `f32`, eight of `f64`.
 pub(crate) const LEAF: usize = 64;
 
@@ -36,6 +34,13 @@ pub(crate) struct Layout {
     cut: Vec<Idx>,
     /// When each row comes in the order that searches are expected to ask for, if any is.
     ranks: Vec<Idx>,
+}
+
+/// When the points of a leaf come.
+pub(crate) struct Ranks {
+    pub ranks: Vec<Idx>,
+    /// Whether neighbours are wanted among earlier points.
+    pub ordered: bool,
 }
 
 impl Layout {
